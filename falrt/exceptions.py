@@ -1,0 +1,256 @@
+"""Every error that falrt raises, and whose fault each one is.
+
+::
+
+    FalrtError
+    ├─ ConfigurationError (ValueError)        an argument is wrong; nothing was sent
+    ├─ MissingDependencyError (ImportError)   an extra is not installed
+    ├─ AuthenticationError                    the credential is missing or refused; trying again is useless
+    │  ├─ MissingCredentialsError
+    │  ├─ TokenRequestError                   the token endpoint said no, or said nothing usable
+    │  └─ UnauthorizedError                   the gateway refused the token or key
+    ├─ ConnectError                           no socket could be opened
+    │  ├─ ConnectTimeoutError (TimeoutError)
+    │  └─ HandshakeError                      an HTTP status instead of an upgrade
+    ├─ ConnectionClosed                       carries code, reason and unsent
+    │  ├─ ConnectionClosedOK                  ended as it should: close(), end of stream, idle
+    │  └─ ConnectionClosedError               lost for good
+    ├─ CodecError
+    │  ├─ EncodeError                         ours: the input cannot be put on the wire
+    │  └─ DecodeError                         theirs: the frame cannot be read
+    ├─ ServerError                            the app or the gateway reported an error
+    ├─ ResponseValidationError                a result that does not fit the model's output type
+    ├─ RequestDropped                         the server surely dropped this input
+    ├─ RequestTimeout (TimeoutError)          no answer in time
+    ├─ QueueFullError                         a bounded buffer overflowed
+    ├─ ConcurrencyError                       two callers where there can be one
+    └─ HTTPCallError
+       ├─ HTTPStatusError
+       ├─ RequestFailedError
+       └─ UploadError
+
+Errors carry data and build their own text. No key or token is ever part of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = [
+    "AuthenticationError",
+    "CodecError",
+    "ConcurrencyError",
+    "ConfigurationError",
+    "ConnectError",
+    "ConnectTimeoutError",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "DecodeError",
+    "EncodeError",
+    "FalrtError",
+    "HTTPCallError",
+    "HTTPStatusError",
+    "HandshakeError",
+    "MissingCredentialsError",
+    "MissingDependencyError",
+    "QueueFullError",
+    "RequestDropped",
+    "RequestFailedError",
+    "RequestTimeout",
+    "ResponseValidationError",
+    "ServerError",
+    "TokenRequestError",
+    "UnauthorizedError",
+    "UploadError",
+]
+
+
+class FalrtError(Exception):
+    """The root of every error that falrt raises."""
+
+
+class ConfigurationError(FalrtError, ValueError):
+    """An argument is wrong; nothing was sent. The text names the argument and the cure."""
+
+
+class MissingDependencyError(FalrtError, ImportError):
+    """An optional package is absent.
+
+    Attributes:
+        package: What could not be imported.
+        extra: The extra that brings it, as in ``pip install falrt[extra]``.
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str = "") -> None:
+        self.package, self.extra = package, extra
+        what = f" for {purpose}" if purpose else ""
+        super().__init__(f"{package} is needed{what}: pip install 'falrt[{extra}]'")
+
+
+class AuthenticationError(FalrtError):
+    """The credential is missing or refused. Trying again with the same one is useless."""
+
+
+class MissingCredentialsError(AuthenticationError):
+    """No key was given and none stands in the environment."""
+
+
+class TokenRequestError(AuthenticationError):
+    """The token endpoint or the token provider gave no usable token.
+
+    Attributes:
+        status: HTTP status of the last reply, or None where there was none.
+        detail: What the endpoint said, shortened; never holds a token.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, detail: str = "") -> None:
+        self.status, self.detail = status, detail
+        super().__init__(message)
+
+
+class UnauthorizedError(AuthenticationError):
+    """The gateway refused the token or key, by handshake status or by frame.
+
+    Attributes:
+        status: 401 or 403 where the handshake was refused, else None.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class ConnectError(FalrtError):
+    """No socket could be opened."""
+
+
+class ConnectTimeoutError(ConnectError, TimeoutError):
+    """The handshake did not finish within ``open_timeout``."""
+
+
+class HandshakeError(ConnectError):
+    """The server answered the upgrade with an HTTP status other than 101.
+
+    Attributes:
+        status: The HTTP status, or None where the reply was not HTTP.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class ConnectionClosed(FalrtError):
+    """The connection has ended.
+
+    Attributes:
+        code: WebSocket close code; 1006 where no close frame came.
+        reason: The close frame's reason, or our own words.
+        unsent: Inputs that never left, oldest first, as they were given to ``send()`` or ``request()``.
+    """
+
+    def __init__(self, code: int, reason: str = "", *, unsent: Sequence[Any] = ()) -> None:
+        self.code, self.reason, self.unsent = code, reason, tuple(unsent)
+        text = f"connection closed with code {code}"
+        if reason:
+            text += f": {reason}"
+        if self.unsent:
+            text += f" ({len(self.unsent)} unsent)"
+        super().__init__(text)
+
+
+class ConnectionClosedOK(ConnectionClosed):
+    """Ended as it should: by ``close()``, at the end of a stream, or idle with ``reconnect=False``."""
+
+
+class ConnectionClosedError(ConnectionClosed):
+    """Lost for good; ``__cause__`` holds the last failure where there was one."""
+
+
+class CodecError(FalrtError):
+    """A message and its frame do not fit each other."""
+
+
+class EncodeError(CodecError):
+    """Ours: the input cannot be put on the wire. Nothing was sent."""
+
+
+class DecodeError(CodecError):
+    """Theirs: the frame cannot be read.
+
+    Attributes:
+        size: Length of the frame in bytes (characters for text).
+    """
+
+    def __init__(self, message: str, *, size: int = 0) -> None:
+        self.size = size
+        super().__init__(message)
+
+
+class ServerError(FalrtError):
+    """The app or the gateway reported an error.
+
+    Attributes:
+        error: The error code as sent, such as ``INTERNAL_ERROR``.
+        reason: The server's explanation; may be empty.
+        payload: The whole control message.
+    """
+
+    def __init__(self, error: str, reason: str = "", *, payload: Any = None) -> None:
+        self.error, self.reason, self.payload = error, reason, payload
+        super().__init__(f"{error}: {reason}" if reason else error)
+
+
+class ResponseValidationError(FalrtError):
+    """A result does not fit the model's output type.
+
+    Attributes:
+        payload: The result as decoded.
+    """
+
+    def __init__(self, message: str, *, payload: Any = None) -> None:
+        self.payload = payload
+        super().__init__(message)
+
+
+class RequestDropped(FalrtError):
+    """The server surely dropped this input: a later one was answered first."""
+
+
+class RequestTimeout(FalrtError, TimeoutError):
+    """No answer came in time; a late one will not be given to another request."""
+
+
+class QueueFullError(FalrtError):
+    """A bounded buffer overflowed.
+
+    Attributes:
+        queue: ``"send"`` or ``"receive"``.
+        dropped: Results discarded, oldest first, since the last one handed out.
+    """
+
+    def __init__(self, queue: str, message: str, *, dropped: int = 0) -> None:
+        self.queue, self.dropped = queue, dropped
+        super().__init__(message)
+
+
+class ConcurrencyError(FalrtError):
+    """Two callers where there can be only one."""
+
+
+class HTTPCallError(FalrtError):
+    """A call over HTTP failed."""
+
+
+class HTTPStatusError(HTTPCallError):
+    """The service answered with an error status."""
+
+
+class RequestFailedError(HTTPCallError):
+    """The service reported that the request failed."""
+
+
+class UploadError(HTTPCallError):
+    """A file could not be stored."""
