@@ -1,0 +1,88 @@
+"""Fetch a picture that a reply names by its web address.
+
+No credential is ever sent: the addresses are public files on fal's CDN, and redirects may lead anywhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from falrt.exceptions import ConfigurationError, HTTPCallError, HTTPStatusError
+from falrt.media.source import describe, is_web_url
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["fetch", "fetch_async"]
+
+# A 14142 x 14142 picture, the largest the models know, stays below this as JPEG.
+_MAX_BYTES = 128 * 1024 * 1024
+_TIMEOUT = 30.0
+
+
+def fetch(url: str, *, transport: httpx.BaseTransport | None = None) -> bytes:
+    """Fetch the bytes behind an http or https address; blocks.
+
+    Args:
+        url: The address.
+        transport: How to reach it; for tests and odd networks. Default: httpx's own.
+
+    Raises:
+        ConfigurationError: Another kind of address.
+        HTTPStatusError: The host answered with an error status.
+        HTTPCallError: No answer within 30 s, a broken one, or one above 128 MiB.
+    """
+    _check(url)
+    import httpx
+
+    try:
+        with (
+            httpx.Client(transport=transport, timeout=_TIMEOUT, follow_redirects=True) as client,
+            client.stream("GET", url) as response,
+        ):
+            _check_status(response)
+            body = bytearray()
+            for chunk in response.iter_bytes():
+                _append(body, chunk)
+    except httpx.HTTPError as error:
+        raise _failed(url, error) from error
+    return bytes(body)
+
+
+async def fetch_async(url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> bytes:
+    """Fetch without blocking the event loop; otherwise as :func:`fetch`. May be cancelled."""
+    _check(url)
+    import httpx
+
+    try:
+        async with (
+            httpx.AsyncClient(transport=transport, timeout=_TIMEOUT, follow_redirects=True) as client,
+            client.stream("GET", url) as response,
+        ):
+            _check_status(response)
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                _append(body, chunk)
+    except httpx.HTTPError as error:
+        raise _failed(url, error) from error
+    return bytes(body)
+
+
+def _check(url: str) -> None:
+    if not is_web_url(url):
+        raise ConfigurationError(f"only http and https addresses can be fetched, not {describe(url)}")
+
+
+def _check_status(response: httpx.Response) -> None:
+    if not response.is_success:
+        raise HTTPStatusError(f"fetching {describe(str(response.url))}: status {response.status_code}")
+
+
+def _append(body: bytearray, chunk: bytes) -> None:
+    body += chunk
+    if len(body) > _MAX_BYTES:
+        raise HTTPCallError(f"the picture is larger than {_MAX_BYTES} bytes")
+
+
+def _failed(url: str, error: Exception) -> HTTPCallError:
+    return HTTPCallError(f"fetching {describe(url)}: {str(error) or type(error).__name__}")

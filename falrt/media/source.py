@@ -1,0 +1,61 @@
+"""What may stand for a picture: encoded bytes, a file, a data URI, a PIL image, a numpy array.
+
+The kinds of pixels are told apart without importing an image library: a value can only be an array
+where numpy is loaded already.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
+    from numpy.typing import NDArray
+    from PIL.Image import Image as PILImage
+
+    ImageSource: TypeAlias = str | bytes | bytearray | memoryview | os.PathLike[str] | PILImage | NDArray[Any]
+else:
+    # pydantic reads annotations at run time, where the image libraries may be absent.
+    ImageSource: TypeAlias = Any
+
+__all__ = ["ImageSource", "describe", "is_array", "is_pil", "is_pixels", "is_web_url"]
+
+
+def is_array(value: object) -> TypeGuard[NDArray[Any]]:
+    """Tell whether the value is a numpy array; OpenCV frames are."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray)
+
+
+def is_pil(value: object) -> TypeGuard[PILImage]:
+    """Tell whether the value is a Pillow image."""
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(value, pillow.Image)
+
+
+def is_pixels(value: object) -> bool:
+    """Tell whether the value holds pixels that have to be encoded before they can be sent."""
+    return is_array(value) or is_pil(value)
+
+
+def is_web_url(value: str) -> bool:
+    """Tell whether the text is an http or https address."""
+    return value[:8].lower().startswith(("http://", "https://"))
+
+
+def describe(value: object) -> str:
+    """Name a value in a few words for an error text; never its pixels or bytes."""
+    if is_array(value):
+        return f"numpy array of shape {value.shape} and dtype {value.dtype}"
+    if is_pil(value):
+        return f"PIL image of mode {value.mode} and size {value.size}"
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"{len(value)} bytes starting {bytes(value[:8])!r}"
+    if isinstance(value, str):
+        return repr(value if len(value) <= 60 else value[:57] + "...")
+    if isinstance(value, os.PathLike):
+        return repr(os.fspath(value))
+    return type(value).__name__

@@ -1,0 +1,153 @@
+"""RealtimeModel: an app's id together with the types of what goes in and what comes out.
+
+pydantic is imported when a model is built, never by this module, so that plain ids cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Generic, cast, get_args, get_origin
+
+from falrt.exceptions import ConfigurationError, FalrtError, ResponseValidationError
+from falrt.media.source import describe
+from falrt.models import wire
+from falrt.typing import InputT, ModeName, OutputT
+
+__all__ = ["RealtimeModel"]
+
+_SHOWN_ERRORS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeModel(Generic[InputT, OutputT]):
+    """A realtime app with the types of its inputs and outputs, for :func:`falrt.connect`.
+
+    ::
+
+        MINE = falrt.RealtimeModel("acme/app", MyInput, MyOutput)
+
+    Args:
+        app: Endpoint id, such as ``"fal-ai/fast-lcm-diffusion"``.
+        input_type: A pydantic model class, or ``dict``.
+        output_type: A pydantic model class, or ``dict``.
+        path: Another WebSocket path than ``/realtime``.
+        mode: ``"unary"``, ``"server_streaming"``, ``"client_streaming"`` or ``"bidi"``.
+
+    Raises:
+        ConfigurationError: An argument is of the wrong kind.
+    """
+
+    app: str
+    input_type: type[InputT]
+    output_type: type[OutputT]
+    _: KW_ONLY
+    path: str | None = None
+    mode: ModeName = "unary"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.app, str) or not self.app.strip():
+            raise ConfigurationError(
+                f"app must be an endpoint id such as 'acme/app', not {describe(self.app)}"
+            )
+        if self.path is not None and not isinstance(self.path, str):
+            raise ConfigurationError(f"path must be text such as '/realtime', not {describe(self.path)}")
+        if self.mode not in get_args(ModeName):
+            raise ConfigurationError(
+                f"mode must be one of {', '.join(get_args(ModeName))}, not {self.mode!r}"
+            )
+        _check_type("input_type", self.input_type)
+        _check_type("output_type", self.output_type)
+
+    @property
+    def echoes_request_id(self) -> bool:
+        """Whether both types declare ``request_id``, so that an answer may name its input.
+
+        A server may still leave it empty: match by it only where it came back (models reference, section 3).
+        """
+        return all(
+            "request_id" in getattr(kind, "model_fields", ()) for kind in (self.input_type, self.output_type)
+        )
+
+    def dump(self, value: InputT | Mapping[str, object], *, json: bool = False) -> dict[str, Any]:
+        """Check an input and make the message that is sent.
+
+        Fields that were not set, and those that are None, are left out, so that the server's defaults apply.
+        Pictures become data URIs or bytes; this may take milliseconds, which :meth:`is_heavy` foretells.
+
+        Args:
+            value: An instance of the input type, or a mapping, which is checked by the input type.
+            json: Make bytes base64 text, for a JSON codec.
+
+        Raises:
+            ValidationError: The mapping does not fit the input type (pydantic's error, also a ValueError).
+            ConfigurationError: The value is of another type, or a picture cannot be read.
+            MissingDependencyError: A picture needs Pillow or numpy.
+        """
+        if hasattr(self.input_type, "model_fields"):
+            return wire.plain_map(self._dump_model(value), json=json)
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(f"an input of {self.app} must be a mapping, not {describe(value)}")
+        return wire.plain_map(value, json=json)
+
+    def is_heavy(self, value: object) -> bool:
+        """Tell whether :meth:`dump` may take more than half a millisecond, so that it belongs in a thread.
+
+        That is where there are pixels, a file or very long bytes; telling takes a few microseconds.
+        """
+        return wire.is_heavy(value)
+
+    def load(self, message: Any) -> OutputT:
+        """Make the typed output of a decoded result.
+
+        Raises:
+            ResponseValidationError: The result does not fit the output type; carries it as ``payload``.
+        """
+        validate = getattr(self.output_type, "model_validate", None)
+        if validate is None:
+            if not isinstance(message, dict):
+                text = f"a result of {self.app} is not a map: {describe(message)}"
+                raise ResponseValidationError(text, payload=message)
+            return cast("OutputT", message)
+        try:
+            return cast("OutputT", validate(message))
+        except ValueError as error:  # pydantic's ValidationError
+            text = f"a result of {self.app} does not fit {self.output_type.__name__}: {_summary(error)}"
+            raise ResponseValidationError(text, payload=message) from error
+
+    def _dump_model(self, value: object) -> dict[str, Any]:
+        model: Any = self.input_type
+        if isinstance(value, Mapping):
+            value = model.model_validate(dict(value))
+        elif not isinstance(value, model):
+            cure = f"give {model.__name__}(...) or a mapping of its fields"
+            raise ConfigurationError(f"an input of {self.app} cannot be {describe(value)}; {cure}")
+        try:
+            dumped: dict[str, Any] = cast("Any", value).model_dump(
+                exclude_unset=True, exclude_none=True, by_alias=True, warnings="error"
+            )
+        except ValueError as error:  # pydantic's PydanticSerializationError
+            if isinstance(error.__cause__, FalrtError):
+                raise error.__cause__ from None
+            raise ConfigurationError(f"an input of {self.app} cannot be sent: {error}") from error
+        return dumped
+
+
+def _check_type(name: str, kind: object) -> None:
+    if kind is dict or get_origin(kind) is dict:
+        return
+    from pydantic import BaseModel
+
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)) or kind is BaseModel:
+        raise ConfigurationError(f"{name} must be a pydantic model class or dict, not {describe(kind)}")
+
+
+def _summary(error: ValueError) -> str:
+    """Name the first few errors; pydantic's own text would quote the payload, pictures included."""
+    details = cast("Any", error).errors(include_input=False, include_url=False, include_context=False)
+    shown = [
+        f"{'.'.join(map(str, detail['loc'])) or 'the whole'}: {str(detail['msg'])[:120]}"
+        for detail in details[:_SHOWN_ERRORS]
+    ]
+    more = len(details) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
