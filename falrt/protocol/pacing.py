@@ -165,7 +165,7 @@ class Throttle:
     """Send at most once per interval: the first at once, the last always, those between dropped and counted.
 
     Args:
-        interval: Seconds between two sends. The JavaScript client's default is 0.128; 0 drops nothing, as there.
+        interval: Seconds between two sends; the JavaScript client's default is 0.128. 0 drops nothing.
         leading: False makes the first input after a pause wait one interval too.
 
     Raises:
