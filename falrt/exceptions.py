@@ -103,10 +103,13 @@ class TokenRequestError(AuthenticationError):
     Attributes:
         status: HTTP status of the last reply, or None where there was none.
         detail: What the endpoint said, shortened; never holds a token.
+        passing: The network or the service failed, not the credential: the same request may succeed later.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, detail: str = "") -> None:
-        self.status, self.detail = status, detail
+    def __init__(
+        self, message: str, *, status: int | None = None, detail: str = "", passing: bool = False
+    ) -> None:
+        self.status, self.detail, self.passing = status, detail, passing
         super().__init__(message)
 
 
