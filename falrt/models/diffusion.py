@@ -20,7 +20,7 @@ from falrt.models.schema import ModelInput, ModelOutput
 __all__ = ["DiffusionInput", "DiffusionOutput"]
 
 # 512 x 512 exactly is fastest (fal's documentation).
-_FRAME_PIXELS = (512, 512)
+_FRAME = (512, 512)
 
 
 class DiffusionInput(ModelInput):
@@ -47,11 +47,10 @@ class DiffusionInput(ModelInput):
     unknown_field_hints: ClassVar = {"image": "the picture goes in image_url or image_bytes"}
 
     prompt: str
-    image_url: Annotated[ImageSource, ImageField(size=_FRAME_PIXELS, quality=80, web_urls=True)] | None = None
-    image_bytes: Annotated[ImageSource, ImageField(size=_FRAME_PIXELS, quality=80, as_bytes=True)] | None =
-    None
+    image_url: Annotated[ImageSource, ImageField(_FRAME, quality=80, web_urls=True)] | None = None
+    image_bytes: Annotated[ImageSource, ImageField(_FRAME, quality=80, as_bytes=True)] | None = None
     # A mask has hard edges, which low qualities blur.
-    mask_url: Annotated[ImageSource, ImageField(size=_FRAME_PIXELS, quality=95, web_urls=True)] | None = None
+    mask_url: Annotated[ImageSource, ImageField(_FRAME, quality=95, web_urls=True)] | None = None
     strength: float = 0.95
     image_size: ImageSizeChoice = "square_hd"
     seed: int | None = None
@@ -84,9 +83,9 @@ class DiffusionOutput(ModelOutput):
 
     images: list[Image]
     seed: int | None = None
-    timings: Timings = {}
+    timings: Timings = Field(default_factory=dict)
     has_nsfw_concepts: Flags = Field(
-        default=[], validation_alias=AliasChoices("has_nsfw_concepts", "nsfw_content_detected")
+        default_factory=list, validation_alias=AliasChoices("has_nsfw_concepts", "nsfw_content_detected")
     )
     prompt: str | None = None
     num_inference_steps: int | None = None

@@ -46,12 +46,12 @@ class RealtimeModel(Generic[InputT, OutputT]):
     mode: ModeName = "unary"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.app, str) or not self.app.strip():
-            raise ConfigurationError(
-                f"app must be an endpoint id such as 'acme/app', not {describe(self.app)}"
-            )
-        if self.path is not None and not isinstance(self.path, str):
-            raise ConfigurationError(f"path must be text such as '/realtime', not {describe(self.path)}")
+        app: object = self.app
+        path: object = self.path
+        if not isinstance(app, str) or not app.strip():
+            raise ConfigurationError(f"app must be an endpoint id such as 'acme/app', not {describe(app)}")
+        if path is not None and not isinstance(path, str):
+            raise ConfigurationError(f"path must be text such as '/realtime', not {describe(path)}")
         if self.mode not in get_args(ModeName):
             raise ConfigurationError(
                 f"mode must be one of {', '.join(get_args(ModeName))}, not {self.mode!r}"
