@@ -16,9 +16,10 @@ from falrt.media.data_uri import (
     parse_data_uri,
 )
 from falrt.media.image_header import ImageFormat, ImageHeader, image_format, read_header
-from falrt.media.source import ImageSource
+from falrt.media.source import BGR, ImageSource
 
 __all__ = [
+    "BGR",
     "Channels",
     "DataURI",
     "ImageFormat",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from falrt.media.data_uri import Channels
 
-__all__ = ["check_array", "decode", "encode_jpeg", "fit", "to_pil"]
+__all__ = ["check_array", "decode", "encode_jpeg", "fit", "fit_pil", "to_pil"]
 
 # Number of channels -> Pillow's mode, and its names for the memory layouts; X is a channel that is skipped.
 _LAYOUTS = {
@@ -93,6 +93,19 @@ def fit(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
         cut, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     )
     return scaled
+
+
+def fit_pil(image: PILImage, size: tuple[int, int]) -> PILImage:
+    """Fit a PIL image of mode RGB or L to ``size``, with OpenCV where it is installed, else with Pillow."""
+    box = pillow.centre_box(image.size, size)
+    if (box[2] - box[0], box[3] - box[1]) != size:
+        try:
+            import numpy as np
+        except ImportError:
+            return pillow.fit(image, size)
+        # Both copies together take a millisecond at 720p, and save three.
+        image = to_pil(fit(np.asarray(image), size))
+    return pillow.fit(image, size)
 
 
 def to_pil(array: NDArray[Any], channels: Channels = "RGB") -> PILImage:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from falrt.exceptions import ConfigurationError, DecodeError
 from falrt.media.image_header import ImageHeader, image_format, read_header
-from falrt.media.source import ImageSource, describe, is_array, is_pil, is_web_url
+from falrt.media.source import BGR, ImageSource, describe, is_array, is_pil, is_web_url
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -37,6 +37,7 @@ __all__ = [
     "DataURI",
     "Size",
     "SlowFormatWarning",
+    "check_data_uri",
     "data_uri",
     "decode_base64",
     "encode_base64",
@@ -44,6 +45,7 @@ __all__ = [
     "jpeg_bytes",
     "parse_data_uri",
     "warn_if_slow",
+    "wrap_data_uri",
 ]
 
 Channels: TypeAlias = Literal["RGB", "BGR"]
@@ -111,9 +113,13 @@ def data_uri(
     """
     _check_options(size, quality, channels)
     if size is None and isinstance(source, str) and source.startswith("data:"):
-        _data_uri_head(source)
+        check_data_uri(source)
         return source
-    data = encode_image(source, size, quality, channels)
+    return wrap_data_uri(encode_image(source, size, quality, channels))
+
+
+def wrap_data_uri(data: bytes) -> str:
+    """Write encoded bytes as a data URI, whatever they hold; the media type is told by the bytes."""
     return f"data:image/{image_format(data) or 'jpeg'};base64,{encode_base64(data)}"
 
 
@@ -127,9 +133,7 @@ def jpeg_bytes(
     data = encode_image(source, size, quality, channels)
     if image_format(data) == "jpeg":
         return data
-    from falrt.media import pillow
-
-    return pillow.encode_jpeg(_decoded(data), quality)
+    return _encode_pil(_decoded(data), None, quality)
 
 
 def encode_image(
@@ -141,6 +145,8 @@ def encode_image(
     """
     _check_options(size, quality, channels)
     target = (size, size) if isinstance(size, int) else size
+    if isinstance(source, BGR):
+        source, channels = source.pixels, "BGR"
     if is_array(source):
         from falrt.media import arrays
 
@@ -158,13 +164,28 @@ def encode_image(
     return _fit_encoded(data, target, quality, upright=upright)
 
 
+def check_data_uri(uri: str) -> tuple[str, int]:
+    """Return the media type and where the payload starts; looks at the first characters only.
+
+    Raises:
+        ConfigurationError: It is no data URI, not in base64, or empty.
+    """
+    comma = uri.find(",", 0, _DATA_URI_HEAD_CHARACTERS)
+    head = uri[:comma] if comma >= 0 else ""
+    if not head.startswith("data:") or not head.endswith(";base64"):
+        raise ConfigurationError(f"not a data URI in base64 (data:image/jpeg;base64,...): {describe(uri)}")
+    if comma + 1 == len(uri):
+        raise ConfigurationError("the data URI is empty behind its comma")
+    return head[5:].split(";", 1)[0], comma + 1
+
+
 def parse_data_uri(uri: str) -> DataURI:
     """Take a base64 data URI apart.
 
     Raises:
         ConfigurationError: It is no data URI, not in base64, or the payload is damaged.
     """
-    mime_type, payload_at = _data_uri_head(uri)
+    mime_type, payload_at = check_data_uri(uri)
     try:
         return DataURI(mime_type, decode_base64(uri[payload_at:]))
     except ValueError as error:
@@ -209,17 +230,6 @@ def _check_options(size: Size | None, quality: int, channels: str) -> None:
         raise ConfigurationError(f"size must be (width, height) in pixels from 1 to 16384, not {size!r}")
 
 
-def _data_uri_head(uri: str) -> tuple[str, int]:
-    """Return the media type and where the payload starts; looks at the first characters only."""
-    comma = uri.find(",", 0, _DATA_URI_HEAD_CHARACTERS)
-    head = uri[:comma] if comma >= 0 else ""
-    if not head.startswith("data:") or not head.endswith(";base64"):
-        raise ConfigurationError(f"not a data URI in base64 (data:image/jpeg;base64,...): {describe(uri)}")
-    if comma + 1 == len(uri):
-        raise ConfigurationError("the data URI is empty behind its comma")
-    return head[5:].split(";", 1)[0], comma + 1
-
-
 def _read_file(source: object) -> bytes:
     if not isinstance(source, str | os.PathLike):
         cure = "give encoded bytes, a path, a data URI, a PIL image or a numpy array"
@@ -255,7 +265,7 @@ def _decoded(data: bytes) -> PILImage:
 
 
 def _encode_pil(image: PILImage, target: tuple[int, int] | None, quality: int) -> bytes:
-    from falrt.media import pillow
+    from falrt.media import arrays, pillow
 
     flat = pillow.flatten(image)
-    return pillow.encode_jpeg(flat if target is None else pillow.fit(flat, target), quality)
+    return pillow.encode_jpeg(flat if target is None else arrays.fit_pil(flat, target), quality)

@@ -49,7 +49,8 @@ def flatten(image: PILImage) -> PILImage:
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layers = image.convert("RGBA")
         white = pillow.new("RGBA", layers.size, "white")
-        return pillow.alpha_composite(white, layers).convert("RGB")  # type: ignore[no-any-return]  # a module typed as such
+        flat: PILImage = pillow.alpha_composite(white, layers).convert("RGB")
+        return flat
     return image.convert("RGB")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -16,12 +17,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image as PILImage
 
-    ImageSource: TypeAlias = str | bytes | bytearray | memoryview | os.PathLike[str] | PILImage | NDArray[Any]
+__all__ = ["BGR", "ImageSource", "describe", "is_array", "is_pil", "is_pixels", "is_web_url"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BGR:
+    """Marks a numpy array whose channels stand in OpenCV's order, wherever a picture is taken.
+
+    ``KleinInput(image_url=media.BGR(frame))`` costs nothing; reversing the channels first would copy every
+    frame.
+
+    Attributes:
+        pixels: uint8 of shape ``(height, width, 3)`` in BGR order, or ``(height, width, 4)`` in BGRA order.
+    """
+
+    pixels: NDArray[Any]
+
+
+if TYPE_CHECKING:
+    EncodedSource: TypeAlias = str | bytes | bytearray | memoryview | os.PathLike[str]
+    ImageSource: TypeAlias = EncodedSource | BGR | PILImage | NDArray[Any]
 else:
     # pydantic reads annotations at run time, where the image libraries may be absent.
     ImageSource: TypeAlias = Any
-
-__all__ = ["ImageSource", "describe", "is_array", "is_pil", "is_pixels", "is_web_url"]
 
 
 def is_array(value: object) -> TypeGuard[NDArray[Any]]:
@@ -38,7 +56,7 @@ def is_pil(value: object) -> TypeGuard[PILImage]:
 
 def is_pixels(value: object) -> bool:
     """Tell whether the value holds pixels that have to be encoded before they can be sent."""
-    return is_array(value) or is_pil(value)
+    return isinstance(value, BGR) or is_array(value) or is_pil(value)
 
 
 def is_web_url(value: str) -> bool:
@@ -48,6 +66,8 @@ def is_web_url(value: str) -> bool:
 
 def describe(value: object) -> str:
     """Name a value in a few words for an error text; never its pixels or bytes."""
+    if isinstance(value, BGR):
+        return f"BGR {describe(value.pixels)}"
     if is_array(value):
         return f"numpy array of shape {value.shape} and dtype {value.dtype}"
     if is_pil(value):

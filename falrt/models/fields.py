@@ -18,9 +18,17 @@ from pydantic_core import CoreSchema, core_schema
 
 from falrt.exceptions import ConfigurationError, MissingDependencyError
 from falrt.media import arrays
-from falrt.media.data_uri import Size, data_uri, decode_base64, encode_image, warn_if_slow
+from falrt.media.data_uri import (
+    Size,
+    check_data_uri,
+    decode_base64,
+    encode_image,
+    parse_data_uri,
+    warn_if_slow,
+    wrap_data_uri,
+)
 from falrt.media.image_header import image_format
-from falrt.media.source import ImageSource, describe, is_array, is_pil, is_web_url
+from falrt.media.source import BGR, ImageSource, describe, is_array, is_pil, is_web_url
 
 __all__ = [
     "IMAGE_SIZES",
@@ -42,12 +50,11 @@ class ImageField:
     """Makes a field accept a picture from anywhere: ``image_url: Annotated[ImageSource, ImageField(...)]``.
 
     Accepted are a data URI (``str``), encoded JPEG, PNG, WebP or GIF bytes, a ``pathlib.Path`` to an existing
-    file, a PIL image, and a numpy array of uint8 (``(height, width, 3)``, RGB unless ``channels`` says BGR).
-    Data URIs and bytes are sent untouched.
-    Files and pixels are cut to the middle, scaled to ``size`` and encoded as JPEG when the input is sent, in
-    a thread; the pixels must not change until then.
-    A plain ``str`` is never read as a path: inputs may come from strangers, and a path would send them our
-    files.
+    file, a PIL image, and a numpy array of uint8 (``(height, width, 3)``, RGB; a frame of OpenCV's in
+    :class:`falrt.media.BGR`). Data URIs and bytes are sent untouched. Files and pixels are cut to the
+    middle, scaled to ``size`` and encoded as JPEG when the input is sent, in a thread; the pixels must not
+    change until then. A plain ``str`` is never read as a path: inputs may come from strangers, and a path
+    would send them our files.
 
     Attributes:
         size: Pixels to which files and pixels are fitted: ``(width, height)`` or one number; None keeps their
@@ -80,6 +87,8 @@ class ImageField:
             warn_if_slow(value if isinstance(value, bytes) else bytes(value))
         elif isinstance(value, os.PathLike):
             _check_file(value)
+        elif isinstance(value, BGR):
+            arrays.check_array(value.pixels)
         elif is_array(value):
             arrays.check_array(value)
         elif not is_pil(value):
@@ -88,8 +97,8 @@ class ImageField:
 
     def _check_text(self, value: str) -> None:
         if value.startswith("data:"):
-            data_uri(value)  # looks at the head only
-            warn_if_slow(value)
+            check_data_uri(value)
+            warn_if_slow(value, stacklevel=5)
         elif is_web_url(value):
             if not self.web_urls:
                 text = (
@@ -107,25 +116,20 @@ class ImageField:
             ConfigurationError: The picture cannot be read; the text names the field.
             MissingDependencyError: Pixels or a file of another size were given and Pillow is absent.
         """
-        # A ready picture travels as it is, whatever its size.
-        ready = isinstance(value, str | bytes | bytearray | memoryview)
-        size = None if ready else self.size
+        # What is encoded already travels as it is, whatever its size.
+        if isinstance(value, str) and not self.as_bytes:
+            return value
         try:
-            if self.as_bytes:
-                return (
-                    value
-                    if isinstance(value, bytes)
-                    else encode_image(value, size, self.quality, self.channels)
-                )
-            if isinstance(value, str):
-                return value
-            return data_uri(value, size, self.quality, self.channels)
+            data = _ready(value)
+            if data is None:
+                data = encode_image(value, self.size, self.quality, self.channels)
         except ConfigurationError as error:
             raise ConfigurationError(f"{name}: {error}") from error
         except MissingDependencyError as error:
             raise MissingDependencyError(error.package, error.extra, f"the picture in {name}") from error
         except OSError as error:
-            raise ConfigurationError(f"{name}: the file cannot be read: {error}") from error
+            raise ConfigurationError(f"{name}: the picture cannot be read: {error}") from error
+        return data if self.as_bytes else wrap_data_uri(data)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Tell pydantic to check with :meth:`check` and to dump with :meth:`encode`."""
@@ -136,6 +140,12 @@ class ImageField:
             serialization=serialization,
             json_schema_input_schema=core_schema.str_schema(),
         )
+
+
+def _ready(value: object) -> bytes | None:
+    if isinstance(value, str):
+        return parse_data_uri(value).data
+    return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else None
 
 
 def _check_file(path: os.PathLike[str]) -> None:

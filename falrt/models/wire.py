@@ -58,7 +58,7 @@ def plain(value: Any, *, json: bool, where: str) -> Any:
 
 def _converted(value: Any, where: str) -> Any:
     """Convert what pydantic knows (enums, dates, UUIDs, models, sets) and numpy's scalars."""
-    if hasattr(value, "dtype") and hasattr(value, "item"):
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
         return value.item()
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
