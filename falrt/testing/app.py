@@ -1,0 +1,180 @@
+"""The app behind the fake runner: its options, its codec, and the forms that a handler may have."""
+
+from __future__ import annotations
+
+import inspect
+import zlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from falrt.exceptions import ConfigurationError
+from falrt.protocol.runner import RunnerOptions
+from falrt.testing.picture import png
+
+if TYPE_CHECKING:
+    from falrt.typing import Codec, Frame, ModeName
+
+__all__ = ["App", "AppFailure", "Handler", "picture_answer"]
+
+Handler: TypeAlias = Callable[..., Any] | Sequence[Any] | None
+"""What answers inputs; `FakeServer` lists the forms."""
+
+
+class AppFailure(Exception):  # what went wrong in the app, not an error of ours
+    """Ends a session with INTERNAL_ERROR and this text, as any exception out of a handler does."""
+
+
+class ServerMsgpack:
+    """msgpack exactly as fal's server SDK calls it (wire fact 6.1)."""
+
+    def encode(self, message: Any) -> bytes:
+        """Return the frame of an output."""
+        import msgpack  # type: ignore[import-untyped]  # msgpack ships no types
+
+        packed: bytes = msgpack.packb(message, use_bin_type=True)
+        return packed
+
+    def decode(self, data: Frame) -> Any:
+        """Return the input of a frame."""
+        import msgpack
+
+        return msgpack.unpackb(data, raw=False)
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One app of a `FakeServer`: what answers, and how fal would run it.
+
+    Attributes:
+        handler: What answers; see `FakeServer`.
+        mode: What the handler takes and gives (wire fact 5.6).
+        buffering: Inputs that may wait; the oldest is dropped in silence beyond it. None: no limit.
+        service_time: Seconds of inference, or ``(*inputs) -> seconds``; for each output where an app streams
+        them. session_timeout: Seconds without input until TIMEOUT. None: never. emit_timings: Whether a
+        `timings` message follows. max_batch_size: Waiting inputs that are answered together; the handler
+        gets them as separate arguments. codec: Anything with ``encode(message)`` and ``decode(data)``;
+        msgpack as fal calls it by default. input_type: Called as ``input_type(**decoded)`` on each input, as
+        fal does with an app's pydantic model; what
+            it raises ends the session with INTERNAL_ERROR. None: inputs are passed on as decoded.
+    """
+
+    handler: Handler = None
+    mode: ModeName = "unary"
+    buffering: int | None = None
+    service_time: float | Callable[..., float] = 0.0
+    session_timeout: float | None = None
+    emit_timings: bool = False
+    max_batch_size: int = 1
+    codec: Codec | None = None
+    input_type: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values by building what they are for."""
+        self.runner_options()
+        handler = self.handler
+        if handler is not None and not callable(handler) and not _is_script(handler):
+            raise ConfigurationError(
+                f"handler must be a function, a list of answers or None, not {type(handler).__name__}"
+            )
+        if not callable(self.service_time) and self.service_time < 0:
+            raise ConfigurationError(f"service_time must be 0 seconds or more, not {self.service_time!r}")
+
+    def runner_options(self) -> RunnerOptions:
+        """Return what the runner must know."""
+        return RunnerOptions(
+            mode=self.mode,
+            buffering=self.buffering,
+            session_timeout=self.session_timeout,
+            max_batch_size=self.max_batch_size,
+            emit_timings=self.emit_timings,
+            can_batch=_can_batch,
+        )
+
+    def seconds(self, *inputs: Any) -> float:
+        """Return how long the inference of these inputs takes."""
+        return self.service_time(*inputs) if callable(self.service_time) else self.service_time
+
+    def new_codec(self) -> Codec:
+        """Return the codec."""
+        return ServerMsgpack() if self.codec is None else self.codec
+
+    def parse(self, message: Any) -> Any:
+        """Return the input as the handler gets it; whatever `input_type` raises passes through."""
+        return message if self.input_type is None else self.input_type(**message)
+
+
+def picture_answer(*inputs: Any) -> dict[str, Any]:
+    """Answer as an image model would: one small PNG, and the input's `request_id` if it had one.
+
+    The colour follows from the input, so different inputs give different pictures.
+    """
+    first = inputs[0] if inputs else None
+    checksum = zlib.crc32(repr(first).encode())
+    colour = (checksum & 255, checksum >> 8 & 255, checksum >> 16 & 255)
+    picture = {"content": png(colour=colour), "content_type": "image/png", "width": 8, "height": 8}
+    answer: dict[str, Any] = {"images": [picture], "seed": 35}
+    if isinstance(first, Mapping):
+        answer["seed"] = first.get("seed") or 35
+        if "request_id" in first:
+            answer["request_id"] = first["request_id"]
+    return answer
+
+
+def as_map(output: Any) -> dict[str, Any]:
+    """Return an output as the map that goes on the wire.
+
+    Raises:
+        TypeError: It is neither a map nor a pydantic model; the text is fal's (wire fact 5.4).
+    """
+    if isinstance(output, dict):
+        return output
+    for name in ("model_dump", "dict"):
+        dump = getattr(output, name, None)
+        if callable(dump):
+            dumped: dict[str, Any] = dump()
+            return dumped
+    raise TypeError(f"Expected a dict or pydantic model as output, got {type(output)}")
+
+
+async def settled(value: Any) -> Any:
+    """Return a value, awaited if it can be."""
+    return await value if isinstance(value, Awaitable) else value
+
+
+async def each(value: Any) -> AsyncGenerator[Any, None]:
+    """Iterate over what a streaming handler gave: an async iterator, an iterable, or an awaitable of one.
+
+    Raises:
+        TypeError: It is none of them; the text is fal's.
+    """
+    value = await settled(value)
+    if hasattr(value, "aclose"):
+        async with aclosing(value):
+            async for item in value:
+                yield item
+    elif hasattr(value, "__aiter__"):
+        async for item in value:
+            yield item
+    elif isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
+        for item in value:
+            yield item
+    else:
+        raise TypeError("Expected an async iterator or iterator output for server-streaming realtime")
+
+
+def is_script(handler: Any) -> bool:
+    """Whether a handler is a list of answers."""
+    return _is_script(handler)
+
+
+def _is_script(handler: Any) -> bool:
+    return isinstance(handler, Sequence) and not isinstance(handler, (str, bytes))
+
+
+def _can_batch(first: Any, following: Any, size: int) -> bool:
+    can_batch = getattr(first, "can_batch", None)
+    if can_batch is None or inspect.isclass(first):
+        return True
+    return bool(can_batch(following, size))

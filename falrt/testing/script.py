@@ -1,0 +1,455 @@
+"""Faults by name: what can go wrong between an app and fal, for `FakeServer(faults=...)`.
+
+Every fault takes three more arguments by name: `times` (how often it happens in all; None: always),
+`connection` (only on the connection of this number, counted from 0 as in `FakeServer.connections`) and
+`probability` (each time it could happen, drawn from the server's seed). By default a fault happens once, at
+the first chance.
+
+Where in a connection's life a fault strikes depends on its family:
+
+- `Refuse`, `Hang`: when TCP comes up; HTTP calls of the token endpoints are spared.
+- `RefuseHandshake`, `Unauthorized`, `SlowHandshake`: at the WebSocket upgrade.
+- `ColdStart`: instead of a session.
+- `CloseWith`, `Reset`, `HangUp`, `HalfOpen`, `StopReading`, `GatewayError`: at a *moment*. ``after=0`` (the
+default) is
+  right after the handshake, ``after=k`` as soon as k answers have left, ``after=None`` after any answer,
+  ``inputs=k`` as soon as the k-th input has arrived, before anything is answered to it.
+- `Delay`, `Jitter`, `Stall`, `Garbage`, `Truncated`, `Huge`, `CutFrame`: at an answer. ``after=k`` means the
+answer that
+  follows k others, ``after=None`` (the default) any. The last four take the place of the answer.
+- `Swallow`: at an input; ``input=k`` means the one of this number, counted from 0.
+- `RefuseToken`, `ExpiredToken`, `SlowToken`: at a token endpoint; `connection` then counts token requests.
+
+The faults of the *moment* and *answer* families can also stand in a list of scripted answers, in place of an
+answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from falrt.exceptions import ConfigurationError
+
+__all__ = [
+    "AnswerFault",
+    "CloseWith",
+    "ColdStart",
+    "CutFrame",
+    "Delay",
+    "ExpiredToken",
+    "Fault",
+    "FaultPlan",
+    "Garbage",
+    "GatewayError",
+    "HalfOpen",
+    "Hang",
+    "HangUp",
+    "Huge",
+    "Jitter",
+    "MomentFault",
+    "Refuse",
+    "RefuseHandshake",
+    "RefuseToken",
+    "Reset",
+    "SlowHandshake",
+    "SlowToken",
+    "Stall",
+    "StopReading",
+    "Swallow",
+    "Truncated",
+    "Unauthorized",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something that goes wrong; the families below say when.
+
+    Attributes:
+        times: How often in all; None: whenever it can.
+        connection: Only on the connection of this number, from 0.
+        probability: Of happening, each time it could.
+
+    Raises:
+        ConfigurationError: A value makes no sense.
+    """
+
+    times: int | None = 1
+    connection: int | None = None
+    probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check each value."""
+        if self.times is not None and self.times < 1:
+            raise ConfigurationError(f"times must be 1 or more, or None for always, not {self.times!r}")
+        if self.connection is not None and self.connection < 0:
+            raise ConfigurationError(f"connection is counted from 0 and cannot be {self.connection!r}")
+        if not 0 < self.probability <= 1:
+            raise ConfigurationError(f"probability must be above 0 and at most 1, not {self.probability!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptFault(Fault):
+    """Strikes when a client has sent its upgrade request and before anything is answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse(AcceptFault):
+    """Reset the TCP connection instead of answering, as a dead port or a killed proxy does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hang(AcceptFault):
+    """Accept TCP and never answer the handshake: what an `open_timeout` is for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandshakeFault(Fault):
+    """Strikes at the WebSocket upgrade."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseHandshake(HandshakeFault):
+    """Answer the upgrade with an HTTP status: 401, 403, 429, 502, 503, or any other.
+
+    Attributes:
+        status: The HTTP status.
+        detail: Sent as ``{"detail": ...}``.
+    """
+
+    status: int
+    detail: str = "refused by a fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Unauthorized(HandshakeFault):
+    """Upgrade, then say Unauthorized in a text frame, as fal's gateway does (wire fact 4.1).
+
+    Attributes:
+        close: Whether the socket is then closed by us; fal's JavaScript client has to close it itself.
+    """
+
+    close: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SlowHandshake(HandshakeFault):
+    """Answer the upgrade late.
+
+    Attributes:
+        seconds: How late.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart(Fault):
+    """No machine is warm: the socket opens, inputs are swallowed, and it closes with 1000 (wire fact 4.2).
+
+    Attributes:
+        seconds: From the handshake to the close; about 30 at fal. Use `times` for how many connections it
+        lasts.
+    """
+
+    seconds: float = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MomentFault(Fault):
+    """Strikes at a moment of an open connection.
+
+    Attributes:
+        after: As soon as this many answers have left (0: right after the handshake); None: after any answer.
+        inputs: Instead: as soon as this many inputs have arrived.
+    """
+
+    after: int | None = 0
+    inputs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloseWith(MomentFault):
+    """Close the WebSocket with a code: 1000, 1001, 1011, 1012, 1013, or any that may be sent.
+
+    Attributes:
+        code: The close code; 1005 is a close frame without one, 1006 no close frame at all.
+        reason: At most 123 bytes.
+    """
+
+    code: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reset(MomentFault):
+    """Send a TCP reset: the client sees a broken connection, without a close frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp(MomentFault):
+    """End the TCP stream without a close frame (1006 at the client)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HalfOpen(MomentFault):
+    """Never answer anything again, pings included, while TCP stays up."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopReading(MomentFault):
+    """Stop reading, so that the client's sends fill the kernel's buffers and then block.
+
+    Attributes:
+        seconds: How long; None for ever.
+    """
+
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayError(MomentFault):
+    """Send the gateway's error frame, ``{"status": "error", "error": ...}`` (wire fact 5.3).
+
+    Attributes:
+        error: The text; ``Unauthorized`` is the only one known, others exist.
+        close: Whether the socket is then closed, with 1000.
+    """
+
+    error: str = "Something went wrong"
+    close: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerFault(Fault):
+    """Strikes at an answer.
+
+    Attributes:
+        after: At the answer that follows this many others on its connection; None: at any.
+    """
+
+    after: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateAnswer(AnswerFault):
+    """An answer that comes, but late; it holds up those behind it."""
+
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EveryAnswer(LateAnswer):
+    """A lateness that is there always, unless `times` says how often."""
+
+    times: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delay(EveryAnswer):
+    """Send answers late; unlike `service_time` this does not keep the worker busy.
+
+    Attributes:
+        seconds: How late.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Jitter(EveryAnswer):
+    """Send answers late by a random time.
+
+    Attributes:
+        seconds: The longest; evenly drawn from the server's seed.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stall(LateAnswer):
+    """Hold one answer, and all behind it, for a while; then go on.
+
+    Attributes:
+        seconds: How long.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage(AnswerFault):
+    """Send a frame that is no message of the codec.
+
+    Attributes:
+        data: What is sent; bytes that msgpack refuses by default.
+    """
+
+    data: bytes | str = b"\xc1 this is not msgpack"
+
+
+@dataclass(frozen=True, slots=True)
+class Truncated(AnswerFault):
+    """Send only the first part of the answer, in a whole WebSocket frame.
+
+    Attributes:
+        keep: How many bytes stay; None: half.
+    """
+
+    keep: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Huge(AnswerFault):
+    """Send a well-formed answer of a great size: the default picture and padding.
+
+    Attributes:
+        size: Bytes of padding.
+    """
+
+    size: int = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CutFrame(AnswerFault):
+    """Break off in the middle of the answer's WebSocket frame.
+
+    Attributes:
+        how: ``"reset"`` (TCP reset; the half that was sent may get lost too) or ``"end"`` (end of stream).
+    """
+
+    how: Literal["reset", "end"] = "reset"
+
+
+@dataclass(frozen=True, slots=True)
+class Swallow(Fault):
+    """Lose one input without a word: it is read, and never reaches the app.
+
+    Attributes:
+        input: The number of the input on its connection, from 0; None: any.
+    """
+
+    input: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFault(Fault):
+    """Strikes at a token endpoint.
+
+    Attributes:
+        endpoint: ``"general"`` (``/tokens/``), ``"realtime"`` (``/tokens/realtime``) or None for both.
+    """
+
+    endpoint: Literal["general", "realtime"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseToken(TokenFault):
+    """Answer with an error instead of a token.
+
+    Attributes:
+        status: The HTTP status; with 2xx a client meets a success without a token.
+        body: The JSON body; fal's errors are ``{"detail": "..."}``.
+    """
+
+    status: int = 403
+    body: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiredToken(TokenFault):
+    """Mint a token that is too old already.
+
+    Attributes:
+        age: Seconds since its expiry.
+    """
+
+    age: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SlowToken(TokenFault):
+    """Answer late.
+
+    Attributes:
+        seconds: How late.
+    """
+
+    seconds: float
+
+
+FaultT = TypeVar("FaultT", bound=Fault)
+Moment: TypeAlias = Literal["answer", "input"]
+
+
+class FaultPlan:
+    """Which faults are still to come.
+
+    Args:
+        faults: In order of precedence where several could strike at once.
+        rng: For `probability` and `Jitter`.
+    """
+
+    def __init__(self, faults: Iterable[Fault], rng: Random) -> None:
+        self.rng = rng
+        # (the fault, how often it may still strike or None); a list, so that the counts can change.
+        self._armed: list[list[Any]] = []
+        for fault in faults:
+            self.add(fault)
+
+    def add(self, fault: Fault) -> None:
+        """Arm one more fault, now."""
+        if not isinstance(fault, Fault):
+            raise ConfigurationError(f"faults must come from falrt.testing.script, not {fault!r}")
+        self._armed.append([fault, fault.times])
+
+    def clear(self) -> None:
+        """Disarm all."""
+        self._armed.clear()
+
+    def draw(
+        self, family: type[FaultT], connection: int, suits: Callable[[FaultT], bool] = lambda _: True
+    ) -> FaultT | None:
+        """Return the first fault of a family that strikes now, and count it; None where none does."""
+        for armed in self._armed:
+            fault, left = armed
+            if not isinstance(fault, family) or left == 0 or fault.connection not in (None, connection):
+                continue
+            if suits(fault) and self.rng.random() < fault.probability:
+                armed[1] = None if left is None else left - 1
+                return fault
+        return None
+
+    def at_moment(self, connection: int, moment: Moment, count: int) -> MomentFault | None:
+        """Return the moment fault that strikes when this many answers have left, or inputs arrived."""
+
+        def suits(fault: MomentFault) -> bool:
+            if fault.inputs is not None or moment == "input":
+                return moment == "input" and fault.inputs == count
+            return fault.after == count or (fault.after is None and count > 0)
+
+        return self.draw(MomentFault, connection, suits)
+
+    def at_answer(self, connection: int, count: int) -> tuple[float, AnswerFault | None]:
+        """Return how late an answer is that follows `count` others, and what replaces it."""
+
+        def late(fault: LateAnswer) -> bool:
+            return fault.after in (None, count)
+
+        def other(fault: AnswerFault) -> bool:
+            return fault.after in (None, count) and not isinstance(fault, LateAnswer)
+
+        seconds = 0.0
+        for kind in (Delay, Jitter, Stall):
+            fault = self.draw(kind, connection, late)
+            if fault is not None:
+                seconds += self.rng.random() * fault.seconds if isinstance(fault, Jitter) else fault.seconds
+        return seconds, self.draw(AnswerFault, connection, other)
+
+    def at_token(self, family: type[FaultT], number: int, endpoint: str) -> FaultT | None:
+        """Return the token fault of this family that strikes at this request."""
+        return self.draw(family, number, lambda fault: getattr(fault, "endpoint", None) in (None, endpoint))

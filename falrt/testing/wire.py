@@ -1,0 +1,454 @@
+"""One TCP connection of the fake server: HTTP, the upgrade, WebSocket frames, and full control of bytes.
+
+`WireSocket` knows the protocols and nothing else: whoever owns it decides what to answer. Framing is
+websockets' sans-I/O `ServerProtocol`; the bytes are ours, so that a frame can be cut, the connection reset,
+or the peer ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http
+import json
+import logging
+import socket
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Protocol, cast
+
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from falrt.testing.link import Line, LineOptions
+
+__all__ = ["HttpReply", "HttpRequest", "SocketOptions", "SocketOwner", "WireSocket"]
+
+HEAD_LIMIT_BYTES = 64 * 1024
+BODY_LIMIT_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A plain HTTP request; header names are in lower case."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """What to answer to an HTTP request."""
+
+    status: int
+    content: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+
+    @classmethod
+    def json(cls, status: int, value: Any) -> HttpReply:
+        """Return a reply with a JSON body."""
+        return cls(status, json.dumps(value).encode(), "application/json")
+
+    @property
+    def phrase(self) -> str:
+        """The status in words."""
+        try:
+            return http.HTTPStatus(self.status).phrase
+        except ValueError:
+            return "Unknown"
+
+    def headers(self, *, close: bool) -> Headers:
+        """Return the header fields."""
+        return Headers(
+            {
+                "Content-Type": self.content_type,
+                "Content-Length": str(len(self.content)),
+                "Connection": "close" if close else "keep-alive",
+            }
+        )
+
+    def serialize(self, *, close: bool) -> bytes:
+        """Return the whole reply in bytes."""
+        return Response(self.status, self.phrase, self.headers(close=close), self.content).serialize()
+
+
+@dataclass(frozen=True, slots=True)
+class SocketOptions:
+    """How each connection behaves below the app.
+
+    Attributes:
+        incoming: The path from the client to us.
+        outgoing: The path from us to the client.
+        max_size: Largest message taken, in bytes; a larger one ends the connection with 1009 (wire fact 4.8).
+        ping_interval: Seconds between our pings, or None for none (wire fact 4.5).
+        ping_timeout: Seconds that a pong may take before the connection ends with 1011, or None for ever.
+        close_timeout: Seconds that the client may take to answer our close frame.
+    """
+
+    incoming: LineOptions = field(default_factory=LineOptions)
+    outgoing: LineOptions = field(default_factory=LineOptions)
+    max_size: int | None = 16 * 1024 * 1024
+    ping_interval: float | None = 20.0
+    ping_timeout: float | None = 20.0
+    close_timeout: float = 5.0
+
+
+class SocketOwner(Protocol):
+    """Who decides what a `WireSocket` does. Each method is called on the event loop."""
+
+    def connected(self, socket: WireSocket) -> None:
+        """A TCP connection came in; nothing has been read yet."""
+        ...
+
+    def http_request(self, socket: WireSocket, request: HttpRequest) -> None:
+        """A plain request: answer with `WireSocket.respond`, now or later."""
+        ...
+
+    def upgrade_request(self, socket: WireSocket, request: Request) -> None:
+        """A WebSocket handshake: answer with `WireSocket.accept` or `WireSocket.refuse`, now or later."""
+        ...
+
+    def frames_received(self, socket: WireSocket, frames: list[bytes | str]) -> None:
+        """Messages, all that one read brought."""
+        ...
+
+    def disconnected(self, socket: WireSocket) -> None:
+        """The connection is gone; called once."""
+        ...
+
+
+def silent_logger() -> logging.Logger:
+    """Return a logger that says nothing: websockets would show the token of the request line at DEBUG."""
+    return logging.Logger("falrt.testing.wire", level=logging.CRITICAL + 1)
+
+
+class WireSocket(asyncio.Protocol):
+    """One TCP connection; see the module's docstring.
+
+    Attributes:
+        close_code: The WebSocket close code as the client left it, or 1006; None while it is open.
+        close_reason: The reason beside it.
+    """
+
+    def __init__(self, owner: SocketOwner, options: SocketOptions, rng: Random) -> None:
+        self._owner = owner
+        self._options = options
+        self._inbound = Line(self._arrived, options.incoming, rng)
+        self._outbound = Line(self._transmit, options.outgoing, rng)
+        self._transport: asyncio.Transport | None = None
+        # HTTP bytes not yet understood; unused after an upgrade.
+        self._buffer = bytearray()
+        # From the upgrade request on.
+        self._protocol: ServerProtocol | None = None
+        # The handshake that waits for accept() or refuse().
+        self._handshake: Request | None = None
+        # Fragments of a message that has begun.
+        self._fragments: list[bytes] = []
+        self._fragments_are_text = False
+        # True after silence(): nothing is answered any more, the TCP connection stays.
+        self._silent = False
+        # Set while the transport can take more.
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self.lost = asyncio.Event()
+
+    # asyncio.Protocol.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """TCP is up."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._owner.connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came from the network."""
+        if not self._silent:
+            self._inbound.send(data)
+
+    def eof_received(self) -> bool:
+        """The client sent its end of stream."""
+        self._inbound.send(b"")
+        return True  # we close when the end has passed the line
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """TCP is down, for whatever reason."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._inbound.clear()
+        self._outbound.clear()
+        if self._protocol is not None and not self._silent:
+            with contextlib.suppress(EOFError):  # the end of the stream may already have been read
+                self._protocol.receive_eof()
+        self._writable.set()
+        self.lost.set()
+        self._owner.disconnected(self)
+
+    def pause_writing(self) -> None:
+        """The kernel takes no more."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """The kernel takes bytes again."""
+        self._writable.set()
+
+    # For the owner.
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return self._protocol is not None and self._protocol.state is State.OPEN and not self.lost.is_set()
+
+    @property
+    def close_code(self) -> int | None:
+        """The close code, once the WebSocket has ended."""
+        if self._protocol is None or not (self.lost.is_set() or self._protocol.state is State.CLOSED):
+            return None
+        return self._protocol.close_code or 1006
+
+    @property
+    def close_reason(self) -> str:
+        """The reason of the close frame."""
+        return (self._protocol.close_reason or "") if self._protocol is not None else ""
+
+    def respond(self, reply: HttpReply, *, close: bool = False) -> None:
+        """Answer an HTTP request."""
+        self._outbound.send(reply.serialize(close=close))
+        if close:
+            self._outbound.send(b"")
+
+    def accept(self) -> None:
+        """Answer the handshake with 101 (or what a faulty request deserves)."""
+        if self._protocol is None or self._handshake is None or self.lost.is_set():
+            return
+        self._protocol.send_response(self._protocol.accept(self._handshake))
+        self._handshake = None
+        self._flush()
+        self._schedule("ping", self._options.ping_interval, self._ping)
+
+    def refuse(self, reply: HttpReply) -> None:
+        """Answer the handshake with another status than 101, and hang up."""
+        if self._protocol is None or self._handshake is None or self.lost.is_set():
+            return
+        self._handshake = None
+        response = Response(reply.status, reply.phrase, reply.headers(close=True), reply.content)
+        self._protocol.send_response(response)
+        self._flush()
+
+    def send(self, frame: bytes | str) -> None:
+        """Send one message: bytes in a binary frame, str in a text one. Ignored unless the socket is open."""
+        if self._protocol is None or not self.is_open:
+            return
+        if isinstance(frame, str):
+            self._protocol.send_text(frame.encode())
+        else:
+            self._protocol.send_binary(frame)
+        self._flush()
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send raw bytes, past the WebSocket protocol."""
+        if not self._silent:
+            self._outbound.send(data)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close politely: a close frame, then the end of the stream when the client has answered.
+
+        Args:
+            code: Any code, also 1005 (a close frame without one) and 1006 (no close frame at all).
+            reason: At most 123 bytes of UTF-8.
+        """
+        if self._protocol is None or not self.is_open:
+            return
+        if code == 1006:
+            self._outbound.send(b"")
+            return
+        with contextlib.suppress(InvalidState):  # the client was faster
+            self._protocol.send_close(None if code == 1005 else code, reason)
+        self._flush()
+        self._schedule("close", self._options.close_timeout, self.abort)
+
+    def hang_up(self) -> None:
+        """End the stream without a close frame."""
+        self._outbound.send(b"")
+
+    def reset(self) -> None:
+        """Send a TCP reset; what is still on its way is lost."""
+        if self._transport is None or self.lost.is_set():
+            return
+        raw = self._transport.get_extra_info("socket")
+        if raw is not None:
+            # A linger time of zero is what makes the kernel send RST instead of FIN.
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
+
+    def abort(self) -> None:
+        """Drop the TCP connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def silence(self) -> None:
+        """Answer nothing any more, pings included, while TCP stays up: a half-open connection."""
+        self._silent = True
+        self._outbound.clear()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def pause_reading(self) -> None:
+        """Stop reading: the client's sends fill the kernel's buffers, then block."""
+        if self._transport is not None and not self.lost.is_set():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if self._transport is not None and not self.lost.is_set():
+            self._transport.resume_reading()
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was sent."""
+        await self._writable.wait()
+
+    async def shut(self) -> None:
+        """Go away (1001) without waiting for the client's answer; returns when TCP is down."""
+        if self.is_open:
+            self.close(1001)
+        if self._transport is not None and not self.lost.is_set():
+            self._transport.close()
+            try:
+                async with asyncio.timeout(0.2):
+                    await self.lost.wait()
+            except TimeoutError:  # the client does not read what we still have to write
+                self.abort()
+                await self.lost.wait()
+
+    # Inside.
+
+    def _arrived(self, data: bytes) -> None:
+        if self._silent or self.lost.is_set():
+            return
+        if self._protocol is None:
+            self._buffer += data
+            if not data:
+                self._transmit(b"")
+            self._read_http()
+        else:
+            self._feed(self._protocol, data)
+
+    def _read_http(self) -> None:
+        while self._protocol is None:
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0:
+                if len(self._buffer) > HEAD_LIMIT_BYTES:
+                    self.respond(HttpReply(431, b"head too large"), close=True)
+                return
+            parsed = _parse_head(bytes(self._buffer[:end]))
+            if parsed is None:
+                self.respond(HttpReply(400, b"not an HTTP/1.1 request"), close=True)
+                self._buffer.clear()
+                return
+            method, target, headers = parsed
+            if headers.get("upgrade", "").lower() == "websocket":
+                self._upgrade()
+                return
+            length = headers.get("content-length", "0")
+            size = int(length) if length.isdecimal() else BODY_LIMIT_BYTES + 1
+            if size > BODY_LIMIT_BYTES:
+                self.respond(HttpReply(413, b"body too large"), close=True)
+                self._buffer.clear()
+                return
+            begin = end + 4
+            if len(self._buffer) < begin + size:
+                return
+            body = bytes(self._buffer[begin : begin + size])
+            del self._buffer[: begin + size]
+            self._owner.http_request(self, HttpRequest(method, target, headers, body))
+
+    def _upgrade(self) -> None:
+        self._protocol = ServerProtocol(max_size=self._options.max_size, logger=silent_logger())
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        self._feed(self._protocol, data)
+
+    def _feed(self, protocol: ServerProtocol, data: bytes) -> None:
+        try:
+            if data:
+                protocol.receive_data(data)
+            else:
+                protocol.receive_eof()
+        except EOFError:
+            return  # bytes after the end of the stream
+        frames: list[bytes | str] = []
+        for event in protocol.events_received():
+            if isinstance(event, Request):
+                self._handshake = event
+                self._owner.upgrade_request(self, event)
+            elif isinstance(event, Frame):
+                self._read_frame(event, frames)
+        if frames:
+            self._owner.frames_received(self, frames)
+        self._flush()
+        if not data:
+            self._transmit(b"")
+
+    def _read_frame(self, frame: Frame, frames: list[bytes | str]) -> None:
+        if frame.opcode is Opcode.PONG:
+            self._schedule("pong", None, self.abort)
+            self._schedule("ping", self._options.ping_interval, self._ping)
+        if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            return
+        if frame.opcode is not Opcode.CONT:
+            self._fragments_are_text = frame.opcode is Opcode.TEXT
+        self._fragments.append(bytes(frame.data))
+        if frame.fin:
+            data = b"".join(self._fragments)
+            self._fragments.clear()
+            frames.append(data.decode(errors="replace") if self._fragments_are_text else data)
+
+    def _flush(self) -> None:
+        for data in [] if self._protocol is None else self._protocol.data_to_send():
+            if not self._silent:
+                self._outbound.send(data)
+
+    def _transmit(self, data: bytes) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if data:
+            self._transport.write(data)
+        else:
+            self._transport.close()
+
+    def _ping(self) -> None:
+        if self._protocol is not None and self.is_open:
+            self._protocol.send_ping(b"falrt")
+            self._flush()
+            self._schedule("pong", self._options.ping_timeout, self._miss_pong)
+
+    def _miss_pong(self) -> None:
+        if self._protocol is not None and self.is_open:
+            self._protocol.fail(1011, "keepalive ping timeout")
+            self._flush()
+
+    def _schedule(self, name: str, delay: float | None, callback: Any) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+        if delay is not None and not self.lost.is_set():
+            self._timers[name] = asyncio.get_running_loop().call_later(delay, callback)
+
+
+def _parse_head(head: bytes) -> tuple[str, str, dict[str, str]] | None:
+    """Return method, target and headers (names in lower case), or None where it is no HTTP/1.1 request."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    words = first.split(" ")
+    if len(words) != 3 or not words[2].startswith("HTTP/1."):
+        return None
+    pairs = (line.partition(":") for line in lines)
+    return words[0], words[1], {name.strip().lower(): value.strip() for name, _, value in pairs}
