@@ -142,7 +142,8 @@ class TokenSchedule:
         self._lifetime = lifetime
         self._expires_at = now + lifetime
         self._wall_expires_at = wall_now + lifetime
-        self._renew_at = now + _RENEW_FRACTION * lifetime
+        # However short a life a token claims, its renewals do not become a stream of requests.
+        self._renew_at = now + max(_RENEW_FRACTION * lifetime, _MIN_RETRY_DELAY)
 
     def failed(self, now: float, *, passing: bool) -> None:
         """A fetch has failed; the token at hand, if any, stays.

@@ -1,0 +1,6 @@
+"""Keys and tokens: where a credential comes from, and a fresh one for every handshake."""
+
+from falrt.auth.credentials import Key, Token, find_key
+from falrt.auth.token_cache import TokenCache
+
+__all__ = ["Key", "Token", "TokenCache", "find_key"]

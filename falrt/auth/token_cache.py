@@ -1,0 +1,281 @@
+"""A fresh token for every handshake: fetched once for all who wait, renewed before it is needed.
+
+The times are decided by ``falrt.protocol.token_schedule``. Here live one task per fetch that is under way
+and one timer per app that is in use; between fetches there is no task at all.
+
+Source: protocol.md sections 3.3 to 3.9.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from falrt.auth.credentials import Key, Token, find_key
+from falrt.auth.token_providers import ask_provider
+from falrt.auth.token_requests import TokenRequests
+from falrt.exceptions import ConfigurationError, FalrtError, TokenRequestError
+from falrt.protocol.token_endpoints import DEFAULT_LIFETIME, TokenEndpoint
+from falrt.protocol.token_schedule import TokenSchedule, token_lifetime
+from falrt.typing import TokenProvider
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["TokenCache"]
+
+logger = logging.getLogger("falrt.auth")
+
+_CLOSED: Final = "the client is closed: no token is fetched any more"
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """What is known about one app's token."""
+
+    app_path: str
+    alias: str = ""
+    custom_path: bool = False
+    # The newest token's text; None before the first and after a refusal.
+    value: str | None = field(default=None, repr=False)
+    schedule: TokenSchedule = field(default_factory=TokenSchedule)
+    # The endpoint that gave the newest token.
+    worked: TokenEndpoint | None = None
+    # The fetch under way; everybody who needs a token waits for it.
+    task: asyncio.Task[Token] | None = None
+    # How many connections want the token kept fresh, and the timer that does so.
+    uses: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+
+class TokenCache:
+    """The tokens of one client, by app path.
+
+    All methods belong to one event loop; none of them blocks it.
+
+    Args:
+        key: The key, or a function that returns it when it is needed; ``find_key`` by default. Not asked for
+            with ``token_provider`` or ``proxy_url``.
+        base_url: One place for every host, such as a local server.
+        proxy_url: A trusted server that adds the key to the token request.
+        token_provider: The user's own source of tokens, asked instead of fal's endpoints.
+        token_expiration_seconds: The lifetime to ask for, 120 by default, and to assume of tokens that do not
+            tell theirs. A provider's token with neither is fetched anew for every handshake.
+        http: Returns the HTTP client to use; by default one is made with the first request.
+        ssl_context: Returns the TLS context for that one.
+        retry_delays: Seconds before each further try of a request that failed in passing.
+        fetch_timeout: Seconds for one fetch, tries and provider included.
+        wall_clock: Seconds since the epoch.
+
+    Raises:
+        ConfigurationError: A wrong URL or lifetime.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: Key | Callable[[], Key] | None = None,
+        base_url: str | None = None,
+        proxy_url: str | None = None,
+        token_provider: TokenProvider | None = None,
+        token_expiration_seconds: float | None = None,
+        http: Callable[[], Awaitable[httpx.AsyncClient]] | None = None,
+        ssl_context: Callable[[], Awaitable[ssl.SSLContext]] | None = None,
+        retry_delays: tuple[float, ...] = (0.25, 1.0),
+        fetch_timeout: float = 30.0,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        seconds = token_expiration_seconds
+        if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+            raise ConfigurationError(f"token_expiration_seconds is {seconds!r}: it must be positive seconds")
+        if token_provider is not None and not callable(token_provider):
+            raise ConfigurationError(
+                f"token_provider must be a function of the app's path, got {type(token_provider).__name__}"
+            )
+        self._provider = token_provider
+        self._seconds = seconds
+        self._requests = TokenRequests(
+            key=(lambda: key) if isinstance(key, Key) else key or find_key,
+            base_url=base_url,
+            proxy_url=proxy_url,
+            http=http,
+            ssl_context=ssl_context,
+            retry_delays=retry_delays,
+        )
+        self._fetch_timeout = fetch_timeout
+        self._wall_clock = wall_clock
+        self._entries: dict[str, _Entry] = {}
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"TokenCache({len(self._entries)} apps)"
+
+    async def get(
+        self, app_path: str, alias: str, *, custom_path: bool = False, force: bool = False
+    ) -> Token:
+        """Return a token that is good for a handshake now.
+
+        A cached one that is not about to expire comes at once. Otherwise one request is made, however many
+        wait for it; cancelling a waiter leaves it to the others.
+
+        Args:
+            app_path: Full path of the app, such as ``fal-ai/flux-2/klein/realtime``.
+            alias: The app's alias, which the general endpoint wants.
+            custom_path: Whether the app is reached by another path than ``/realtime``.
+            force: Do not use the cached token. After a refused handshake prefer ``refused()`` and a plain
+                ``get()``: then many connections with the same bad token share one renewal.
+
+        Returns:
+            The token; ``expires_in`` is what is left of it.
+
+        Raises:
+            MissingCredentialsError: A key is needed and there is none.
+            TokenRequestError: There is no token to be had; ``passing`` says whether waiting can help.
+        """
+        if self._closed:
+            raise TokenRequestError(_CLOSED)
+        entry = self._entry(app_path)
+        entry.alias, entry.custom_path = alias, custom_path
+        if force:
+            self._drop(entry)
+        cached = self._cached(entry)
+        if cached is not None:
+            return cached
+        task = entry.task or self._start(entry)
+        # Not `await task`: that would hand the waiter's own cancellation on to everybody else's fetch.
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise TokenRequestError("the fetch of the token was cancelled, as on closing the client")
+        return task.result()
+
+    def refused(self, app_path: str, token: Token) -> None:
+        """Forget a token that the gateway refused, unless a newer one has taken its place already."""
+        entry = self._entries.get(app_path)
+        if entry is not None and entry.value == token.value:
+            self._drop(entry)
+
+    def in_use(self, app_path: str) -> None:
+        """Keep the app's token fresh in the background until as many calls of ``release``."""
+        entry = self._entry(app_path)
+        entry.uses += 1
+        self._arm(entry)
+
+    def release(self, app_path: str) -> None:
+        """Take one ``in_use`` back. The token stays as long as it is good."""
+        entry = self._entries.get(app_path)
+        if entry is None or not entry.uses:
+            return
+        entry.uses -= 1
+        self._arm(entry)
+
+    async def aclose(self) -> None:
+        """Stop every renewal and fetch and close what was opened; waiters get a ``TokenRequestError``."""
+        self._closed = True
+        tasks = [entry.task for entry in self._entries.values() if entry.task is not None]
+        for entry in self._entries.values():
+            self._arm(entry)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._entries.clear()
+        await self._requests.aclose()
+
+    def _entry(self, app_path: str) -> _Entry:
+        entry = self._entries.get(app_path)
+        if entry is None:
+            entry = self._entries[app_path] = _Entry(app_path)
+        return entry
+
+    def _cached(self, entry: _Entry) -> Token | None:
+        now = asyncio.get_running_loop().time()
+        ends_at = entry.schedule.expires_at
+        if entry.value is None or ends_at is None or not entry.schedule.usable(now, self._wall_clock()):
+            return None
+        return Token(entry.value, ends_at - now)
+
+    def _drop(self, entry: _Entry) -> None:
+        entry.value = None
+        entry.schedule.dropped()
+        self._arm(entry)
+
+    def _arm(self, entry: _Entry) -> None:
+        """Set the timer of the next renewal to what the schedule says, or to nothing."""
+        if entry.timer is not None:
+            entry.timer.cancel()
+            entry.timer = None
+        deadline = entry.schedule.next_deadline()
+        if deadline is None or self._closed or not entry.uses or entry.task is not None:
+            return
+        loop = asyncio.get_running_loop()
+        entry.timer = loop.call_at(max(deadline, loop.time()), self._start, entry)
+
+    def _start(self, entry: _Entry) -> asyncio.Task[Token]:
+        entry.task = asyncio.get_running_loop().create_task(
+            self._fetch(entry), name=f"falrt token {entry.app_path}"
+        )
+        entry.task.add_done_callback(_note_failure)
+        self._arm(entry)
+        return entry.task
+
+    async def _fetch(self, entry: _Entry) -> Token:
+        """Get a new token and tell the schedule how that went."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._fetch_timeout):
+                token = await self._ask(entry)
+        except TimeoutError as error:
+            entry.schedule.failed(loop.time(), passing=True)
+            raise TokenRequestError(
+                f"no token for {entry.app_path!r} within {self._fetch_timeout:g} s", passing=True
+            ) from error
+        except FalrtError as error:
+            entry.schedule.failed(loop.time(), passing=getattr(error, "passing", False))
+            raise
+        except Exception as error:  # The HTTP client or the TLS context could not be made.
+            entry.schedule.failed(loop.time(), passing=False)
+            raise TokenRequestError(f"no token for {entry.app_path!r}: {type(error).__name__}") from error
+        else:
+            entry.value = token.value
+            entry.schedule.fetched(token.expires_in, loop.time(), self._wall_clock())
+            return token
+        finally:
+            entry.task = None
+            self._arm(entry)
+
+    async def _ask(self, entry: _Entry) -> Token:
+        """Return a new token with its lifetime from now."""
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        if self._provider is not None:
+            token = await ask_provider(self._provider, entry.app_path)
+            if token.expires_in is not None:
+                return token
+            assumed = self._seconds
+        else:
+            token, entry.worked = await self._requests.ask(
+                entry.app_path,
+                entry.alias,
+                seconds=self._seconds or DEFAULT_LIFETIME,
+                worked=entry.worked,
+                custom_path=entry.custom_path,
+            )
+            assumed = token.expires_in
+        if assumed is not None:
+            # The far side's clock started somewhere on the way.
+            assumed = max(assumed - (loop.time() - asked_at), 1.0)
+        return Token(
+            token.value, token_lifetime(token.value, wall_now=self._wall_clock(), configured=assumed)
+        )
+
+
+def _note_failure(task: asyncio.Task[Token]) -> None:
+    """Log a failed fetch; also marks its error as seen, since a renewal in the background has no waiter."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.info("no new token: %s", error)

@@ -1,0 +1,76 @@
+"""Tokens from the user's own function.
+
+Source: protocol.md section 3.7.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+from typing import Any
+
+from falrt.auth.credentials import Token
+from falrt.auth.threads import run_in_thread
+from falrt.exceptions import AuthenticationError, TokenRequestError
+from falrt.protocol.token_endpoints import is_passing, token_problem
+from falrt.typing import TokenProvider
+
+__all__ = ["ask_provider"]
+
+
+async def ask_provider(provider: TokenProvider, app_path: str) -> Token:
+    """Return the provider's token for a full path.
+
+    An async provider runs on the event loop. A plain function runs in a thread, since it may do blocking
+    HTTP; where it returns an awaitable, that is awaited on the loop.
+
+    Raises:
+        AuthenticationError: The provider's own, unchanged.
+        TokenRequestError: Any other failure of the provider, as the cause; or a result that is no token.
+    """
+    try:
+        if inspect.iscoroutinefunction(provider) or inspect.iscoroutinefunction(type(provider).__call__):
+            result: Any = await provider(app_path)  # type: ignore[misc]  # checked in the line above
+        else:
+            result = await run_in_thread(lambda: provider(app_path))
+            if inspect.isawaitable(result):
+                result = await result
+    except AuthenticationError:
+        raise
+    except Exception as error:
+        # Its words stay in the cause: they are the user's, and may hold what we must not repeat.
+        raise TokenRequestError(
+            f"the token provider failed for {app_path!r} with {type(error).__name__}",
+            passing=_may_pass(error),
+        ) from error
+    return _checked(result)
+
+
+def _checked(result: Any) -> Token:
+    token = result if isinstance(result, Token) else Token(result)
+    if not isinstance(token.value, str):
+        raise TokenRequestError(
+            f"the token provider returned {type(token.value).__name__}: it must return str or falrt.Token"
+        )
+    value = token.value.strip()
+    if problem := token_problem(value):
+        raise TokenRequestError(f"the token provider's result is no token: {problem}")
+    seconds = token.expires_in
+    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+        raise TokenRequestError(
+            f"the token provider's expires_in is {seconds!r}: it must be positive seconds"
+        )
+    return Token(value, seconds)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a provider's failure is the network's or a server's; a bug would only be repeated."""
+    if isinstance(error, OSError):  # TimeoutError is one.
+        return True
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(status, int):
+        return is_passing(status)
+    # Most providers use httpx. It is not imported for the question: one that raised its error has done so.
+    httpx = sys.modules.get("httpx")
+    return httpx is not None and isinstance(error, httpx.TransportError)

@@ -1,0 +1,332 @@
+"""Tokens from fal's token endpoints, directly with a key or through the user's proxy.
+
+What to send and what a reply means is decided in ``falrt.protocol.token_endpoints``; here it is carried out.
+httpx is imported with the first request, in a thread together with the TLS context: the two take 300 ms.
+
+Source: protocol.md sections 3.4 to 3.6 and 9.2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import random
+import re
+import ssl
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from falrt.auth.credentials import Key, Token
+from falrt.auth.threads import run_in_thread
+from falrt.exceptions import ConfigurationError, MissingCredentialsError, TokenRequestError
+from falrt.protocol.endpoint import Hosts, redact
+from falrt.protocol.token_endpoints import (
+    TokenEndpoint,
+    asked_lifetime,
+    endpoint_order,
+    is_passing,
+    may_ask_other,
+    read_detail,
+    read_token,
+    request_body,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["TokenRequests"]
+
+logger = logging.getLogger("falrt.auth")
+
+_TIMEOUT: Final = 10.0
+# A longer wait than this belongs to the supervisor, which can tell its user.
+_MAX_RETRY_AFTER: Final = 10.0
+_MAX_REPLY_BYTES: Final = 65_536
+# Shorter parts of a key, such as "test", are no secrets but would blank out ordinary words.
+_SECRET_LENGTH: Final = 8
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_CURES: Final = {
+    400: "check the app id",
+    401: "the key was refused: check FAL_KEY or key=... against https://fal.ai/dashboard/keys",
+    402: "the account has no balance: see https://fal.ai/dashboard/billing",
+    403: "this key may not use the app: check the app id, the key's scope (API) and the account; "
+    'auth="key" does without tokens',
+    404: "check the app id",
+    422: 'check the app id; auth="key" does without tokens',
+}
+_PROXY_CURES: Final = {
+    401: "the proxy refused the request: it wants a login of its own or has no fal key",
+    405: "the proxy takes no POST: check proxy_url",
+}
+_PROXY_CURE: Final = "check proxy_url, and that the proxy allows the token URL named here"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    status: int
+    body: str
+    retry_after: float | None = None
+
+
+class TokenRequests:
+    """Asks the token endpoints for one client.
+
+    Args:
+        key: Returns the key; called for each request that needs one.
+        base_url: One place for every host; None for fal's own. A server there on this machine may do without
+        a
+            key, for there is nobody to pay.
+        proxy_url: A trusted server that adds the key; then ours is neither needed nor sent.
+        http: Returns the HTTP client to use; None to make one. One that is made here goes by the
+        environment's
+            proxies (``HTTPS_PROXY``) except to this machine, and is closed by ``aclose``.
+        ssl_context: Returns the TLS context for the client that is made here.
+        retry_delays: Seconds before each further try of a request that failed in passing.
+
+    Raises:
+        ConfigurationError: A URL is none, or holds a password.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: Callable[[], Key],
+        base_url: str | None = None,
+        proxy_url: str | None = None,
+        http: Callable[[], Awaitable[httpx.AsyncClient]] | None = None,
+        ssl_context: Callable[[], Awaitable[ssl.SSLContext]] | None = None,
+        retry_delays: tuple[float, ...] = (0.25, 1.0),
+    ) -> None:
+        _refuse_password("base_url", base_url)
+        _refuse_password("proxy_url", proxy_url)
+        if proxy_url is not None and not re.match(r"https?://[^/]", proxy_url):
+            raise ConfigurationError(
+                f"proxy_url {redact(proxy_url)!r} must begin with http:// or https:// and a host"
+            )
+        self._key = key
+        self._rest = Hosts.at(base_url).rest
+        self._proxy_url = proxy_url
+        self._http = http
+        self._ssl_context = ssl_context
+        self._retry_delays = retry_delays
+        # The client made here, when none was given; guarded, because two apps may ask at once.
+        self._own_client: httpx.AsyncClient | None = None
+        self._making = asyncio.Lock()
+
+    async def ask(
+        self, app_path: str, alias: str, *, seconds: float, worked: TokenEndpoint | None, custom_path: bool
+    ) -> tuple[Token, TokenEndpoint]:
+        """Return a token and the endpoint that gave it.
+
+        Args:
+            app_path: Full path of the app, such as ``fal-ai/flux-2/klein/realtime``.
+            alias: The app's alias.
+            seconds: The lifetime wanted.
+            worked: The endpoint that served the app before.
+            custom_path: Whether the app is reached by another path than ``/realtime``.
+
+        Raises:
+            MissingCredentialsError: A key is needed and there is none.
+            TokenRequestError: No endpoint gave a token; ``passing`` where the network or the service failed.
+        """
+        refusals: list[tuple[TokenEndpoint, _Reply]] = []
+        for endpoint in endpoint_order(worked, custom_path=custom_path):
+            body = request_body(endpoint, app_path=app_path, alias=alias, seconds=seconds)
+            reply = await self._post_patiently(endpoint, body)
+            if 200 <= reply.status < 300:
+                return Token(self._token_in(endpoint, reply), asked_lifetime(endpoint, seconds)), endpoint
+            refusals.append((endpoint, reply))
+            if not may_ask_other(reply.status):
+                break
+        raise self._refusal(app_path, refusals)
+
+    async def aclose(self) -> None:
+        """Close the HTTP client, where it was made here."""
+        client, self._own_client = self._own_client, None
+        if client is not None:
+            await client.aclose()
+
+    # One request.
+
+    async def _post_patiently(self, endpoint: TokenEndpoint, body: dict[str, object]) -> _Reply:
+        """Post until the reply is final; a few tries within a few seconds."""
+        what = self._describe(endpoint)
+        for attempt, delay in enumerate((*self._retry_delays, None), start=1):
+            cause: Exception | None = None
+            wait = 0.0
+            try:
+                reply = await self._post(endpoint, body)
+            except TokenRequestError as error:
+                if not error.passing:
+                    raise
+                failure, cause = error, error.__cause__ if isinstance(error.__cause__, Exception) else None
+            else:
+                if not is_passing(reply.status):
+                    return reply
+                detail = self._hide(read_detail(reply.body))
+                failure = TokenRequestError(
+                    f"{what} answered {reply.status}{f': {detail}' if detail else ''}",
+                    status=reply.status,
+                    detail=detail,
+                    passing=True,
+                )
+                wait = reply.retry_after or 0.0
+            if delay is None or wait > _MAX_RETRY_AFTER:
+                raise failure from cause
+            logger.debug("try %d failed: %s", attempt, failure)
+            await asyncio.sleep(max(wait, delay * random.uniform(0.5, 1.0)))
+        raise AssertionError("the last turn of the loop returns or raises")
+
+    async def _post(self, endpoint: TokenEndpoint, body: dict[str, object]) -> _Reply:
+        client = await self._client()
+        import httpx
+
+        url = self._rest + endpoint
+        headers = {
+            "accept": "application/json",
+            "accept-encoding": "identity",  # Unpacking could make a small reply large.
+            "user-agent": "falrt (python)",
+        }
+        if self._proxy_url is None:
+            headers |= self._authorization()
+        else:
+            headers["x-fal-target-url"], url = url, self._proxy_url
+        what = self._describe(endpoint)
+        logger.debug("> %s", what)
+        try:
+            async with client.stream(
+                "POST", url, json=body, headers=headers, follow_redirects=False, timeout=_TIMEOUT
+            ) as response:
+                content = await _read(response)
+        except httpx.TransportError as error:
+            raise TokenRequestError(
+                f"{what} failed: {type(error).__name__} {self._hide(str(error))}".rstrip(), passing=True
+            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise TokenRequestError(f"{what} failed: {type(error).__name__}") from error
+        logger.debug("< %d, %d bytes", response.status_code, len(content))
+        if 300 <= response.status_code < 400:
+            host = urlsplit(response.headers.get("location", "")).netloc.rpartition("@")[2] or "another path"
+            option = "base_url" if self._proxy_url is None else "proxy_url"
+            raise TokenRequestError(
+                f"{what} redirects to {host}; credentials do not follow: set {option} to the final address",
+                status=response.status_code,
+            )
+        return _Reply(
+            response.status_code,
+            content.decode("utf-8", "replace"),
+            _seconds_in(response.headers.get("retry-after")),
+        )
+
+    def _authorization(self) -> dict[str, str]:
+        try:
+            return {"authorization": self._key().header}
+        except MissingCredentialsError:
+            if urlsplit(self._rest).hostname in _LOOPBACK:
+                return {}
+            raise
+
+    async def _client(self) -> httpx.AsyncClient:
+        if self._http is not None:
+            return await self._http()
+        async with self._making:
+            if self._own_client is None:
+                self._own_client = await self._make_client()
+            return self._own_client
+
+    async def _make_client(self) -> httpx.AsyncClient:
+        target = urlsplit(self._proxy_url or self._rest)
+        if "httpx" not in sys.modules:
+            await run_in_thread(lambda: importlib.import_module("httpx"))
+        import httpx
+
+        if target.scheme == "http":
+            # Knows no authority and so trusts nobody: made in no time, and never used.
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        elif self._ssl_context is not None:
+            context = await self._ssl_context()
+        else:
+            context = await run_in_thread(ssl.create_default_context)
+        return httpx.AsyncClient(
+            verify=context,
+            trust_env=target.hostname not in _LOOPBACK,
+            # The next token is wanted in two minutes; until then a kept socket would only be held open.
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
+
+    # What the replies mean for the user.
+
+    def _token_in(self, endpoint: TokenEndpoint, reply: _Reply) -> str:
+        token = read_token(reply.body)
+        if token is None:
+            raise TokenRequestError(
+                f"{self._describe(endpoint)} answered {reply.status} without a token in {len(reply.body)} "
+                'characters: expected a JSON string, {"token": ...} or {"jwt": ...}',
+                status=reply.status,
+            )
+        return token
+
+    def _refusal(self, app_path: str, refusals: list[tuple[TokenEndpoint, _Reply]]) -> TokenRequestError:
+        """Make one error of what each endpoint said."""
+        details = [self._hide(read_detail(reply.body)) for _, reply in refusals]
+        said = "; ".join(
+            f"{self._describe(endpoint)} answered {reply.status}{f': {detail}' if detail else ''}"
+            for (endpoint, reply), detail in zip(refusals, details, strict=True)
+        )
+        # The second endpoint does not exist everywhere; where it does not, the first one's word counts.
+        index = -1 if refusals[-1][1].status not in (404, 405) else 0
+        status = refusals[index][1].status
+        if self._proxy_url is None:
+            cure = _CURES.get(status, "check the app id and the key")
+        else:
+            cure = _PROXY_CURES.get(status, _PROXY_CURE)
+        return TokenRequestError(
+            f"no token for {app_path!r}: {said} ({cure})", status=status, detail=details[index]
+        )
+
+    def _describe(self, endpoint: TokenEndpoint) -> str:
+        target = f"POST {self._rest}{endpoint}"
+        if self._proxy_url is None:
+            return target
+        proxy = urlsplit(self._proxy_url)
+        return f"{target} by way of {proxy.scheme}://{proxy.netloc}{proxy.path}"
+
+    def _hide(self, text: str) -> str:
+        """Remove the key from what somebody else said, in case they quote it."""
+        text = redact(text)
+        if self._proxy_url is None:
+            try:
+                value = self._key().value
+            except MissingCredentialsError:
+                return text
+            for part in (value, *value.split(":")):
+                if len(part) >= _SECRET_LENGTH:
+                    text = text.replace(part, "***")
+        return text
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """Return the beginning of a body; a token or an explanation is short."""
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > _MAX_REPLY_BYTES:
+            break
+    return bytes(content[:_MAX_REPLY_BYTES])
+
+
+def _seconds_in(retry_after: str | None) -> float | None:
+    """Return a ``Retry-After`` given in seconds; the form with a date is left to our own delays."""
+    return float(retry_after) if retry_after and retry_after.isdecimal() and retry_after.isascii() else None
+
+
+def _refuse_password(option: str, url: str | None) -> None:
+    if url is not None and "@" in urlsplit(url).netloc:
+        raise ConfigurationError(
+            f"{option} holds a user name or password, which would stand in logs: remove it"
+        )
