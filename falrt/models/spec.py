@@ -11,7 +11,7 @@ from typing import Any, Generic, cast, get_args, get_origin
 
 from falrt.exceptions import ConfigurationError, FalrtError, ResponseValidationError
 from falrt.media.source import describe
-from falrt.models import wire
+from falrt.models.plain import is_heavy, plain_map
 from falrt.typing import InputT, ModeName, OutputT
 
 __all__ = ["RealtimeModel"]
@@ -85,17 +85,17 @@ class RealtimeModel(Generic[InputT, OutputT]):
             MissingDependencyError: A picture needs Pillow or numpy.
         """
         if hasattr(self.input_type, "model_fields"):
-            return wire.plain_map(self._dump_model(value), json=json)
+            return plain_map(self._dump_model(value), json=json)
         if not isinstance(value, Mapping):
             raise ConfigurationError(f"an input of {self.app} must be a mapping, not {describe(value)}")
-        return wire.plain_map(value, json=json)
+        return plain_map(value, json=json)
 
     def is_heavy(self, value: object) -> bool:
         """Tell whether :meth:`dump` may take more than half a millisecond, so that it belongs in a thread.
 
         That is where there are pixels, a file or very long bytes; telling takes a few microseconds.
         """
-        return wire.is_heavy(value)
+        return is_heavy(value)
 
     def load(self, message: Any) -> OutputT:
         """Make the typed output of a decoded result.
