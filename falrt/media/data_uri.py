@@ -201,9 +201,13 @@ def encode_base64(data: bytes) -> str:
 def decode_base64(text: str) -> bytes:
     """Decode base64 text strictly, with pybase64 where that is installed.
 
+    Takes the URL-safe alphabet as well, which pydantic writes into JSON.
+
     Raises:
         ValueError: A character outside the alphabet or wrong padding.
     """
+    if "-" in text or "_" in text:
+        text = text.translate({ord("-"): "+", ord("_"): "/"})
     data: bytes = b64decode(text, validate=True)
     return data
 

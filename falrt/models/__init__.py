@@ -8,27 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from falrt.models.fields import (
-        IMAGE_SIZES,
-        ImageField,
-        ImageSize,
-        ImageSizeChoice,
-        ImageSizePreset,
-        Timings,
-        WireBytes,
-        image_size_pixels,
-    )
-    from falrt.models.image import Image
-    from falrt.models.klein import KLEIN, KleinInput, KleinOutput
-    from falrt.models.lcm import LCM, LCMInput, LCMOutput
-    from falrt.models.lightning import LIGHTNING, LightningInput, LightningOutput
-    from falrt.models.schema import ModelInput, ModelOutput
-    from falrt.models.spec import RealtimeModel
-    from falrt.models.turbo import TURBO, TurboInput, TurboOutput
-
-    from falrt.media.source import ImageSource  # isort: skip
-
 __all__ = [
     "IMAGE_SIZES",
     "KLEIN",
@@ -78,7 +57,26 @@ _HOMES = {
     "falrt.models.turbo": ("TURBO", "TurboInput", "TurboOutput"),
 }
 
-if not TYPE_CHECKING:  # a type checker would take any name for granted
+if TYPE_CHECKING:
+    from falrt.media.source import ImageSource
+    from falrt.models.fields import (
+        IMAGE_SIZES,
+        ImageField,
+        ImageSize,
+        ImageSizeChoice,
+        ImageSizePreset,
+        Timings,
+        WireBytes,
+        image_size_pixels,
+    )
+    from falrt.models.image import Image
+    from falrt.models.klein import KLEIN, KleinInput, KleinOutput
+    from falrt.models.lcm import LCM, LCMInput, LCMOutput
+    from falrt.models.lightning import LIGHTNING, LightningInput, LightningOutput
+    from falrt.models.schema import ModelInput, ModelOutput
+    from falrt.models.spec import RealtimeModel
+    from falrt.models.turbo import TURBO, TurboInput, TurboOutput
+else:  # hidden from type checkers, which would take any name for granted
 
     def __getattr__(name: str) -> object:
         for module, names in _HOMES.items():

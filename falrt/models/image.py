@@ -157,12 +157,10 @@ class Image(BaseModel):
             header = read_header(self.content)
             yield None, header.format if header else self.content_type
             yield "content", f"{len(self.content)} bytes"
-        elif self.url is not None:
-            is_data = self.url.startswith("data:")
-            yield (
-                "url",
-                f"data URI of {len(self.url)} characters" if is_data else describe(self.url).strip("'"),
-            )
+        else:
+            url = self._address()
+            is_data = url.startswith("data:")
+            yield "url", f"data URI of {len(url)} characters" if is_data else describe(url).strip("'")
         for name in ("width", "height"):
             if getattr(self, name) is not None:
                 yield name, getattr(self, name)

@@ -30,7 +30,9 @@ class ModelInput(BaseModel):
             image_url: Annotated[ImageSource, ImageField(size=(512, 512))]
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, ser_json_bytes="base64")
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True, ser_json_bytes="base64"
+    )
 
     unknown_field_hints: ClassVar[Mapping[str, str]] = {}
     """What to say about a field that people expect and the model does not have."""

@@ -242,6 +242,10 @@ def test_parameters_of_the_media_type_are_left_out() -> None:
     assert parse_data_uri("data:image/png;name=a.png;base64,AAAA") == ("image/png", b"\x00\x00\x00")
 
 
+def test_the_url_safe_alphabet_is_read_too() -> None:
+    assert decode_base64("-_-_") == decode_base64("+/+/") == b"\xfb\xff\xbf"
+
+
 @given(st.binary(min_size=1, max_size=300))
 def test_base64_round_trip(data: bytes) -> None:
     assert decode_base64(encode_base64(data)) == data

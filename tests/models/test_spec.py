@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field, ValidationError, field_serializer
+
+from falrt.exceptions import ConfigurationError, ResponseValidationError
+from falrt.models import RealtimeModel
+
+
+class Ask(BaseModel):
+    text: str
+    count: int | None = None
+    audio: bytes = b""
+    style: str = Field(default="plain", alias="the_style")
+    request_id: str = ""
+
+
+class Answer(BaseModel):
+    text: str
+    request_id: str = ""
+
+
+MODEL = RealtimeModel("acme/app", Ask, Answer)
+
+
+def test_the_parts_are_kept() -> None:
+    model = RealtimeModel("acme/app", Ask, dict, path="/ws", mode="bidi")
+
+    assert (model.app, model.input_type, model.output_type, model.path, model.mode) == (
+        "acme/app",
+        Ask,
+        dict,
+        "/ws",
+        "bidi",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"app": ""}, "app must be an endpoint id"),
+        ({"app": 5}, "app must be an endpoint id such as 'acme/app', not int"),
+        ({"path": 5}, "path must be text"),
+        ({"mode": "duplex"}, "one of unary, server_streaming, client_streaming, bidi, not 'duplex'"),
+        ({"input_type": str}, "input_type must be a pydantic model class or dict"),
+        ({"input_type": BaseModel}, "input_type"),
+        ({"output_type": Answer(text="x")}, "output_type must be a pydantic model class or dict, not Answer"),
+    ],
+)
+def test_wrong_arguments_are_named(changes: dict[str, Any], words: str) -> None:
+    arguments: dict[str, Any] = {"app": "acme/app", "input_type": Ask, "output_type": Answer}
+
+    with pytest.raises(ConfigurationError) as caught:
+        RealtimeModel(**{**arguments, **changes})
+
+    assert words in str(caught.value)
+
+
+def test_only_what_was_set_is_sent() -> None:
+    assert MODEL.dump(Ask(text="a")) == {"text": "a"}
+    assert MODEL.dump(Ask(text="a", count=None, audio=b"\xff")) == {"text": "a", "audio": b"\xff"}
+    assert MODEL.dump(Ask(text="a", audio=b"\xff"), json=True) == {"text": "a", "audio": "/w=="}
+
+
+def test_aliases_are_the_names_on_the_wire() -> None:
+    assert MODEL.dump({"text": "a", "the_style": "b"}) == {"text": "a", "the_style": "b"}
+
+
+@pytest.mark.parametrize("kind", [dict, MappingProxyType])
+def test_a_mapping_is_checked_by_the_input_type(kind: Any) -> None:
+    assert MODEL.dump(kind({"text": "a", "count": "3"})) == {"text": "a", "count": 3}
+    with pytest.raises(ValidationError, match="count"):
+        MODEL.dump(kind({"text": "a", "count": "many"}))
+
+
+@pytest.mark.parametrize("value", [None, "text", Answer(text="x")])
+def test_another_type_is_refused_with_the_cure(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"give Ask\(\.\.\.\) or a mapping of its fields"):
+        MODEL.dump(value)
+
+
+def test_a_subclass_of_the_input_type_will_do() -> None:
+    class More(Ask):
+        more: int = 0
+
+    assert MODEL.dump(More(text="a", more=1)) == {"text": "a", "more": 1}
+
+
+def test_a_value_that_slipped_past_the_checks_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="text"):
+        MODEL.dump(Ask.model_construct(text=5))
+
+
+def test_a_failing_serializer_of_the_user_is_named() -> None:
+    class Broken(BaseModel):
+        text: str
+
+        @field_serializer("text")
+        def fail(self, value: str) -> str:
+            raise RuntimeError("no luck")
+
+    with pytest.raises(ConfigurationError, match="no luck"):
+        RealtimeModel("acme/app", Broken, dict).dump(Broken(text="a"))
+
+
+@pytest.mark.parametrize("kind", [dict, dict[str, Any]])
+def test_plain_dicts_go_as_they_are(kind: Any) -> None:
+    model: RealtimeModel[Any, Any] = RealtimeModel("acme/app", kind, kind)
+
+    assert model.dump({"a": None, "b": b"x"}) == {"a": None, "b": b"x"}
+    assert model.dump({"b": b"x"}, json=True) == {"b": "eA=="}
+    assert model.load({"a": 1}) == {"a": 1}
+    assert not model.echoes_request_id
+    with pytest.raises(ConfigurationError, match="must be a mapping, not list"):
+        model.dump(["a"])
+    with pytest.raises(ResponseValidationError, match="not a map") as caught:
+        model.load(b"x" * 100)
+    assert caught.value.payload == b"x" * 100
+
+
+def test_a_result_becomes_the_output_type() -> None:
+    assert MODEL.load({"text": "a", "request_id": "7"}) == Answer(text="a", request_id="7")
+
+
+def test_a_result_that_does_not_fit_carries_its_payload_and_keeps_it_out_of_the_text() -> None:
+    payload = {"text": b"\xff" * 1000, "request_id": 5}
+
+    with pytest.raises(ResponseValidationError) as caught:
+        MODEL.load(payload)
+
+    assert caught.value.payload is payload
+    assert "a result of acme/app does not fit Answer: text: " in str(caught.value)
+    assert "\\xff" not in str(caught.value)
+
+
+def test_only_the_first_errors_are_named() -> None:
+    class Wide(BaseModel):
+        a: int
+        b: int
+        c: int
+        d: int
+
+    with pytest.raises(ResponseValidationError, match=r"a: .*; b: .*; c: .*; and 1 more$"):
+        RealtimeModel("acme/app", dict, Wide).load({})
+    with pytest.raises(ResponseValidationError, match="the whole: "):
+        RealtimeModel("acme/app", dict, Wide).load(5)
+
+
+def test_an_id_is_echoed_where_both_types_declare_it() -> None:
+    class Silent(BaseModel):
+        text: str
+
+    assert MODEL.echoes_request_id
+    assert not RealtimeModel("acme/app", Ask, Silent).echoes_request_id
+    assert not RealtimeModel("acme/app", Silent, Answer).echoes_request_id
+
+
+def test_heavy_inputs_are_told_apart() -> None:
+    assert MODEL.is_heavy(Ask(text="a", audio=bytes(700_000)))
+    assert not MODEL.is_heavy({"text": "a"})
+
+
+@given(st.text(), st.none() | st.integers(0, 2**63 - 1), st.binary())
+def test_what_is_dumped_validates_again(text: str, count: int | None, audio: bytes) -> None:
+    ask = Ask(text=text, count=count, audio=audio)
+
+    assert Ask.model_validate(MODEL.dump(ask)) == ask
