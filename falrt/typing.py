@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 if TYPE_CHECKING:
     from falrt.auth import Token
 
-__all__ = ["Codec", "DecodeHook", "EncodeHook", "Frame", "InputT", "Message", "ModeName", "OutputT", "TokenProvider"]
+__all__ = [
+    "Codec",
+    "DecodeHook",
+    "EncodeHook",
+    "Frame",
+    "InputT",
+    "Message",
+    "ModeName",
+    "OutputT",
+    "TokenProvider",
+]
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")

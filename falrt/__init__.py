@@ -1,0 +1,73 @@
+"""falrt: frames in, freshest picture out. The asyncio client for fal's realtime image models.
+
+Names are imported when they are first used, so that ``import falrt`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from falrt.exceptions import *  # noqa: F403 - the whole error tree is public
+
+if TYPE_CHECKING:
+    from falrt import codecs as codecs
+    from falrt import media as media
+    from falrt import models as models
+    from falrt import sync as sync
+    from falrt import testing as testing
+    from falrt.auth import Token as Token
+    from falrt.client import Client as Client
+    from falrt.client import connect as connect
+    from falrt.connection import RealtimeConnection as RealtimeConnection
+    from falrt.media import data_uri as data_uri
+    from falrt.models.spec import RealtimeModel as RealtimeModel
+    from falrt.protocol import pacing as pacing
+    from falrt.protocol.events import State as State
+    from falrt.protocol.events import Stats as Stats
+    from falrt.protocol.retry import Backoff as Backoff
+    from falrt.stream import Reply as Reply
+
+__version__ = "0.1.0"
+
+# Public name -> the module that defines it.
+_HOMES = {
+    "Backoff": "falrt.protocol.retry",
+    "Client": "falrt.client",
+    "RealtimeConnection": "falrt.connection",
+    "RealtimeModel": "falrt.models.spec",
+    "Reply": "falrt.stream",
+    "State": "falrt.protocol.events",
+    "Stats": "falrt.protocol.events",
+    "Token": "falrt.auth",
+    "connect": "falrt.client",
+    "data_uri": "falrt.media",
+}
+# Public module -> where it is.
+_ROOMS = {
+    "codecs": "falrt.codecs",
+    "media": "falrt.media",
+    "models": "falrt.models",
+    "pacing": "falrt.protocol.pacing",
+    "sync": "falrt.sync",
+    "testing": "falrt.testing",
+}
+
+from falrt import exceptions as _exceptions  # noqa: E402
+
+__all__ = [*_exceptions.__all__, *_HOMES, *_ROOMS, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _ROOMS:
+        value = importlib.import_module(_ROOMS[name])
+    else:
+        raise AttributeError(f"module 'falrt' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,290 @@
+"""Client: one key, one token cache, one TLS context for many connections; and :func:`connect` for a single one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
+
+from falrt.auth import Key, TokenCache, find_key
+from falrt.connection import RealtimeConnection
+from falrt.exceptions import ConfigurationError
+from falrt.link import Link
+from falrt.options import AllOptions, ClientOptions, ConnectionSettings, ConnectOptions, check_names
+from falrt.protocol.endpoint import Hosts
+from falrt.typing import InputT, OutputT, TokenProvider
+
+if TYPE_CHECKING:
+    import ssl as tls
+
+    from falrt.models.spec import RealtimeModel
+
+__all__ = ["Client", "connect"]
+
+BASE_URL_VARIABLE = "FALRT_BASE_URL"
+
+
+class Client:
+    """A key, its tokens and a TLS context, shared by the connections made with it.
+
+    Use it with ``async with``; leaving it closes its connections.
+
+    Args:
+        key: A fal key. Default: ``FAL_KEY``, or ``FAL_KEY_ID`` and ``FAL_KEY_SECRET``, from the environment.
+        base_url: One place for every host, such as ``"http://127.0.0.1:8765"``; default: ``FALRT_BASE_URL``, else fal.
+        proxy_url: A trusted server that adds the key to token requests, so that this program holds none.
+        token_provider: ``(app_path) -> str | Token``, sync or async, called with the full path.
+        token_expiration_seconds: Lifetime to ask for (120), or to assume of tokens that do not tell theirs.
+        auth: ``"token"`` puts a short-lived token into the URL; ``"key"`` the key into the handshake's header.
+        ssl: A TLS context of your own. Default: one is built, once, in a thread.
+
+    Raises:
+        ConfigurationError: An argument is wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: str | None = None,
+        base_url: str | None = None,
+        proxy_url: str | None = None,
+        token_provider: TokenProvider | None = None,
+        token_expiration_seconds: float | None = None,
+        auth: Literal["token", "key"] = "token",
+        ssl: tls.SSLContext | None = None,
+    ) -> None:
+        if auth not in ("token", "key"):
+            raise ConfigurationError(f"auth must be 'token' or 'key', got {auth!r}")
+        if auth == "key" and (token_provider is not None or proxy_url is not None):
+            raise ConfigurationError(
+                "auth='key' needs no tokens: leave out token_provider and proxy_url, or use auth='token'"
+            )
+        if proxy_url is not None and token_provider is not None:
+            raise ConfigurationError(
+                "proxy_url and token_provider both say where tokens come from: give one of the two"
+            )
+        if base_url is None:
+            import os
+
+            base_url = os.environ.get(BASE_URL_VARIABLE, "").strip() or None
+        self._hosts = Hosts.at(base_url)
+        self._given_key, self._auth = key, auth
+        # None until it is needed: a program with a token provider or a proxy has no key at all.
+        self._key: Key | None = None if key is None else find_key(key)
+        self._needs_key = token_provider is None and proxy_url is None
+        self._tokens: TokenCache | None = None
+        if auth == "token":
+            self._tokens = TokenCache(
+                key=self._find_key,
+                base_url=base_url,
+                proxy_url=proxy_url,
+                token_provider=token_provider,
+                token_expiration_seconds=token_expiration_seconds,
+                ssl_context=self._ssl_context,
+            )
+        self._ssl = ssl
+        self._ssl_task: asyncio.Task[tls.SSLContext] | None = None
+        self._connections: set[RealtimeConnection[Any, Any]] = set()
+        self._shared: dict[str, SharedConnection] = {}
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<falrt.Client {self._hosts.socket}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection made with this client, then the token requests' HTTP client."""
+        self._closed = True
+        try:
+            for connection in list(self._connections):
+                await connection._shut_down()
+        finally:
+            if self._ssl_task is not None:
+                self._ssl_task.cancel()
+            if self._tokens is not None:
+                await self._tokens.aclose()
+
+    @overload
+    def connect(
+        self, app: str, **options: Unpack[ConnectOptions]
+    ) -> RealtimeConnection[Any, dict[str, Any]]: ...
+    @overload
+    def connect(
+        self, app: RealtimeModel[InputT, OutputT], **options: Unpack[ConnectOptions]
+    ) -> RealtimeConnection[InputT, OutputT]: ...
+    def connect(self, app: Any, **options: Unpack[ConnectOptions]) -> RealtimeConnection[Any, Any]:
+        """Return a connection to an app; it opens when it is entered or awaited.
+
+        Args:
+            app: An endpoint id, or a :class:`falrt.RealtimeModel` such as ``models.KLEIN``.
+            **options: See docs/reference/options.md.
+
+        Raises:
+            ConfigurationError: The id or an option is wrong.
+            MissingCredentialsError: There is no key, and one is needed.
+        """
+        return self._connect(app, options, close_client=False)
+
+    def _connect(self, app: Any, options: Any, *, close_client: bool) -> RealtimeConnection[Any, Any]:
+        if self._closed:
+            raise ConfigurationError("the client is closed: make a new one")
+        options = dict(options)
+        connection_key = options.pop("connection_key", None)
+        settings = ConnectionSettings.of(options)
+        if connection_key is not None:
+            return self._share(connection_key, app, settings, options)
+        return self._new(app, settings, close_client=close_client)
+
+    def _new(
+        self, app: Any, settings: ConnectionSettings, *, close_client: bool
+    ) -> RealtimeConnection[Any, Any]:
+        if not isinstance(app, str):
+            _check_model(app)
+        if self._needs_key:
+            self._find_key()
+        connection: RealtimeConnection[Any, Any]
+
+        async def on_close() -> None:
+            self._connections.discard(connection)
+            if close_client:
+                await self.aclose()
+
+        link: Link[Any, Any] = Link(
+            app,
+            settings,
+            hosts=self._hosts,
+            key=self._key if self._auth == "key" else None,
+            tokens=self._tokens,
+            ssl_context=self._ssl_context,
+            on_close=on_close,
+        )
+        connection = RealtimeConnection(link, settings)
+        self._connections.add(connection)
+        return connection
+
+    def _share(
+        self, name: str, app: Any, settings: ConnectionSettings, options: Any
+    ) -> RealtimeConnection[Any, Any]:
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError(f"connection_key must be a text that is not empty, got {name!r}")
+        shared = self._shared.get(name)
+        if shared is not None and not shared.over:
+            if (app, options) != (shared.asked_app, shared.asked_options):
+                raise ConfigurationError(
+                    f"connection_key {name!r} is in use with another app or other options: "
+                    "use the same ones, or another key"
+                )
+            return shared
+        if not isinstance(app, str):
+            _check_model(app)
+        connection = self._new(app, settings, close_client=False)
+        shared = SharedConnection(connection._link, settings)
+        shared.asked_app, shared.asked_options = app, options
+        self._connections.discard(connection)
+        self._connections.add(shared)
+        self._shared[name] = shared
+        return shared
+
+    def _find_key(self) -> Key:
+        if self._key is None:
+            self._key = find_key(self._given_key)
+        return self._key
+
+    async def _ssl_context(self) -> tls.SSLContext:
+        """One context for sockets and HTTP; whoever comes first has it built."""
+        if self._ssl is not None:
+            return self._ssl
+        if self._ssl_task is None:
+            from falrt.websocket import default_ssl_context
+
+            self._ssl_task = asyncio.get_running_loop().create_task(
+                default_ssl_context(), name="falrt TLS context"
+            )
+        self._ssl = await asyncio.shield(self._ssl_task)
+        return self._ssl
+
+
+class SharedConnection(RealtimeConnection[InputT, OutputT]):
+    """A connection that several callers enter; it closes when the last of them leaves."""
+
+    asked_app: Any = None
+    asked_options: Any = None
+    # How many are inside.
+    users: int = 0
+    over: bool = False
+    _opening: asyncio.Task[None] | None = None
+
+    async def _start(self) -> None:
+        self.users += 1
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(super()._start())
+        try:
+            await asyncio.shield(self._opening)
+        except BaseException:
+            self.users -= 1
+            if not self.users:
+                self.over = True
+            raise
+
+    async def close(self) -> None:
+        """Leave; the last one closes the connection."""
+        self.users = max(0, self.users - 1)
+        if self.users:
+            return
+        await self._shut_down()
+
+    async def _shut_down(self) -> None:
+        self.over = True
+        await super()._shut_down()
+
+
+def _check_model(app: object) -> None:
+    from falrt.models.spec import RealtimeModel
+
+    if not isinstance(app, RealtimeModel):
+        raise ConfigurationError(
+            f"app must be an endpoint id such as 'fal-ai/fast-lcm-diffusion' or a RealtimeModel such as models.KLEIN, "
+            f"got {type(app).__name__}"
+        )
+
+
+@overload
+def connect(app: str, **options: Unpack[AllOptions]) -> RealtimeConnection[Any, dict[str, Any]]: ...
+@overload
+def connect(
+    app: RealtimeModel[InputT, OutputT], **options: Unpack[AllOptions]
+) -> RealtimeConnection[InputT, OutputT]: ...
+def connect(app: Any, **options: Unpack[AllOptions]) -> RealtimeConnection[Any, Any]:
+    """Return a connection to a realtime app; it opens when it is entered (``async with``) or awaited.
+
+    ::
+
+        async with falrt.connect(models.KLEIN) as conn:
+            out = await conn.request(models.KleinInput(image_url=falrt.data_uri("me.jpg"), prompt="oil painting"))
+
+    Args:
+        app: An endpoint id such as ``"fal-ai/fast-lcm-diffusion"``, with or without ``/realtime``, or a
+            :class:`falrt.RealtimeModel` such as ``models.KLEIN``.
+        **options: Those of :class:`falrt.Client` and of a connection; see docs/reference/options.md.
+
+    Raises:
+        ConfigurationError: The id or an option is wrong; nothing was opened.
+        MissingCredentialsError: There is no key, and one is needed.
+    """
+    everything = dict(options)
+    for_client = {name: everything.pop(name) for name in ClientOptions.__annotations__ if name in everything}
+    check_names(everything, [*ConnectOptions.__annotations__, *ClientOptions.__annotations__])
+    if everything.get("connection_key") is not None:
+        raise ConfigurationError(
+            "connection_key belongs to a falrt.Client: connections of falrt.connect share nothing"
+        )
+    make: Callable[..., Client] = Client
+    return make(**for_client)._connect(app, everything, close_client=True)

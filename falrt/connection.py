@@ -1,0 +1,749 @@
+"""RealtimeConnection: the asyncio shell around RealtimeProtocol.
+
+One supervisor task (:meth:`RealtimeConnection._run`) opens a socket, reads it until it is lost, and begins again;
+it alone declares a socket lost. One timer serves every deadline. Writing never waits: a frame is handed to the
+transport by whoever made it due, and a full transport calls back when it has emptied. All decisions are the
+protocol's; what happens next is always :meth:`RealtimeConnection._react`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Generic, Self
+
+from falrt.exceptions import (
+    ConcurrencyError,
+    ConfigurationError,
+    ConnectionClosedOK,
+    DecodeError,
+    EncodeError,
+    FalrtError,
+    QueueFullError,
+    RequestTimeout,
+)
+from falrt.inbox import Inbox
+from falrt.protocol.events import Answered, Ended, Event, Failed, Noticed, Problem, Pushed, State, Stats
+from falrt.protocol.in_flight import Input, Kind, Outcome
+from falrt.protocol.messages import control_in
+from falrt.protocol.modes import mode_named
+from falrt.protocol.realtime import RealtimeProtocol, Settings
+from falrt.protocol.retry import Cause, Loss
+from falrt.typing import Frame, InputT, OutputT
+
+if TYPE_CHECKING:
+    from falrt.link import Link
+    from falrt.options import ConnectionSettings
+    from falrt.protocol.pacing import Pacing
+    from falrt.stream import Inputs, Reply, Stream
+    from falrt.websocket import Socket
+
+__all__ = ["RealtimeConnection"]
+
+logger = logging.getLogger("falrt.connection")
+
+# uvicorn's limit, which fal's server SDK keeps: a larger frame costs the connection.
+MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
+
+
+class RealtimeConnection(Generic[InputT, OutputT]):
+    """One logical connection to a realtime app; sockets come and go under it.
+
+    Made by :func:`falrt.connect` or :meth:`falrt.Client.connect`; use it with ``async with``, or ``await`` it and
+    :meth:`close` it yourself. All methods belong to the event loop in which it was opened.
+
+    Cancelling any call leaves the connection usable.
+    """
+
+    def __init__(self, link: Link[InputT, OutputT], settings: ConnectionSettings) -> None:
+        self._link = link
+        self._settings = settings
+        self._protocol_settings = Settings(
+            app=link.app,
+            mode=mode_named(settings.mode or link.mode),
+            pacing=settings.effective_pacing,
+            backoff=settings.backoff,
+            lazy=settings.lazy,
+            idle_close=settings.idle_close,
+            warmup_timeout=settings.warmup_timeout,
+            request_timeout=settings.request_timeout,
+            keepalive=settings.keepalive,
+            renewable=link.renewable,
+        )
+        # Set by the first use, in the loop that the connection then belongs to.
+        self._loop: asyncio.AbstractEventLoop
+        self._protocol: RealtimeProtocol
+        self._task: asyncio.Task[None] | None = None
+        self._callbacks: asyncio.Task[None] | None = None
+        # Polite closings of sockets that are no longer used.
+        self._farewells: set[asyncio.Task[None]] = set()
+        self._socket: Socket | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        # The supervisor's alarm clock, while it has no socket.
+        self._alarm: asyncio.Future[None] | None = None
+        # Those who wait for some state of the connection: open, room, quiet, flushed.
+        self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        # What recv() hands out, and what the callbacks get.
+        self._inbox = Inbox()
+        self._calls = Inbox() if settings.on_result or settings.on_error else None
+        self._receiving = False
+        # While the reader reads: lets a timer interrupt it.
+        self._reading: asyncio.Timeout | None = None
+        self._frame_size = 0
+        self._stream: Stream[InputT, OutputT] | None = None
+        # The newest answer to a send or in a stream, for latest().
+        self._newest: Answered | None = None
+        # Encoding in a thread or by an async hook must not let a later input overtake.
+        self._encoding = 0
+        self._encode_turns: asyncio.Lock | None = None
+
+    def __repr__(self) -> str:
+        return f"<RealtimeConnection {self._link.app} {self.state}>"
+
+    # --- opening and closing
+
+    async def __aenter__(self) -> Self:
+        await self._start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self.__aenter__().__await__()
+
+    async def _start(self) -> None:
+        if self._task is not None:
+            raise ConcurrencyError("this connection is in use already: call connect() again for another")
+        self._loop = asyncio.get_running_loop()
+        self._protocol = RealtimeProtocol(self._protocol_settings, self._loop.time(), random.random)
+        self._task = self._loop.create_task(self._run(), name=f"falrt {self._link.app}")
+        if self._calls is not None:
+            self._callbacks = self._loop.create_task(
+                self._call_back(self._calls), name=f"falrt callbacks {self._link.app}"
+            )
+        if self._settings.lazy:
+            return
+        try:
+            await self._until(lambda: self._protocol.state in (State.OPEN, State.CLOSED))
+        except BaseException:
+            await self.close()
+            raise
+        if self._protocol.state is State.CLOSED:
+            error = self._protocol.closed_error()
+            await self.close()
+            raise error
+
+    async def close(self) -> None:
+        """Close the connection with code 1000; does nothing when it is closed already.
+
+        Whoever waits on it gets a :class:`falrt.ConnectionClosedOK` whose ``unsent`` hands back the inputs that never
+        left. ``await drain()`` first to let everything be answered. When it returns, no task and no socket of
+        this connection is left; cancelling it cuts the line at once instead of waiting for the peer.
+        """
+        await self._shut_down()
+
+    async def _shut_down(self) -> None:
+        if self._task is None:
+            await self._link.close()
+            return
+        self._protocol.close(self._loop.time())
+        self._react()
+        tasks = {
+            task for task in (self._task, self._callbacks) if task and task is not asyncio.current_task()
+        }
+        try:
+            if self._stream is not None:
+                await self._stream.aclose()
+            for task in tasks:
+                task.cancel()
+            await self._settle(tasks)
+            await self._settle(self._farewells)
+        finally:
+            for farewell in self._farewells:
+                farewell.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            await self._link.close()
+
+    @staticmethod
+    async def _settle(tasks: set[asyncio.Task[None]]) -> None:
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # --- sending
+
+    async def send(self, input: InputT | Mapping[str, Any]) -> None:
+        """Send one input; its answer comes from :meth:`recv`.
+
+        The input is checked and encoded before it is queued, so a mistake shows at this line. With a pacing that
+        keeps every input (``Immediate``) this waits until the input is on the socket; with the others it returns
+        at once, and a newer input may take the place of this one (counted in ``stats.dropped``).
+
+        Cancelling takes the input back if it has not left.
+
+        Raises:
+            ConfigurationError, pydantic.ValidationError: The input is wrong; nothing was sent.
+            EncodeError: It cannot be put on the wire, or is larger than 16 MiB; nothing was sent.
+            ConnectionClosed: The connection has ended; ``unsent`` holds the input.
+        """
+        item = await self._prepare(input, Kind.SEND)
+        if not item.lane.pacer.keeps_newest:
+            await self._wait_for_room(item)
+        self._submit(item)
+        if item.sent_at is None and not item.lane.pacer.keeps_newest:
+            await self._until_left(item)
+
+    async def request(self, input: InputT | Mapping[str, Any], timeout: float | None = None) -> OutputT:
+        """Send one input and return its own answer, never another's.
+
+        Requests may be made from many tasks; where the app echoes no ``request_id`` they take turns. After a lost
+        connection a request is sent again. Cancelling gives up the answer; the connection stays usable.
+
+        Args:
+            input: As for :meth:`send`.
+            timeout: Seconds for everything, waiting for the turn and reconnecting included. Default: the
+                connection's ``request_timeout``, which does not run while a cold model is starting.
+
+        Raises:
+            RequestTimeout: No answer in time.
+            RequestDropped: The server surely dropped the input.
+            ServerError: The app failed on this input.
+            DecodeError, ResponseValidationError: The answer cannot be read, or does not fit the output type.
+            ConfigurationError, EncodeError, ConnectionClosed: As for :meth:`send`.
+        """
+        if not self._protocol_settings.mode.pairs:
+            mode = self._protocol_settings.mode.name
+            raise ConfigurationError(
+                f"request() needs one answer for each input, which mode {mode!r} does not give: use send() and recv()"
+            )
+        if timeout is not None and not timeout > 0:
+            raise ConfigurationError(f"timeout must be seconds above 0 or None, got {timeout!r}")
+        timeout_at = None if timeout is None else self._running().time() + timeout
+        item = await self._prepare(input, Kind.REQUEST)
+        item.timeout_at = timeout_at
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        item.tag = answer
+        try:
+            await self._wait_for_room(item)
+            self._submit(item)
+            message = await answer
+        finally:
+            if item.outcome is None:
+                self._protocol.abandon(item)
+                self._react()
+        return self._link.load(message)
+
+    async def flush(self) -> None:
+        """Send what waits now, without waiting for the clock of a throttle or debounce.
+
+        Returns when every input offered before has left, was superseded, or failed.
+        """
+        self._running()
+        now = self._loop.time()
+        self._protocol.flush(now)
+        self._react()
+        await self._until(lambda: self._protocol.flushed(now))
+
+    async def drain(self, timeout: float | None = None) -> None:
+        """Wait until nothing is waiting to be sent and nothing is unanswered.
+
+        Raises:
+            RequestTimeout: Something is still unanswered after ``timeout`` seconds. A server that silently drops
+                inputs never answers them: give a timeout.
+            ConnectionClosed: The connection ended with something unanswered.
+        """
+        self._running()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._until(lambda: self._protocol.quiet or self._protocol.state is State.CLOSED)
+        except TimeoutError as exc:
+            stats = self.stats
+            raise RequestTimeout(f"{stats.in_flight} inputs are unanswered after {timeout:g} s") from exc
+        if self._protocol.state is State.CLOSED and not isinstance(self._protocol.error, ConnectionClosedOK):
+            raise self._protocol.closed_error()
+
+    # --- receiving
+
+    async def recv(self) -> OutputT:
+        """Return the next result of :meth:`send`, in order of arrival.
+
+        May be cancelled without losing a result. fal's idle TIMEOUT is not an error here: it is ridden out.
+
+        Raises:
+            ServerError, DecodeError, ResponseValidationError: Something went wrong with one input or frame; told
+                once, and the connection goes on.
+            QueueFullError: More than 256 results or 64 MiB were left unread; the oldest are gone.
+            ConnectionClosedOK: :meth:`close` was called, or the app ended its stream.
+            AuthenticationError, ConnectError, ConnectionClosedError: The connection was lost for good; told again
+                by every further call.
+            ConcurrencyError: Another task is in :meth:`recv`.
+        """
+        if self._settings.on_result is not None:
+            raise ConfigurationError("results go to on_result: leave it out to use recv()")
+        item = await self._next()
+        if isinstance(item, Exception):
+            raise item
+        return self._link.load(item)
+
+    async def __aiter__(self) -> AsyncIterator[OutputT]:
+        """Yield results as :meth:`recv` returns them; ends on ``ConnectionClosedOK``."""
+        while True:
+            try:
+                output = await self.recv()
+            except ConnectionClosedOK:
+                return
+            yield output
+
+    def latest(self) -> Reply[InputT, OutputT] | None:
+        """Return the newest answer so far, or None before the first; for loops that poll, such as a game's.
+
+        Takes what is unread: a later :meth:`recv` waits for a newer result.
+
+        Raises:
+            FalrtError: As :meth:`recv`, an error that nobody has been told yet.
+        """
+        from falrt.stream import reply_to
+
+        self._running()
+        while self._inbox:
+            item = self._inbox.take()
+            if isinstance(item, Exception):
+                raise item
+        if self._protocol.state is State.CLOSED and not isinstance(self._protocol.error, ConnectionClosedOK):
+            raise self._protocol.closed_error()
+        return None if self._newest is None else reply_to(self._link, self._newest, 0)
+
+    def stream(
+        self,
+        inputs: Inputs[InputT],
+        pacing: Pacing | None = None,
+        *,
+        every: bool = False,
+        gate: Callable[[Any, Any], bool] | None = None,
+    ) -> AsyncGenerator[Reply[InputT, OutputT], None]:
+        """Send inputs at the model's own pace and yield a :class:`falrt.Reply` for each answer.
+
+        The stream always sends the newest input and never builds a backlog; its last input is always answered. It
+        ends with its source, passes on the source's error, and lives through reconnects.
+
+        Args:
+            inputs: An async iterable is live: it is drained as it produces, and only its newest input is kept.
+                A callable, sync or async, is asked for an input when one can leave. Any other iterable is pulled
+                on demand, in a thread unless it is a list or tuple, and nothing is skipped.
+            pacing: Default: the connection's own, or ``Adaptive()`` where that is ``Immediate()``.
+            every: Skip nothing of a live source either; it is then pulled on demand.
+            gate: ``gate(last_sent, candidate)`` says whether a live input is worth sending, such as
+                :class:`falrt.media.Changed`. The one on which a changing source comes to rest is always sent.
+
+        Raises:
+            ServerError: The app failed on three inputs in a row.
+            FalrtError: As :meth:`recv`.
+            ConcurrencyError: A stream is running on this connection already.
+        """
+        from falrt.stream import Stream
+
+        if not self._protocol_settings.mode.pairs:
+            mode = self._protocol_settings.mode.name
+            raise ConfigurationError(
+                f"stream() needs one answer for each input, which mode {mode!r} does not give: use send() and recv()"
+            )
+        self._running()
+        return Stream(self, inputs, pacing, every=every, gate=gate).replies()
+
+    # --- what it is doing
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return State.IDLE if self._task is None else self._protocol.state
+
+    @property
+    def stats(self) -> Stats:
+        """A snapshot of the figures so far."""
+        return Stats() if self._task is None else self._protocol.stats(self._loop.time())
+
+    @property
+    def app(self) -> str:
+        """The full path of the app, such as ``fal-ai/flux-2/klein/realtime``."""
+        return self._link.full_path
+
+    # --- inputs, on their way out
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._task is None:
+            raise ConfigurationError(
+                "the connection is not open: use it inside 'async with' or await it first"
+            )
+        return self._loop
+
+    async def _prepare(self, value: Any, kind: Kind) -> Input:
+        """Check and encode an input, off the event loop where that takes long."""
+        self._running()
+        if self._protocol.state is State.CLOSED:
+            raise self._protocol.closed_error(unsent=(value,))
+        heavy = self._link.is_heavy(value)
+        if heavy or self._settings.encode_message is not None or self._encoding:
+            frame, request_id = await self._encode_in_turn(value, heavy)
+        else:
+            message, request_id = self._link.dump(value)
+            frame = self._link.encode(message)
+        self._check_frame(frame)
+        return Input(frame, kind, self._protocol.main, self._loop.time(), request_id, value=value)
+
+    async def _encode_in_turn(self, value: Any, heavy: bool) -> tuple[Frame, str | None]:
+        self._encode_turns = turns = self._encode_turns or asyncio.Lock()
+        self._encoding += 1
+        try:
+            async with turns:
+                if heavy:
+                    from anyio.to_thread import run_sync
+
+                    message, request_id = await run_sync(self._link.dump, value)
+                else:
+                    message, request_id = self._link.dump(value)
+                hook = self._settings.encode_message
+                if hook is None:
+                    return self._link.encode(message), request_id
+                return await _hooked(hook, message, EncodeError, "encode_message"), request_id
+        finally:
+            self._encoding -= 1
+
+    def _check_frame(self, frame: Any) -> None:
+        if not isinstance(frame, bytes | str):
+            raise EncodeError(f"the encoder returned {type(frame).__name__}: it must return bytes or str")
+        size = len(frame)
+        if size > MAX_FRAME_BYTES:
+            raise EncodeError(
+                f"the input takes {size} bytes on the wire, above the limit of {MAX_FRAME_BYTES} (16 MiB): "
+                "send a smaller or more compressed picture"
+            )
+
+    async def _wait_for_room(self, item: Input) -> None:
+        size = len(item.frame)
+        if self._protocol.has_room_for(item.lane, size):
+            return
+        await self._until(
+            lambda: self._protocol.state is State.CLOSED or self._protocol.has_room_for(item.lane, size)
+        )
+
+    def _submit(self, item: Input) -> None:
+        self._protocol.submit(item, self._loop.time())
+        self._react()
+
+    async def _until_left(self, item: Input) -> None:
+        """Wait until an input is on the socket; take it back if the caller gives up."""
+        try:
+            await self._until(lambda: item.sent_at is not None or item.outcome is not None)
+        except BaseException:
+            self._protocol.abandon(item)
+            self._react()
+            raise
+        if item.outcome is Outcome.UNSENT:
+            raise self._protocol.closed_error(unsent=(item.value,))
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        if condition():
+            return
+        future: asyncio.Future[None] = self._loop.create_future()
+        entry = (condition, future)
+        self._watchers.append(entry)
+        try:
+            await future
+        finally:
+            if entry in self._watchers:
+                self._watchers.remove(entry)
+
+    # --- the supervisor
+
+    async def _run(self) -> None:
+        """Open a socket, read it until it is lost, begin again; until the protocol says that it is over."""
+        protocol = self._protocol
+        self._link.begin()
+        try:
+            while protocol.state is not State.CLOSED:
+                if not protocol.wants_socket(self._loop.time()):
+                    await self._sleep()
+                    continue
+                loss = await self._live()
+                logger.info("%s: %s (code %d)", self._link.app, loss.cause.value, loss.code)
+                if loss.cause is Cause.UNAUTHORIZED:
+                    self._link.refused()
+                protocol.lost(loss, self._loop.time())
+                self._react()
+        finally:
+            self._link.end()
+
+    async def _sleep(self) -> None:
+        self._arm()
+        self._alarm = self._loop.create_future()
+        try:
+            await self._alarm
+        finally:
+            self._alarm = None
+
+    async def _live(self) -> Loss:
+        """The life of one socket, from its opening to its loss."""
+        protocol, link = self._protocol, self._link
+        protocol.connecting(self._loop.time())
+        self._react()
+        try:
+            socket = await link.open(renew=protocol.renew_token)
+        except Exception as exc:
+            return link.loss_of_opening(exc)
+        self._socket = socket
+        socket.on_writable = self._react
+        protocol.opened(self._loop.time())
+        logger.debug("%s: open", link.app)
+        try:
+            self._react()
+            return await self._read(socket)
+        finally:
+            self._socket = None
+            socket.on_writable = None
+            if protocol.leaving is not None and protocol.leaving.cause is Cause.SILENCE:
+                socket.cut()
+            else:
+                self._say_farewell(socket)
+
+    async def _read(self, socket: Socket) -> Loss:
+        """Read a socket until it is lost, or until the protocol gives it up."""
+        from websockets.exceptions import ConnectionClosed
+
+        protocol = self._protocol
+        try:
+            async with asyncio.timeout(None) as self._reading:
+                while protocol.leaving is None:
+                    await self._read_one(socket)
+        except ConnectionClosed as exc:
+            return protocol.leaving or self._link.loss_of_close(exc)
+        except TimeoutError:
+            pass  # a timer gave up the socket: see _on_timer
+        finally:
+            self._reading = None
+        return protocol.leaving or Loss(Cause.RECYCLED, 1000)
+
+    async def _read_one(self, socket: Socket) -> None:
+        protocol, loop = self._protocol, self._loop
+        try:
+            frame = await socket.recv()
+            self._frame_size = len(frame)
+            control = control_in(frame)
+            message = control if control is not None else await self._decode(frame)
+        except UnicodeDecodeError as exc:
+            error = DecodeError("a text frame is not UTF-8", size=len(exc.object))
+            protocol.garbled(error, loop.time(), len(exc.object))
+        except DecodeError as exc:
+            protocol.garbled(exc, loop.time(), self._frame_size)
+        else:
+            protocol.received(message, loop.time(), self._frame_size)
+        self._react()
+        if self._inbox.full and not protocol.settings.mode.pairs:
+            await self._until(lambda: not self._inbox.full)
+
+    async def _decode(self, frame: Frame) -> Any:
+        hook = self._settings.decode_message
+        if hook is not None:
+            return await _hooked(hook, frame, DecodeError, "decode_message")
+        return self._link.decode(frame)
+
+    def _say_farewell(self, socket: Socket) -> None:
+        """Close a socket politely, beside whatever comes next."""
+        task = self._loop.create_task(socket.close_politely(), name=f"falrt closing {self._link.app}")
+        self._farewells.add(task)
+        task.add_done_callback(self._farewells.discard)
+
+    # --- after anything happened
+
+    def _react(self) -> None:
+        """Do what follows from the protocol's new state: tell people, send what is due, set the timer."""
+        protocol = self._protocol
+        self._pump()
+        for event in protocol.take_events():
+            self._tell(event)
+        if self._watchers:
+            self._wake_watchers()
+        if self._stream is not None:
+            self._stream.wake()
+        if self._alarm is not None and not self._alarm.done():
+            if protocol.state is State.CLOSED or protocol.wants_socket(self._loop.time()):
+                self._alarm.set_result(None)
+        if protocol.state is State.CLOSED:
+            self._inbox.wake()
+            if self._calls is not None:
+                self._calls.wake()
+        self._arm()
+
+    def _pump(self, now: float | None = None) -> None:
+        """Write everything that may leave, as long as the transport takes it."""
+        socket = self._socket
+        if socket is None:
+            return
+        now = self._loop.time() if now is None else now
+        while not socket.congested and (item := self._protocol.take_due(now)) is not None:
+            if not socket.write(item.frame):
+                return  # the socket is closing: the reader will say so, and the input will be sorted out there
+
+    def _wake_watchers(self) -> None:
+        for entry in [entry for entry in self._watchers if entry[0]()]:
+            self._watchers.remove(entry)
+            if not entry[1].done():
+                entry[1].set_result(None)
+
+    def _arm(self) -> None:
+        """Set the one timer to the protocol's next deadline. An earlier timer is left alone: it will set itself anew."""
+        deadline = self._protocol.next_deadline(self._loop.time())
+        timer = self._timer
+        if timer is not None:
+            if deadline is not None and timer.when() <= deadline:
+                return
+            timer.cancel()
+            self._timer = None
+        if deadline is not None and self._protocol.state is not State.CLOSED:
+            self._timer = self._loop.call_at(deadline, self._on_timer, deadline)
+
+    def _on_timer(self, deadline: float) -> None:
+        self._timer = None
+        # The loop's clock may be a hair behind the instant that was asked for: that must not read as "not yet".
+        now = max(deadline, self._loop.time())
+        protocol, socket = self._protocol, self._socket
+        if socket is not None:
+            protocol.heard(socket.heard_at)
+        protocol.tick(now)
+        if socket is not None and protocol.take_ping():
+            socket.probe()
+        if protocol.leaving is not None and self._reading is not None:
+            self._reading.reschedule(self._loop.time())
+        self._pump(now)
+        self._react()
+
+    # --- telling people
+
+    def _tell(self, event: Event) -> None:
+        match event:
+            case Answered(input, message, _, _) if input.kind is Kind.REQUEST:
+                _resolve(input.tag, message)
+            case Answered(input) if input.kind is Kind.STREAM:
+                input.tag.answered(event)
+            case Answered(_, message):
+                self._newest = event
+                self._put(message)
+            case Failed(input, error) if input.kind is Kind.REQUEST:
+                _reject(input.tag, error)
+            case Failed(input, error):
+                input.tag.failed(error)
+            case Pushed(message):
+                self._put(message)
+            case Problem(error) | Ended(error):
+                self._put(error)
+            case Noticed(notice):
+                logger.debug("%s: notice %r", self._link.app, notice.action)
+        if self._settings.on_event is not None:
+            self._settings.on_event(event)
+
+    def _report(self, error: Exception) -> None:
+        """Tell of an error that a stream lived through."""
+        if self._calls is not None and self._settings.on_error is not None:
+            self._calls.put(error)
+        else:
+            logger.warning("%s: the stream goes on after %s: %s", self._link.app, type(error).__name__, error)
+
+    def _put(self, item: Any) -> None:
+        """Give a result or an error to the callbacks where there is one for it, else to recv()."""
+        failed, settings = isinstance(item, Exception), self._settings
+        called_back = settings.on_result is not None or (failed and settings.on_error is not None)
+        inbox = self._calls if called_back and self._calls is not None else self._inbox
+        if inbox.full and self._protocol.settings.mode.pairs:
+            # Waiting here would hold up the answers to requests: better to lose the oldest, and say so.
+            inbox.discard_oldest()
+        inbox.put(item, 0 if failed else self._frame_size)
+
+    async def _next(self) -> Any:
+        """Wait for the next thing to hand out. Raises what every further call raises too."""
+        self._running()
+        if self._receiving:
+            raise ConcurrencyError("another task is waiting in recv() already: let one task receive")
+        inbox = self._inbox
+        self._receiving = True
+        try:
+            while not inbox:
+                if self._protocol.state is State.CLOSED:
+                    raise self._protocol.closed_error()
+                if self._protocol.session_end is not None:
+                    raise self._protocol.session_end
+                await inbox.wait()
+        finally:
+            self._receiving = False
+        return self._taken_from(inbox)
+
+    def _taken_from(self, inbox: Inbox) -> Any:
+        if inbox.discarded:
+            discarded, inbox.discarded = inbox.discarded, 0
+            text = f"{discarded} unread results were discarded: receive faster, or use stream() or latest()"
+            return QueueFullError("receive", text, dropped=discarded)
+        item = inbox.take()
+        if self._watchers:
+            self._wake_watchers()
+        return item
+
+    async def _call_back(self, calls: Inbox) -> None:
+        """Hand results and errors to the user's functions, one at a time; the final error last."""
+        protocol, settings = self._protocol, self._settings
+        while True:
+            while not calls and protocol.state is not State.CLOSED:
+                await calls.wait()
+            final = not calls
+            item = protocol.closed_error() if final else self._taken_from(calls)
+            if not isinstance(item, Exception):
+                try:
+                    item = self._link.load(item)
+                except FalrtError as exc:
+                    item = exc
+            if not isinstance(item, Exception):
+                await self._call(settings.on_result, item)
+            elif not isinstance(item, ConnectionClosedOK):
+                await self._call(settings.on_error, item)
+            if final:
+                return
+
+    async def _call(self, function: Callable[[Any], object] | None, value: Any) -> None:
+        if function is None:
+            logger.error("%s: %s", self._link.app, value)
+            return
+        try:
+            outcome = function(value)
+            if inspect.isawaitable(outcome):
+                await outcome
+        except Exception as exc:
+            # A mistake in the user's function is theirs to see, and no reason to stop receiving.
+            self._loop.call_exception_handler({"message": f"falrt: {function!r} failed", "exception": exc})
+
+
+async def _hooked(
+    hook: Callable[[Any], Any], value: Any, kind: type[EncodeError | DecodeError], name: str
+) -> Any:
+    """Call a user's encoder or decoder; whatever it raises becomes a CodecError."""
+    try:
+        result = hook(value)
+        return await result if inspect.isawaitable(result) else result
+    except FalrtError:
+        raise
+    except Exception as exc:
+        raise kind(f"{name} failed with {type(exc).__name__}: {str(exc)[:200]}") from exc
+
+
+def _resolve(future: asyncio.Future[Any], message: Any) -> None:
+    if not future.done():
+        future.set_result(message)
+
+
+def _reject(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

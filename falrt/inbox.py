@@ -1,0 +1,68 @@
+"""A bounded queue of results and errors between the reader and whoever takes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, Final
+
+__all__ = ["Inbox"]
+
+MESSAGES_MAX: Final = 256
+BYTES_MAX: Final = 64 * 1024 * 1024
+
+
+class Inbox:
+    """First in, first out, for one taker; counts what it holds in messages and bytes."""
+
+    __slots__ = ("_bytes", "_items", "_taker", "discarded")
+
+    def __init__(self) -> None:
+        # Made with the first item: an idle connection stays small.
+        self._items: deque[tuple[Any, int]] | None = None
+        self._bytes = 0
+        self._taker: asyncio.Future[None] | None = None
+        # Results given up because nobody took them, since somebody was last told.
+        self.discarded = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
+    @property
+    def full(self) -> bool:
+        """Whether one of the limits is reached."""
+        return self._items is not None and (len(self._items) >= MESSAGES_MAX or self._bytes >= BYTES_MAX)
+
+    def put(self, item: Any, size_bytes: int = 0) -> None:
+        """Append an item. The caller keeps the limits, by waiting or by :meth:`discard_oldest`."""
+        if self._items is None:
+            self._items = deque()
+        self._items.append((item, size_bytes))
+        self._bytes += size_bytes
+        self.wake()
+
+    def take(self) -> Any:
+        """Remove and return the oldest item."""
+        if not self._items:
+            raise IndexError("the inbox is empty")
+        item, size_bytes = self._items.popleft()
+        self._bytes -= size_bytes
+        return item
+
+    def discard_oldest(self) -> None:
+        """Make room, and count it."""
+        self.take()
+        self.discarded += 1
+
+    def wake(self) -> None:
+        """Let the taker look again."""
+        if self._taker is not None and not self._taker.done():
+            self._taker.set_result(None)
+
+    async def wait(self) -> None:
+        """Return when an item was put or :meth:`wake` was called."""
+        self._taker = asyncio.get_running_loop().create_future()
+        try:
+            await self._taker
+        finally:
+            self._taker = None

@@ -1,0 +1,186 @@
+"""What one connection needs of the world: an endpoint, its types and codec, and a way to open sockets.
+
+Everything here is asked by :class:`falrt.connection.RealtimeConnection`; nothing here knows of queues or retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Generic
+from urllib.parse import urlsplit
+
+from falrt.exceptions import AuthenticationError, ConfigurationError, FalrtError, TokenRequestError
+from falrt.protocol.endpoint import Endpoint, Hosts
+from falrt.protocol.retry import Cause, Loss
+from falrt.typing import Codec, Frame, InputT, ModeName, OutputT
+
+if TYPE_CHECKING:
+    import ssl as tls
+
+    from websockets.exceptions import ConnectionClosed
+
+    from falrt.auth import Key, Token, TokenCache
+    from falrt.models.spec import RealtimeModel
+    from falrt.options import ConnectionSettings
+    from falrt.websocket import Socket
+
+__all__ = ["Link"]
+
+USER_AGENT = "falrt/0.1.0 (python)"
+
+
+class Link(Generic[InputT, OutputT]):
+    """The way to one app."""
+
+    __slots__ = (
+        "_codec", "_echoes", "_endpoint", "_hosts", "_json", "_key", "_on_close", "_settings", "_spec", "_ssl", "_token",
+        "_tokens", "app", "full_path", "mode",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        app: str | RealtimeModel[InputT, OutputT],
+        settings: ConnectionSettings,
+        *,
+        hosts: Hosts,
+        key: Key | None,
+        tokens: TokenCache | None,
+        ssl_context: Callable[[], Awaitable[tls.SSLContext]],
+        on_close: Callable[[], Awaitable[None]],
+    ) -> None:
+        spec = None if isinstance(app, str) else app
+        self._endpoint = Endpoint.parse(app if isinstance(app, str) else app.app)
+        path = settings.path if settings.path is not None else (spec.path if spec else None)
+        self.app = self._endpoint.app_id
+        self.full_path = self._endpoint.realtime_path(path)
+        self.mode: ModeName = settings.mode or (spec.mode if spec else "unary")
+        self._spec, self._settings, self._hosts = spec, settings, hosts
+        self._codec: Codec = settings.codec
+        # JSON has no bytes: a typed input is dumped with base64 text for such a codec.
+        self._json = type(settings.codec).__name__ == "Json"
+        self._echoes = spec is not None and spec.echoes_request_id
+        # Either the key goes in the header, or tokens are fetched.
+        self._key, self._tokens = key, tokens
+        self._token: Token | None = None
+        self._ssl, self._on_close = ssl_context, on_close
+
+    @property
+    def renewable(self) -> bool:
+        """Whether a refused credential can be replaced by a new one."""
+        return self._tokens is not None
+
+    @property
+    def echoes(self) -> bool:
+        """Whether this app's answers may name their inputs."""
+        return self._echoes
+
+    # --- messages and frames
+
+    def is_heavy(self, value: Any) -> bool:
+        """Whether :meth:`dump` would hold up the event loop."""
+        return self._spec is not None and self._spec.is_heavy(value)
+
+    def dump(self, value: Any) -> tuple[Any, str | None]:
+        """Check an input; return its message and the id that its answer may carry."""
+        if self._spec is None:
+            message = value
+        else:
+            message = self._spec.dump(value, json=True) if self._json else self._spec.dump(value)
+        if type(message) is not dict:
+            return message, None
+        request_id = message.get("request_id")
+        if self._echoes and not request_id:
+            request_id = message["request_id"] = uuid.uuid4().hex
+        return message, request_id if type(request_id) is str and request_id else None
+
+    def encode(self, message: Any) -> Frame:
+        """Return the message's frame."""
+        return self._codec.encode(message)
+
+    def decode(self, frame: Frame) -> Any:
+        """Return the frame's message; every failure is a ``DecodeError``."""
+        from falrt.exceptions import DecodeError
+
+        try:
+            return self._codec.decode(frame)
+        except DecodeError:
+            raise
+        except Exception as exc:
+            # A user's codec may raise anything; its text could hold the frame.
+            raise DecodeError(f"codec.decode failed with {type(exc).__name__}", size=len(frame)) from exc
+
+    def load(self, message: Any) -> OutputT:
+        """Return a result in the model's output type, or as it is for a plain id."""
+        if self._spec is None:
+            return message  # type: ignore[no-any-return]  # a plain id promises nothing about its results
+        return self._spec.load(message)
+
+    # --- sockets
+
+    async def open(self, *, renew: bool) -> Socket:
+        """Open a socket, with a token fetched if need be."""
+        from falrt.websocket import open_socket
+
+        settings = self._settings
+        async with asyncio.timeout(settings.open_timeout):
+            headers = {}
+            if self._tokens is not None:
+                self._token = await self._tokens.get(
+                    self.full_path, self._endpoint.alias, custom_path=settings.path is not None, force=False
+                )
+            elif self._key is not None:
+                headers["Authorization"] = self._key.header
+            url = self._hosts.realtime_url(
+                self.full_path,
+                token=None if self._token is None else self._token.value,
+                max_buffering=settings.max_buffering,
+            )
+            return await open_socket(
+                url,
+                headers=headers,
+                ssl=await self._ssl() if self._hosts.secure else None,
+                open_timeout=None,
+                max_size=settings.max_size,
+                proxy=settings.proxy,
+                compression=settings.compression,
+                user_agent=USER_AGENT,
+            )
+
+    def loss_of_opening(self, exc: Exception) -> Loss:
+        """Say what a failed :meth:`open` means."""
+        if isinstance(exc, TokenRequestError):
+            return Loss(Cause.TOKEN, status=exc.status, error=exc, passing=exc.passing)
+        if isinstance(exc, AuthenticationError | ConfigurationError):
+            return Loss(Cause.SETUP, error=exc)
+        if isinstance(exc, FalrtError):
+            return Loss(Cause.TOKEN, error=exc)
+        from falrt.websocket import loss_of_opening
+
+        return loss_of_opening(exc, self.app, urlsplit(self._hosts.socket).netloc)
+
+    def loss_of_close(self, exc: ConnectionClosed) -> Loss:
+        """Say what the end of an open socket means."""
+        from falrt.websocket import loss_of_close
+
+        return loss_of_close(exc, self._settings.max_size)
+
+    def refused(self) -> None:
+        """The gateway refused the present token: the next opening needs another."""
+        if self._tokens is not None and self._token is not None:
+            self._tokens.refused(self.full_path, self._token)
+
+    def begin(self) -> None:
+        """Keep the token fresh from now on."""
+        if self._tokens is not None:
+            self._tokens.in_use(self.full_path)
+
+    def end(self) -> None:
+        """The token need not be kept fresh any more."""
+        if self._tokens is not None:
+            self._tokens.release(self.full_path)
+
+    async def close(self) -> None:
+        """The connection has ended for good."""
+        await self._on_close()

@@ -1,0 +1,190 @@
+"""The options of ``connect()``: their types, their defaults, and the errors of wrong ones.
+
+Everything is checked here, before anything is opened or sent.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import ssl as tls
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, TypedDict
+
+from falrt.codecs import Msgpack
+from falrt.exceptions import ConfigurationError
+from falrt.protocol.endpoint import check_max_buffering
+from falrt.protocol.liveness import Keepalive
+from falrt.protocol.pacing import Immediate, Pacing, Throttle
+from falrt.protocol.retry import Backoff
+from falrt.typing import Codec, DecodeHook, EncodeHook, ModeName, TokenProvider
+
+__all__ = ["ClientOptions", "ConnectOptions", "ConnectionSettings"]
+
+# fal answers 20 MiB and more in one frame; this is room for a large PNG and a bound for a hostile server.
+DEFAULT_MAX_SIZE: Final = 64 * 1024 * 1024
+
+
+class ClientOptions(TypedDict, total=False):
+    """Options that a :class:`falrt.Client` shares between its connections."""
+
+    key: str | None
+    base_url: str | None
+    proxy_url: str | None
+    token_provider: TokenProvider | None
+    token_expiration_seconds: float | None
+    auth: Literal["token", "key"]
+    ssl: tls.SSLContext | None
+
+
+class ConnectOptions(TypedDict, total=False):
+    """Options of one connection."""
+
+    path: str | None
+    mode: ModeName | None
+    max_buffering: int | None
+    codec: Codec
+    encode_message: EncodeHook | None
+    decode_message: DecodeHook | None
+    pacing: Pacing
+    throttle_interval: float | None
+    on_result: Callable[[Any], object] | None
+    on_error: Callable[[Exception], object] | None
+    on_event: Callable[[Any], object] | None
+    connection_key: str | None
+    reconnect: bool | Backoff
+    lazy: bool
+    idle_close: float | None
+    warmup_timeout: float
+    open_timeout: float | None
+    request_timeout: float | None
+    max_size: int | None
+    proxy: str | bool | None
+    compression: Literal["deflate"] | None
+    ping_interval: float | None
+    ping_timeout: float | None
+
+
+class AllOptions(ClientOptions, ConnectOptions, total=False):
+    """Options of ``falrt.connect``: those of a client and those of a connection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSettings:
+    """The checked options of one connection; the names are those that users write.
+
+    Raises:
+        ConfigurationError: A value is wrong; the text names the option and the cure.
+    """
+
+    path: str | None = None
+    mode: ModeName | None = None
+    max_buffering: int | None = None
+    codec: Codec = field(default_factory=Msgpack)
+    encode_message: EncodeHook | None = None
+    decode_message: DecodeHook | None = None
+    pacing: Pacing = field(default_factory=Immediate)
+    throttle_interval: float | None = None
+    on_result: Callable[[Any], object] | None = None
+    on_error: Callable[[Exception], object] | None = None
+    on_event: Callable[[Any], object] | None = None
+    reconnect: bool | Backoff = True
+    lazy: bool = False
+    idle_close: float | None = None
+    warmup_timeout: float = 300.0
+    open_timeout: float | None = 90.0
+    request_timeout: float | None = 120.0
+    max_size: int | None = DEFAULT_MAX_SIZE
+    proxy: str | bool | None = None
+    compression: Literal["deflate"] | None = None
+    ping_interval: float | None = 20.0
+    ping_timeout: float | None = 20.0
+
+    def __post_init__(self) -> None:
+        check_max_buffering(self.max_buffering)
+        for name in ("idle_close", "open_timeout", "request_timeout", "throttle_interval"):
+            _check_seconds(name, getattr(self, name), optional=True)
+        _check_seconds("warmup_timeout", self.warmup_timeout, optional=False)
+        for name in ("on_result", "on_error", "on_event", "encode_message", "decode_message"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise ConfigurationError(f"{name} must be a function, got {type(value).__name__}")
+        if not (
+            callable(getattr(self.codec, "encode", None)) and callable(getattr(self.codec, "decode", None))
+        ):
+            raise ConfigurationError(
+                f"codec must be an object with encode() and decode(), such as falrt.codecs.Json(), got {self.codec!r}"
+            )
+        self._check_choices()
+
+    def _check_choices(self) -> None:
+        pacing: object = self.pacing
+        if isinstance(pacing, type) or not callable(getattr(pacing, "start", None)):
+            raise ConfigurationError(f"pacing must be a policy such as falrt.pacing.Latest(), got {pacing!r}")
+        if self.throttle_interval is not None and self.pacing != Immediate():
+            raise ConfigurationError(
+                "throttle_interval is short for pacing=Throttle(interval): give one of the two"
+            )
+        if not isinstance(self.reconnect, bool | Backoff):
+            raise ConfigurationError(
+                f"reconnect must be True, False or a falrt.Backoff, got {self.reconnect!r}"
+            )
+        size: object = self.max_size
+        if size is not None and (type(size) is not int or size < 1):
+            raise ConfigurationError(f"max_size must be a number of bytes above 0 or None, got {size!r}")
+        if self.compression not in (None, "deflate"):
+            raise ConfigurationError(f"compression must be None or 'deflate', got {self.compression!r}")
+        _ = self.keepalive
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> ConnectionSettings:
+        """Check options given by name.
+
+        Raises:
+            ConfigurationError: An option is unknown (the nearest name is suggested) or wrong.
+        """
+        check_names(options, [each.name for each in fields(cls)])
+        return cls(**options)
+
+    @property
+    def effective_pacing(self) -> Pacing:
+        """The policy, however it was written."""
+        return self.pacing if self.throttle_interval is None else Throttle(self.throttle_interval)
+
+    @property
+    def backoff(self) -> Backoff | None:
+        """How to come back; None for not at all."""
+        if isinstance(self.reconnect, Backoff):
+            return self.reconnect
+        return Backoff() if self.reconnect else None
+
+    @property
+    def keepalive(self) -> Keepalive:
+        """The pings' times, checked as a pair."""
+        return Keepalive(self.ping_interval, self.ping_timeout)
+
+
+def check_names(options: Mapping[str, Any], known: list[str]) -> None:
+    """Refuse unknown option names.
+
+    Raises:
+        ConfigurationError: Names the option, and the one that was probably meant.
+    """
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f": did you mean {near[0]!r}?" if near else f": use one of {', '.join(sorted(known))}"
+            raise ConfigurationError(f"option {name!r} is unknown{hint}")
+
+
+def _check_seconds(name: str, value: object, *, optional: bool) -> None:
+    if value is None and optional:
+        return
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not (math.isfinite(value) and value > 0)
+    ):
+        alternative = " or None" if optional else ""
+        raise ConfigurationError(f"{name} must be seconds above 0{alternative}, got {value!r}")

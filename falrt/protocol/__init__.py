@@ -1,0 +1,1 @@
+"""The pure core: every decision about a realtime connection, with time as an argument and no I/O."""

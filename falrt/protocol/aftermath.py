@@ -1,0 +1,82 @@
+"""What becomes of the unanswered inputs of a lost socket.
+
+Three questions, each a pure function: which input is to blame (:func:`guilty`), which may be asked again
+(:func:`sort_out`), and what the rest is told. Nothing is blamed on suspicion: where several inputs were unanswered
+when the app failed, they are sent again one at a time, and the one at fault shows itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from falrt.protocol.in_flight import Input, Kind, Outcome
+from falrt.protocol.lane import Lane
+from falrt.protocol.modes import Mode, Replay
+from falrt.protocol.retry import Cause, Loss
+
+__all__ = ["Aftermath", "guilty", "sort_out"]
+
+# Losses that an input itself can cause, so that sending it again would repeat them.
+BLAMING: Final = frozenset({Cause.SERVER_FAULT, Cause.BAD_FRAME})
+
+
+@dataclass(slots=True)
+class Aftermath:
+    """The unanswered inputs of a lost socket, sorted.
+
+    Attributes:
+        again: Inputs to send again, by lane, oldest first.
+        superseded: Inputs that a newer one stands for.
+        failed: Inputs that can be neither answered nor asked again.
+    """
+
+    again: dict[Lane, list[Input]] = field(default_factory=dict)
+    superseded: list[Input] = field(default_factory=list)
+    failed: list[Input] = field(default_factory=list)
+
+
+def guilty(unanswered: list[Input], loss: Loss) -> Input | None:
+    """Return the input that caused a loss, where that is beyond doubt."""
+    if loss.cause in BLAMING and len(unanswered) == 1:
+        return unanswered[0]
+    return None
+
+
+def sort_out(unanswered: Iterable[Input], mode: Mode, *, answered_here: bool, reconnects: bool) -> Aftermath:
+    """Decide what becomes of unanswered inputs.
+
+    Args:
+        unanswered: Those of the lost socket whose outcome is open, oldest first.
+        mode: Says whether anything may be asked again.
+        answered_here: The lost socket had given at least one result.
+        reconnects: There will be another socket.
+    """
+    aftermath = Aftermath()
+    replayable = mode.replay is Replay.UNANSWERED or (
+        mode.replay is Replay.BEFORE_OUTPUT and not answered_here
+    )
+    if not (reconnects and replayable):
+        aftermath.failed = list(unanswered)
+        return aftermath
+    by_lane: dict[Lane, list[Input]] = {}
+    for input in unanswered:
+        by_lane.setdefault(input.lane, []).append(input)
+    for lane, inputs in by_lane.items():
+        again, superseded = _newest_and_owed(lane, inputs)
+        if again:
+            aftermath.again[lane] = again
+        aftermath.superseded += superseded
+    return aftermath
+
+
+def _newest_and_owed(lane: Lane, inputs: list[Input]) -> tuple[list[Input], list[Input]]:
+    """Split into what is sent again (requests, and the newest of the rest) and what is superseded."""
+    loose = [input for input in inputs if not (input.kind is Kind.REQUEST or lane.keeps_all)]
+    newer_waits = any(waiting.kind is not Kind.REQUEST for waiting in lane.waiting)
+    newest = loose[-1] if loose and not newer_waits else None
+    superseded = [input for input in loose if input is not newest]
+    for input in superseded:
+        input.outcome = Outcome.SUPERSEDED
+    return [input for input in inputs if input.outcome is None], superseded

@@ -1,0 +1,182 @@
+"""Endpoint ids and the URLs they stand for.
+
+An id is ``owner/alias``, optionally with a path behind it and one of two namespaces in front. The realtime
+path is added once: an id whose *path* already ends with it is left alone, so ``fal-ai/flux-2/klein/realtime``
+never becomes ``…/realtime/realtime``, while ``acme/realtime`` (an alias that happens to be so named) still gets it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from falrt.exceptions import ConfigurationError
+
+__all__ = ["Endpoint", "Hosts", "redact"]
+
+NAMESPACES: Final = frozenset({"workflows", "comfy"})
+REALTIME: Final = "realtime"
+RUN_HOST: Final = "wss://fal.run"
+REST_HOST: Final = "https://rest.fal.ai"
+
+# Both official clients bound the parameter so before connecting.
+BUFFERING_RANGE: Final = range(1, 61)
+
+_LEGACY = re.compile(r"([0-9]+)-([a-zA-Z0-9-]+)")
+_SEGMENT = re.compile(r"[A-Za-z0-9_~@+.-]+")
+_SECRETS = re.compile(r"(fal_jwt_token=|\b(?:Key|Bearer) +)[^\s&'\"\\]+", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """Return the text with tokens in URLs and credentials in headers replaced by ``***``."""
+    return _SECRETS.sub(r"\1***", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An endpoint id taken apart.
+
+    Attributes:
+        owner: First segment, behind the namespace where there is one.
+        alias: Second segment; what the general token endpoint is asked for.
+        path: What follows, without slashes at its ends; may be empty.
+        namespace: ``"workflows"``, ``"comfy"`` or empty.
+
+    Source:
+        Endpoint ids: wire facts W01 to W05, docs/reference/wire.md.
+    """
+
+    owner: str
+    alias: str
+    path: str = ""
+    namespace: str = ""
+
+    @classmethod
+    def parse(cls, app: str) -> Endpoint:
+        """Take an endpoint id apart.
+
+        Raises:
+            ConfigurationError: The id is not one; the text says what is wrong and how an id looks.
+        """
+        if not isinstance(app, str):
+            raise ConfigurationError(
+                f"app must be an endpoint id or a RealtimeModel, got {type(app).__name__}"
+            )
+        _refuse_urls(app)
+        segments = app.split("/")
+        if len(segments) == 1 and (legacy := _LEGACY.fullmatch(app)):
+            return cls(legacy[1], legacy[2])
+        for segment in segments:
+            _check_segment(segment, f"app id {app!r}")
+        namespace = segments.pop(0) if segments[0] in NAMESPACES else ""
+        if len(segments) < 2:
+            shape = (
+                f"{namespace}/owner/alias"
+                if namespace
+                else "owner/alias, such as 'fal-ai/fast-lcm-diffusion'"
+            )
+            raise ConfigurationError(f"app id {app!r} is too short: it must have the form {shape}")
+        owner, alias, *path = segments
+        return cls(owner, alias, "/".join(path), namespace)
+
+    @property
+    def app_id(self) -> str:
+        """The id in its normal form, without a realtime path added."""
+        return "/".join(filter(None, (self.namespace, self.owner, self.alias, self.path)))
+
+    def realtime_path(self, path: str | None = None) -> str:
+        """Return the id with its WebSocket path, such as ``fal-ai/fast-lcm-diffusion/realtime``.
+
+        Args:
+            path: Another path than ``/realtime``; leading slashes do not matter.
+        """
+        suffix = REALTIME if path is None else path.strip("/")
+        if not suffix:
+            raise ConfigurationError(f"path {path!r} is empty: leave it out for '/realtime'")
+        for segment in suffix.split("/"):
+            _check_segment(segment, f"path {path!r}")
+        if self.path == suffix or self.path.endswith("/" + suffix):
+            return self.app_id
+        return f"{self.app_id}/{suffix}"
+
+
+def _refuse_urls(app: str) -> None:
+    if "://" in app:
+        parts = [part for part in urlsplit(app).path.split("/") if part]
+        hint = f": pass the id alone, {'/'.join(parts)!r}" if len(parts) > 1 else ": pass the id alone"
+        raise ConfigurationError(f"app id {redact(app)!r} is a URL{hint}; other hosts are set with base_url")
+
+
+def _check_segment(segment: str, where: str) -> None:
+    if not segment:
+        raise ConfigurationError(f"{where} has an empty segment: remove leading, trailing and double slashes")
+    if not _SEGMENT.fullmatch(segment) or not segment.strip("."):
+        raise ConfigurationError(
+            f"{where} has an impossible segment {segment!r}: use letters, digits, '-', '_' and '.'"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Where the services are.
+
+    Attributes:
+        socket: Scheme and host of the realtime WebSocket, ``wss://fal.run`` by default.
+        rest: Scheme and host of the token endpoints, ``https://rest.fal.ai`` by default.
+    """
+
+    socket: str = RUN_HOST
+    rest: str = REST_HOST
+
+    @classmethod
+    def at(cls, base_url: str | None) -> Hosts:
+        """Return fal's own hosts, or the one place that ``base_url`` names.
+
+        Raises:
+            ConfigurationError: Not an ``http(s)`` or ``ws(s)`` URL with a host.
+        """
+        if base_url is None:
+            return cls()
+        url = urlsplit(base_url)
+        schemes = {
+            "http": ("ws", "http"),
+            "ws": ("ws", "http"),
+            "https": ("wss", "https"),
+            "wss": ("wss", "https"),
+        }
+        if url.scheme not in schemes or not url.netloc or url.query or url.fragment:
+            raise ConfigurationError(
+                f"base_url {redact(base_url)!r} must be a URL with a host and no query, such as 'http://127.0.0.1:8765'"
+            )
+        socket, rest = schemes[url.scheme]
+        place = url.netloc + url.path.rstrip("/")
+        return cls(f"{socket}://{place}", f"{rest}://{place}")
+
+    @property
+    def secure(self) -> bool:
+        """Whether the socket needs TLS."""
+        return self.socket.startswith("wss:")
+
+    def realtime_url(
+        self, full_path: str, *, token: str | None = None, max_buffering: int | None = None
+    ) -> str:
+        """Return the WebSocket URL of a full path (``owner/alias/…/realtime``)."""
+        query = []
+        if token is not None:
+            query.append(f"fal_jwt_token={quote(token, safe='')}")
+        if max_buffering is not None:
+            query.append(f"max_buffering={max_buffering}")
+        return f"{self.socket}/{full_path}" + ("?" + "&".join(query) if query else "")
+
+
+def check_max_buffering(value: int | None) -> int | None:
+    """Return the value if it is None or a whole number from 1 to 60.
+
+    Raises:
+        ConfigurationError: Anything else, ``True`` and ``2.5`` included.
+    """
+    if value is None or (type(value) is int and value in BUFFERING_RANGE):
+        return value
+    raise ConfigurationError(f"max_buffering must be a whole number from 1 to 60, got {value!r}")

@@ -1,0 +1,150 @@
+"""What a realtime connection reports: its states, its figures, and events in the order in which they happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from falrt.protocol.in_flight import Input
+from falrt.protocol.messages import Notice
+
+__all__ = [
+    "TRANSITIONS",
+    "Answered",
+    "Ended",
+    "Event",
+    "Failed",
+    "Latency",
+    "Noticed",
+    "Problem",
+    "Pushed",
+    "State",
+    "Stats",
+]
+
+
+class State(StrEnum):
+    """Where a connection stands."""
+
+    IDLE = "idle"
+    """No socket, and none is needed until the next input."""
+    CONNECTING = "connecting"
+    OPEN = "open"
+    WAITING = "waiting"
+    """Lost; the next try comes after a pause."""
+    WARMING = "warming"
+    """The model is starting: sockets open, inputs are swallowed, and the newest is sent again."""
+    CLOSED = "closed"
+    """Final."""
+
+
+# What may follow what; the diagram in docs/explanation/life-cycle.md is made from it. WARMING is not in it: it is how
+# CONNECTING, OPEN and WAITING show themselves while a cold model has not answered yet.
+TRANSITIONS: Final = {
+    (State.IDLE, "input"): State.CONNECTING,
+    (State.CONNECTING, "opened"): State.OPEN,
+    (State.CONNECTING, "lost, passing"): State.WAITING,
+    (State.OPEN, "lost, passing"): State.WAITING,
+    (State.OPEN, "ended, nothing to send"): State.IDLE,
+    (State.WAITING, "pause over"): State.CONNECTING,
+    (State.IDLE, "close"): State.CLOSED,
+    (State.CONNECTING, "close, or lost for good"): State.CLOSED,
+    (State.OPEN, "close, or lost for good"): State.CLOSED,
+    (State.WAITING, "close, or lost for good"): State.CLOSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Send to receive, in seconds, over the last 256 answers; None before the first.
+
+    Attributes:
+        p50: Median.
+        p95: 95th percentile.
+        last: The newest.
+    """
+
+    p50: float | None = None
+    p95: float | None = None
+    last: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """A snapshot of a connection's figures.
+
+    Attributes:
+        sent: Inputs that left, repeats after a loss included.
+        received: Results that came in.
+        dropped: Inputs superseded by newer ones, or known to have been dropped by the server.
+        in_flight: Inputs that left and are unanswered.
+        reconnects: Sockets opened beyond the first.
+        bytes_sent: Payload bytes of the frames sent.
+        bytes_received: Payload bytes of the frames received, control frames included.
+        latency: Send to receive.
+        fps: Answers per second over the last five seconds.
+        inference_time: Seconds, of the newest answer that told it; else None.
+        open_seconds: How long sockets have been open in all; what fal bills.
+    """
+
+    sent: int = 0
+    received: int = 0
+    dropped: int = 0
+    in_flight: int = 0
+    reconnects: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    latency: Latency = Latency()
+    fps: float = 0.0
+    inference_time: float | None = None
+    open_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An input got its answer."""
+
+    input: Input
+    message: Any
+    certain: bool
+    latency: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An input will get no answer; somebody waits for it and must be told."""
+
+    input: Input
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A result that answers no particular input: the outputs of streaming modes."""
+
+    message: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error that no waiting caller has been told: for ``recv()`` and ``on_error``."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A session of a mode that ends is over; ``error`` says how."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """A control message whose action is unknown to us."""
+
+    notice: Notice
+
+
+Event = Answered | Failed | Pushed | Problem | Ended | Noticed

@@ -1,0 +1,106 @@
+"""A lane is one queue of inputs with its own pacing: the connection's own, and one for each stream.
+
+Where the policy keeps only the newest, an input that may be replaced gives way to a newer one and is counted.
+Requests are never replaced: somebody waits for each of them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from falrt.exceptions import QueueFullError
+from falrt.protocol.in_flight import Input, Kind, Outcome
+from falrt.protocol.pacing import Pacer
+
+__all__ = ["Lane", "QueueLimits"]
+
+
+class QueueLimits:
+    """Bounds of the send queue, so that a lost network does not fill the memory."""
+
+    MESSAGES: Final = 256
+    BYTES: Final = 64 * 1024 * 1024
+
+
+class Lane:
+    """Inputs that wait for their turn, oldest first."""
+
+    __slots__ = ("dropped", "flush_below", "keeps_all", "pacer", "size_bytes", "streams", "waiting")
+
+    def __init__(self, pacer: Pacer, *, streams: bool = False, keeps_all: bool = False) -> None:
+        self.pacer = pacer
+        # A stream asks the pacer itself when to take a frame; what it submits leaves at once.
+        self.streams = streams
+        # After a loss, every unanswered input of this lane is sent again, not just the newest.
+        self.keeps_all = keeps_all
+        self.waiting: list[Input] = []
+        self.size_bytes = 0
+        # Inputs superseded or known to be dropped, since the beginning.
+        self.dropped = 0
+        # flush() was called: inputs submitted up to then do not wait for the clock.
+        self.flush_below: float | None = None
+
+    @property
+    def head(self) -> Input | None:
+        """The input whose turn it is."""
+        return self.waiting[0] if self.waiting else None
+
+    def has_room_for(self, size_bytes: int) -> bool:
+        """Whether another input of this size fits; one always fits into an empty lane."""
+        if not self.waiting:
+            return True
+        return len(self.waiting) < QueueLimits.MESSAGES and self.size_bytes + size_bytes <= QueueLimits.BYTES
+
+    def replaceable(self, input: Input) -> bool:
+        """Whether a newer input may take this one's place."""
+        if input.kind is Kind.STREAM:
+            return not self.keeps_all
+        return input.kind is Kind.SEND and self.pacer.keeps_newest
+
+    def put(self, input: Input) -> list[Input]:
+        """Queue an input; return those that gave way to it.
+
+        Raises:
+            QueueFullError: The lane is at its limit, in messages or bytes.
+        """
+        superseded = []
+        if self.replaceable(input):
+            superseded = [old for old in self.waiting if self.replaceable(old)]
+            for old in superseded:
+                self.remove(old, Outcome.SUPERSEDED)
+        if not self.has_room_for(len(input.frame)):
+            raise QueueFullError(
+                "send",
+                f"{len(self.waiting)} inputs ({self.size_bytes} bytes) wait to be sent already: "
+                "await send() before the next one, or choose a pacing that keeps only the newest",
+            )
+        self.waiting.append(input)
+        self.size_bytes += len(input.frame)
+        return superseded
+
+    def put_back(self, inputs: list[Input]) -> None:
+        """Queue inputs that a lost socket left unanswered before all others, in their order."""
+        self.waiting[:0] = inputs
+        self.size_bytes += sum(len(input.frame) for input in inputs)
+
+    def take(self) -> Input:
+        """Remove and return the head."""
+        input = self.waiting.pop(0)
+        self.size_bytes -= len(input.frame)
+        return input
+
+    def remove(self, input: Input, outcome: Outcome) -> None:
+        """End a waiting input without sending it."""
+        self.waiting.remove(input)
+        self.size_bytes -= len(input.frame)
+        input.outcome = outcome
+        if outcome is Outcome.SUPERSEDED:
+            self.dropped += 1
+
+    def due_at(self, now: float, unanswered: int) -> float | None:
+        """Return when the head may leave as far as the pacing is concerned; None: not before an event."""
+        head = self.waiting[0]
+        if self.streams or (self.flush_below is not None and head.submitted_at <= self.flush_below):
+            limit = self.pacer.in_flight_limit
+            return now if limit is None or unanswered < limit else None
+        return self.pacer.due_at(now, unanswered)

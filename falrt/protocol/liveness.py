@@ -1,0 +1,103 @@
+"""Finds half-open connections without accusing the innocent.
+
+Any byte from the peer counts as life, so a busy connection is never pinged. After ``interval`` seconds of silence a
+ping is due; if silence goes on for ``timeout`` seconds after it, the peer is taken for dead.
+
+A stalled event loop looks the same from inside: bytes may have been waiting all the time. So a check that comes much
+later than asked for does not judge; it grants the peer another ``timeout`` first, in which the waiting bytes are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from falrt.exceptions import ConfigurationError
+
+__all__ = ["Keepalive", "Liveness", "Pulse"]
+
+# A check this much later than asked for means that our own side stood still.
+STALL: Final = 1.0
+
+
+class Pulse(StrEnum):
+    """What a check found."""
+
+    FINE = "fine"
+    PING = "ping"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """When to ping and when to give up: set as a pair.
+
+    Attributes:
+        interval: Seconds of silence before a ping; None switches pings off.
+        timeout: Seconds of further silence before the peer counts as dead; None never gives up.
+
+    Raises:
+        ConfigurationError: A value is not above 0, or a timeout stands without an interval.
+    """
+
+    interval: float | None = 20.0
+    timeout: float | None = 20.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("ping_interval", self.interval), ("ping_timeout", self.timeout)):
+            if value is not None and not value > 0:
+                raise ConfigurationError(f"{name} must be above 0 seconds or None, got {value!r}")
+
+
+class Liveness:
+    """Watches one socket."""
+
+    def __init__(self, keepalive: Keepalive, now: float) -> None:
+        self._keepalive = keepalive
+        # Last instant at which a byte came in.
+        self._heard_at = now
+        # When the unanswered ping left; None while none is under way.
+        self._pinged_at: float | None = None
+        # Longest lateness of a check since the last sign of life: our own standstill, told in the error.
+        self.stalled_for = 0.0
+
+    def heard(self, at: float) -> None:
+        """Note that bytes came in at this instant."""
+        if at > self._heard_at:
+            self._heard_at = at
+            self._pinged_at = None
+            self.stalled_for = 0.0
+
+    def next_check_at(self) -> float | None:
+        """Return when :meth:`check` wants to be called; None for never."""
+        interval, timeout = self._keepalive.interval, self._keepalive.timeout
+        if interval is None:
+            return None
+        if self._pinged_at is None:
+            return self._heard_at + interval
+        return None if timeout is None else self._pinged_at + timeout
+
+    def check(self, now: float) -> Pulse:
+        """Say what is to be done now. ``PING`` is said once a silence; the ping counts as sent."""
+        due_at = self.next_check_at()
+        if due_at is None or now < due_at:
+            return Pulse.FINE
+        late = now - due_at
+        if self._pinged_at is None:
+            self._pinged_at = now
+            return Pulse.PING
+        if late > STALL:
+            self.stalled_for = max(self.stalled_for, late)
+            self._pinged_at = now
+            return Pulse.PING
+        return Pulse.DEAD
+
+    def verdict(self, now: float) -> str:
+        """Return, for the error, which side stood still and for how long."""
+        text = (
+            f"the server stopped answering: nothing came in for {now - self._heard_at:.1f} s, pings included"
+        )
+        if self.stalled_for:
+            text += f"; before that our own event loop stood still for {self.stalled_for:.1f} s"
+        return text

@@ -1,0 +1,123 @@
+"""What a message from the server means.
+
+Control messages are JSON text whatever the codec; a gateway may pass them on as JSON bytes, and some clients of
+old saw them as msgpack. So a frame is looked at twice: cheaply before decoding (:func:`control_in`), and once more
+as the decoded message (:func:`classify`). No model's result has one of the control shapes.
+
+Source:
+    Control frames: wire facts W20 to W27, docs/reference/wire.md.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from falrt.typing import Frame
+
+__all__ = [
+    "Control",
+    "IdleTimeout",
+    "Notice",
+    "ServerFault",
+    "Timings",
+    "Unauthorized",
+    "classify",
+    "control_in",
+]
+
+# Control messages are a line of JSON; a longer frame is a result, and is not searched.
+CONTROL_MAX_BYTES: Final = 16_384
+_MARKS: Final = ("x-fal-", '"status"')
+_BINARY_MARKS: Final = tuple(mark.encode() for mark in _MARKS)
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Server-side inference time in seconds of the output just sent."""
+
+    inference_time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An ``x-fal-message`` whose action we do not know; shown to those who ask, otherwise harmless."""
+
+    action: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class IdleTimeout:
+    """No input for a while, or the end of a stream; the server closes with 1000 next."""
+
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Unauthorized:
+    """The gateway refused the token or key after the upgrade."""
+
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFault:
+    """The app or the gateway failed; terminal for the socket."""
+
+    error: str
+    reason: str
+    payload: dict[str, Any]
+
+
+Control = Timings | Notice | IdleTimeout | Unauthorized | ServerFault
+
+
+def control_in(frame: Frame) -> Control | None:
+    """Return the control message that a frame holds as JSON, text or bytes, else None."""
+    if len(frame) > CONTROL_MAX_BYTES:
+        return None
+    if isinstance(frame, str):
+        marked = any(mark in frame for mark in _MARKS)
+    else:
+        # No msgpack map begins with an opening brace, so this costs a result one comparison.
+        marked = frame[:1] == b"{" and any(mark in frame for mark in _BINARY_MARKS)
+    if not marked:
+        return None
+    try:
+        return classify(json.loads(frame))
+    except (ValueError, RecursionError):
+        return None  # not JSON: the codec will say what it is
+
+
+def classify(message: Any) -> Control | None:
+    """Return what a decoded message says beyond being a result; None for a result."""
+    if type(message) is not dict:
+        return None
+    kind = message.get("type")
+    if kind == "x-fal-error":
+        return _fal_error(message)
+    if kind == "x-fal-message":
+        return _fal_message(message)
+    if message.get("status") == "error" and "error" in message:
+        error = str(message["error"])
+        if error.strip().lower() == "unauthorized":
+            return Unauthorized(message)
+        return ServerFault(error, str(message.get("reason") or ""), message)
+    return None
+
+
+def _fal_error(message: dict[str, Any]) -> Control:
+    error = str(message.get("error", ""))
+    if error == "TIMEOUT":
+        return IdleTimeout(message)
+    return ServerFault(error or "UNKNOWN", str(message.get("reason") or ""), message)
+
+
+def _fal_message(message: dict[str, Any]) -> Control:
+    action = str(message.get("action", ""))
+    timing = message.get("timing")
+    if action == "timings" and isinstance(timing, int | float) and not isinstance(timing, bool):
+        return Timings(float(timing))
+    return Notice(action, message)

@@ -1,0 +1,217 @@
+"""Which losses are passing, and how long to wait before the next try.
+
+A :class:`Loss` says what happened to a socket; :func:`verdict_on` says what follows. :class:`RetrySchedule` counts
+the tries since the last good answer: the first comes within 100 ms, later ones after a random part of a growing
+pause (full jitter: a thousand clients of a restarted server do not come back in step).
+
+Only a good answer restores the budget. An upgrade proves nothing: the gateway answers 101 before it has asked the app.
+
+Source:
+    Close codes and handshakes: wire facts W10 to W16, docs/reference/wire.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from falrt.exceptions import ConfigurationError
+
+__all__ = ["Backoff", "Cause", "Loss", "RetrySchedule", "Verdict", "verdict_on"]
+
+FIRST_DELAY_MAX: Final = 0.1
+# Until a connection has opened once, a failure is more likely a wrong address than a passing one:
+# a person who waits for the first picture hears of it within seconds.
+FIRST_OPENING_ATTEMPTS: Final = 5
+
+
+class Cause(StrEnum):
+    """Why a socket is gone, or never came."""
+
+    CLOSED = "closed"
+    """A close frame, or the end of the stream without one (code 1006)."""
+    NETWORK = "network"
+    """An operating system error: refused, reset, unreachable, name not found."""
+    TIMEOUT = "timeout"
+    """The handshake did not finish in time."""
+    HANDSHAKE = "handshake"
+    """An HTTP status instead of an upgrade, or a reply that is not HTTP."""
+    SILENCE = "silence"
+    """The peer answers no ping: half-open."""
+    UNAUTHORIZED = "unauthorized"
+    """Token or key refused, by frame or by status."""
+    TOKEN = "token"  # noqa: S105 - a cause, not a credential
+    """No token could be had."""
+    SERVER_FAULT = "server_fault"
+    """The app or the gateway reported an error; the socket is done with."""
+    BAD_FRAME = "bad_frame"
+    """A frame that cannot be read, or is too large."""
+    IDLE = "idle"
+    """TIMEOUT from the server: nothing came in for a while, or the stream is at its end."""
+    RECYCLED = "recycled"
+    """We closed it ourselves, to start with clean pairing or to save money."""
+    SETUP = "setup"
+    """Trying again cannot help: certificate, address, redirect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What happened to a socket.
+
+    Attributes:
+        cause: The kind of event.
+        code: WebSocket close code; 1006 where no close frame came.
+        status: HTTP status of a refused handshake or token request.
+        reason: The peer's words, or ours; holds no credential.
+        error: What to raise if this loss is final or is an input's own fault.
+        passing: For ``TOKEN``: the failure may pass. Elsewhere decided by :func:`verdict_on`.
+        retry_after: Seconds that the server asked us to wait, if it did.
+    """
+
+    cause: Cause
+    code: int = 1006
+    status: int | None = None
+    reason: str = ""
+    error: Exception | None = None
+    passing: bool = False
+    retry_after: float | None = None
+
+
+class Verdict(StrEnum):
+    """What follows a loss."""
+
+    REST = "rest"
+    """An ordinary end: reopen when there is something to send."""
+    RETRY = "retry"
+    """Passing: come back, with backoff."""
+    RENEW = "renew"
+    """The credential was refused: try once with a new token."""
+    FINAL = "final"
+    """Trying again cannot help."""
+
+
+# RFC 6455 and its registry. 1000 and 1005 are ordinary ends; 1001, 1006 and 1011 to 1014 are restarts and failures
+# of the runner or the way to it. The others say that what we sent cannot be taken, which does not pass.
+_REST_CODES: Final = frozenset({1000, 1005})
+_PASSING_CODES: Final = frozenset({1001, 1006, 1011, 1012, 1013, 1014, 1015})
+_PASSING_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_PASSING_CAUSES: Final = frozenset({Cause.NETWORK, Cause.TIMEOUT, Cause.SILENCE, Cause.BAD_FRAME})
+_REST_CAUSES: Final = frozenset({Cause.IDLE, Cause.RECYCLED, Cause.SERVER_FAULT})
+
+
+def verdict_on(loss: Loss) -> Verdict:
+    """Return what follows a loss, by cause, close code or status."""
+    if loss.cause in _REST_CAUSES:
+        return Verdict.REST
+    if loss.cause in _PASSING_CAUSES or loss.passing:
+        return Verdict.RETRY
+    if loss.cause is Cause.UNAUTHORIZED:
+        return Verdict.RENEW
+    if loss.cause is Cause.CLOSED:
+        if loss.code in _REST_CODES:
+            return Verdict.REST
+        return Verdict.RETRY if loss.code in _PASSING_CODES else Verdict.FINAL
+    if loss.cause is Cause.HANDSHAKE and (loss.status is None or loss.status in _PASSING_STATUSES):
+        return Verdict.RETRY
+    return Verdict.FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How to come back after a passing loss.
+
+    The n-th pause since the last good answer is a random part of ``min(maximum, initial * factor ** n)`` seconds;
+    the first is at most 0.1 s.
+
+    Attributes:
+        initial: Upper end of the second pause, seconds.
+        maximum: Upper end of every later pause, seconds.
+        factor: Growth from one pause to the next.
+        attempts: Tries without a good answer after which the connection gives up; None for no limit.
+        give_up_after: Seconds without a good answer, since the first loss, after which it gives up; None for never.
+
+    Raises:
+        ConfigurationError: A value makes no sense; the text names it.
+    """
+
+    initial: float = 0.25
+    maximum: float = 15.0
+    factor: float = 2.0
+    attempts: int | None = None
+    give_up_after: float | None = 3600.0
+
+    def __post_init__(self) -> None:
+        if not self.initial > 0:
+            raise ConfigurationError(f"Backoff.initial must be above 0 seconds, got {self.initial!r}")
+        if not self.maximum >= self.initial:
+            raise ConfigurationError(
+                f"Backoff.maximum must be at least initial ({self.initial!r}), got {self.maximum!r}"
+            )
+        if not self.factor >= 1:
+            raise ConfigurationError(f"Backoff.factor must be at least 1, got {self.factor!r}")
+        if self.attempts is not None and not self.attempts >= 1:
+            raise ConfigurationError(f"Backoff.attempts must be at least 1 or None, got {self.attempts!r}")
+        if self.give_up_after is not None and not self.give_up_after > 0:
+            raise ConfigurationError(
+                f"Backoff.give_up_after must be above 0 seconds or None, got {self.give_up_after!r}"
+            )
+
+    def ceiling(self, tries: int) -> float:
+        """Return the longest pause before try number ``tries`` (0 is the first), in seconds."""
+        if tries == 0:
+            return min(FIRST_DELAY_MAX, self.initial)
+        # The exponent is bounded so that a connection that tries for years does not overflow a float.
+        return min(self.maximum, self.initial * self.factor ** min(tries - 1, 64))
+
+
+class RetrySchedule:
+    """Counts tries since the last good answer and says when the next one is due."""
+
+    def __init__(self, backoff: Backoff, random: Callable[[], float]) -> None:
+        self._backoff = backoff
+        # Uniform in [0, 1); passed in so that the machine has no chance of its own.
+        self._random = random
+        self.tries = 0
+        # When the present run of failures began; None after a good answer.
+        self._failing_since: float | None = None
+        # Whether any socket ever opened: before that, only a few quick tries are made.
+        self._ever_opened = False
+
+    def opened(self) -> None:
+        """Note that a socket opened. The budget stays as it is."""
+        self._ever_opened = True
+
+    def restored(self) -> None:
+        """Note a good answer: the budget is whole again."""
+        self.tries = 0
+        self._failing_since = None
+
+    def delay_after(self, now: float, retry_after: float | None = None) -> float | None:
+        """Return the seconds to wait before the next try, or None when the budget is spent.
+
+        Args:
+            now: Monotonic seconds, the instant of the loss.
+            retry_after: What the server asked for; taken as the least pause, up to ``maximum``.
+        """
+        if self._failing_since is None:
+            self._failing_since = now
+        if self._spent(now):
+            return None
+        ceiling = self._backoff.ceiling(self.tries)
+        self.tries += 1
+        delay = ceiling * self._random()
+        if retry_after is not None:
+            delay = max(delay, min(retry_after, self._backoff.maximum))
+        return delay
+
+    def _spent(self, now: float) -> bool:
+        backoff, since = self._backoff, self._failing_since
+        if not self._ever_opened and self.tries >= FIRST_OPENING_ATTEMPTS - 1:
+            return True
+        if backoff.attempts is not None and self.tries >= backoff.attempts:
+            return True
+        return (
+            backoff.give_up_after is not None and since is not None and now - since >= backoff.give_up_after
+        )

@@ -1,0 +1,256 @@
+"""One WebSocket: how it is opened, written to without waiting, and what its end means.
+
+The only module besides ``testing`` that knows the ``websockets`` library. Loaded when the first connection opens,
+because importing that library takes longer than importing all of falrt.
+
+Compression is off unless asked for: JPEG does not shrink, and permessage-deflate makes a 60 KB round trip
+sixteen times slower on both sides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl as tls
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final
+
+import anyio.to_thread
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidProxy,
+    InvalidStatus,
+    InvalidURI,
+    ProxyError,
+    WebSocketException,
+)
+from websockets.protocol import State
+
+from falrt.exceptions import (
+    ConfigurationError,
+    ConnectError,
+    ConnectTimeoutError,
+    DecodeError,
+    HandshakeError,
+    ServerError,
+    UnauthorizedError,
+)
+from falrt.protocol.endpoint import redact
+from falrt.protocol.retry import Cause, Loss
+from falrt.typing import Frame
+
+__all__ = ["Socket", "default_ssl_context", "loss_of_close", "loss_of_opening", "open_socket"]
+
+# A server that has nothing more to say acknowledges a close within a round trip.
+CLOSE_TIMEOUT: Final = 2.0
+_TOO_BIG: Final = 1009
+_OUR_COMPLAINTS: Final = frozenset({1002, 1007, _TOO_BIG})
+
+
+class _Quiet(logging.LoggerAdapter[logging.Logger]):
+    """Keeps the library's wire log off: its DEBUG lines hold the token in the URL and the pictures' bytes."""
+
+    def isEnabledFor(self, level: int) -> bool:
+        """Say no to DEBUG and INFO, whatever the root logger says."""
+        return level > logging.INFO and self.logger.isEnabledFor(level)
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Leave the message as it is."""
+        return msg, kwargs
+
+
+class Socket(ClientConnection):
+    """A client socket that is written to without waiting and tells when bytes come in."""
+
+    # Monotonic instant of the last bytes from the peer: traffic of any kind, half a frame included, is life.
+    heard_at: float = 0.0
+    # Called when a full write buffer has emptied.
+    on_writable: Callable[[], None] | None = None
+
+    @property
+    def congested(self) -> bool:
+        """Whether the write buffer is full; what is written now only makes it longer."""
+        return self.paused
+
+    def write(self, frame: Frame) -> bool:
+        """Hand a frame to the transport; False where the socket is closing and takes none."""
+        if self.protocol.state is not State.OPEN:
+            return False
+        if isinstance(frame, str):
+            self.protocol.send_text(frame.encode())
+        else:
+            self.protocol.send_binary(frame)
+        self.send_data()
+        return True
+
+    def probe(self) -> None:
+        """Send a ping; whatever comes back counts as life."""
+        if self.protocol.state is State.OPEN:
+            self.protocol.send_ping(b"falrt")
+            self.send_data()
+
+    def data_received(self, data: bytes) -> None:
+        """Note the sign of life, then go on as usual."""
+        self.heard_at = self.loop.time()
+        super().data_received(data)
+
+    def resume_writing(self) -> None:
+        """Go on as usual, then let waiting frames leave."""
+        super().resume_writing()
+        if self.on_writable is not None:
+            self.on_writable()
+
+    async def close_politely(self) -> None:
+        """Close with code 1000, and cut the line where the peer does not answer."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self.close()
+        except (TimeoutError, OSError, WebSocketException):
+            pass  # it is being thrown away; how it ends no longer matters
+        finally:
+            self.transport.abort()
+
+    def cut(self) -> None:
+        """Drop the line at once: the peer is dead, or there is no time."""
+        self.transport.abort()
+
+
+class _Connect(connect):
+    """Never follows a redirect: the credential in the URL or header is meant for one host only."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+async def open_socket(
+    url: str,
+    *,
+    headers: dict[str, str],
+    ssl: tls.SSLContext | None,
+    open_timeout: float | None,
+    max_size: int | None,
+    proxy: str | bool | None,
+    compression: str | None,
+    user_agent: str,
+) -> Socket:
+    """Open a WebSocket.
+
+    Raises:
+        Exception: As the library raises it; :func:`loss_of_opening` says what it means.
+    """
+    socket = await _Connect(
+        url,
+        additional_headers=headers,
+        user_agent_header=user_agent,
+        compression=compression,
+        proxy=proxy or None,
+        ssl=ssl,
+        open_timeout=open_timeout,
+        # Our own watch counts every byte as life and tells a stalled loop from a dead peer; the library's does neither.
+        ping_interval=None,
+        close_timeout=CLOSE_TIMEOUT,
+        max_size=max_size,
+        logger=_Quiet(logging.getLogger("falrt.websocket"), {}),
+        create_connection=Socket,
+    )
+    assert isinstance(socket, Socket)  # noqa: S101 - what create_connection makes
+    return socket
+
+
+def loss_of_close(exc: ConnectionClosed, max_size: int | None) -> Loss:
+    """Say what the end of an open socket means."""
+    received, sent = exc.rcvd, exc.sent
+    if (
+        sent is not None
+        and sent.code in _OUR_COMPLAINTS
+        and not (received is not None and exc.rcvd_then_sent)
+    ):
+        if sent.code == _TOO_BIG:
+            text = (
+                f"the server sent a frame larger than max_size={max_size} bytes: raise max_size to receive it"
+            )
+        else:
+            text = f"the server broke the WebSocket protocol: {sent.reason or 'no detail'}"
+        return Loss(Cause.BAD_FRAME, sent.code, reason=text, error=DecodeError(text))
+    if received is None:
+        cause = exc.__cause__
+        return Loss(Cause.CLOSED, reason=f"the line was cut: {cause}" if cause else "the line was cut")
+    if received.code == _TOO_BIG:
+        error = ServerError("MESSAGE_TOO_BIG", received.reason or "the server takes smaller frames only")
+        return Loss(Cause.SERVER_FAULT, received.code, reason=received.reason, error=error)
+    return Loss(Cause.CLOSED, received.code, reason=received.reason)
+
+
+def loss_of_opening(exc: Exception, app: str, where: str) -> Loss:
+    """Say what a failed opening means. ``where`` names the host, for messages."""
+    if isinstance(exc, InvalidStatus):
+        return _loss_of_status(exc, app, where)
+    if isinstance(exc, TimeoutError):
+        timeout = ConnectTimeoutError(f"no handshake from {where} in time (open_timeout)")
+        return Loss(Cause.TIMEOUT, error=_from(timeout, exc))
+    if isinstance(exc, tls.SSLCertVerificationError):
+        refused = ConnectError(f"the certificate of {where} cannot be trusted: {exc.verify_message}")
+        return Loss(Cause.SETUP, error=_from(refused, exc))
+    if isinstance(exc, InvalidMessage | EOFError) or (
+        isinstance(exc, InvalidHandshake) and not isinstance(exc, ProxyError)
+    ):
+        broken = HandshakeError(
+            f"{where} did not answer the upgrade as a WebSocket server: {redact(str(exc))}"
+        )
+        return Loss(Cause.HANDSHAKE, error=broken)
+    if isinstance(exc, OSError):
+        return Loss(Cause.NETWORK, error=_from(ConnectError(f"cannot reach {where}: {exc}"), exc))
+    if isinstance(exc, ProxyError | InvalidProxy | InvalidURI):
+        # The library's texts may hold the whole URL, token included.
+        wrong = ConfigurationError(f"cannot connect to {where}: {redact(str(exc))}")
+        return Loss(Cause.SETUP, error=wrong)
+    return Loss(
+        Cause.SETUP, error=_from(ConnectError(f"cannot connect to {where}: {redact(repr(exc))}"), exc)
+    )
+
+
+def _loss_of_status(exc: InvalidStatus, app: str, where: str) -> Loss:
+    response = exc.response
+    status = response.status_code
+    said = redact(bytes(response.body or b"")[:200].decode(errors="replace").strip())
+    if status in (401, 403):
+        refused = UnauthorizedError(
+            f"{where} refused the credential for {app!r} with HTTP {status}"
+            + (f": {said}" if said else "")
+            + "; is the key valid, and may it use this app?",
+            status=status,
+        )
+        return Loss(Cause.UNAUTHORIZED, status=status, error=refused)
+    text = f"{where} answered the upgrade for {app!r} with HTTP {status}"
+    if 300 <= status < 400:
+        text += "; redirects are not followed, because the credential is meant for one host: set base_url"
+    elif said:
+        text += f": {said}"
+    loss = Loss(Cause.HANDSHAKE, status=status, error=HandshakeError(text, status=status))
+    retry_after = response.headers.get("Retry-After", "")
+    if retry_after.isdigit():
+        return Loss(loss.cause, status=status, error=loss.error, retry_after=float(retry_after))
+    return loss
+
+
+def _from(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+async def default_ssl_context() -> tls.SSLContext:
+    """Build the default TLS context in a thread: reading the certificates takes 20 ms."""
+    return await anyio.to_thread.run_sync(_ssl_context)
+
+
+def _ssl_context() -> tls.SSLContext:
+    context = tls.create_default_context()
+    if not context.cert_store_stats()["x509_ca"]:
+        # Python builds without a system store (python.org's for macOS): use the one that httpx brings.
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    return context
