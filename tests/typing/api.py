@@ -1,0 +1,109 @@
+"""What a type checker must infer from falrt's public names; checked by mypy, never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any, assert_type
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image as PILImage
+from pydantic import BaseModel
+
+import falrt
+from falrt import models
+from falrt.models import (
+    ImageField,
+    ImageSource,
+    KleinInput,
+    KleinOutput,
+    LCMInput,
+    LCMOutput,
+    LightningInput,
+    LightningOutput,
+    TurboInput,
+    TurboOutput,
+)
+
+
+class Sketch(models.ModelInput):
+    drawing: Annotated[ImageSource, ImageField(size=512)]
+    prompt: str = ""
+
+
+class Painting(BaseModel):
+    images: list[models.Image]
+
+
+MINE = falrt.RealtimeModel("acme/app", Sketch, Painting, path="/ws", mode="bidi")
+UNTYPED = falrt.RealtimeModel("acme/app", dict[str, Any], dict[str, Any])
+
+assert_type(models.KLEIN, falrt.RealtimeModel[KleinInput, KleinOutput])
+assert_type(models.LCM, falrt.RealtimeModel[LCMInput, LCMOutput])
+assert_type(models.TURBO, falrt.RealtimeModel[TurboInput, TurboOutput])
+assert_type(models.LIGHTNING, falrt.RealtimeModel[LightningInput, LightningOutput])
+assert_type(MINE, falrt.RealtimeModel[Sketch, Painting])
+assert_type(UNTYPED, falrt.RealtimeModel[dict[str, Any], dict[str, Any]])
+assert_type(MINE.load({}), Painting)
+assert_type(MINE.dump({"prompt": "x"}), dict[str, Any])
+
+assert_type(falrt.connect(models.KLEIN), falrt.RealtimeConnection[KleinInput, KleinOutput])
+assert_type(falrt.connect(models.LCM, key="k"), falrt.RealtimeConnection[LCMInput, LCMOutput])
+assert_type(falrt.connect(MINE, max_buffering=2), falrt.RealtimeConnection[Sketch, Painting])
+assert_type(falrt.connect("acme/app"), falrt.RealtimeConnection[Any, dict[str, Any]])
+assert_type(falrt.data_uri(Path("me.jpg"), 704), str)
+
+falrt.connect("acme/app", max_bufering=2)  # type: ignore[call-overload]  # a misspelled option
+falrt.connect(5)  # type: ignore[call-overload]  # no id
+falrt.RealtimeModel("acme/app", Sketch, Painting, mode="duplex")  # type: ignore[arg-type]  # no such mode
+falrt.RealtimeModel("acme/app", Sketch, 5)  # type: ignore[arg-type]  # no class
+models.KleinInput(image_url="data:", image_size="portrait_4_3")  # type: ignore[arg-type]  # klein has two sizes
+models.KleinInput(promt="x", image_url=b"")  # type: ignore[call-arg]  # a misspelled field
+models.KleinInput(prompt="x")  # type: ignore[call-arg]  # the frame is missing
+models.KLEIM  # type: ignore[attr-defined]  # noqa: B018 - no such model
+
+
+def frames_of_every_kind(array: NDArray[np.uint8], image: PILImage) -> list[KleinInput]:
+    sources: list[ImageSource] = ["data:", b"", bytearray(), Path(), array, image, falrt.media.BGR(array)]
+    return [KleinInput(image_url=source, image_size="square_hd") for source in sources]
+
+
+def pictures(image: models.Image) -> None:
+    assert_type(image.bytes(), bytes)
+    assert_type(image.save("a.jpg"), Path)
+    assert_type(image.to_pil(), PILImage)
+    assert_type(image.to_numpy(), NDArray[np.uint8])
+
+
+async def camera() -> AsyncIterator[KleinInput]:
+    yield KleinInput(image_url=b"")
+
+
+async def typed() -> None:
+    async with falrt.connect(models.KLEIN, pacing=falrt.pacing.Latest()) as conn:
+        assert_type(conn, falrt.RealtimeConnection[KleinInput, KleinOutput])
+        frame = KleinInput(image_url=b"")
+        assert_type(await conn.request(frame), KleinOutput)
+        assert_type(await conn.request({"image_url": b""}, timeout=1.0), KleinOutput)
+        assert_type(await conn.recv(), KleinOutput)
+        await conn.send(frame)
+        await conn.send(LCMInput(prompt="x"))  # type: ignore[arg-type]  # another model's input
+        async for output in conn:
+            assert_type(output, KleinOutput)
+        async for reply in conn.stream(camera()):
+            assert_type(reply, falrt.Reply[KleinInput, KleinOutput])
+            assert_type(reply.output.images[-1].to_numpy(), NDArray[np.uint8])
+
+
+async def untyped() -> None:
+    async with falrt.connect("fal-ai/fast-lcm-diffusion") as conn:
+        await conn.send({"prompt": "a sunset"})
+        assert_type(await conn.request({"prompt": "a sunset"}), dict[str, Any])
+        assert_type(await conn.recv(), dict[str, Any])
+
+
+async def several() -> None:
+    async with falrt.Client(key="k") as fal, fal.connect(models.LCM) as a, fal.connect("acme/app") as b:
+        assert_type(await a.recv(), LCMOutput)
+        assert_type(await b.recv(), dict[str, Any])
