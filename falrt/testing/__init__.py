@@ -8,25 +8,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from falrt.testing import script
     from falrt.testing.app import App, picture_answer
+    from falrt.testing.background import BackgroundFakeServer
     from falrt.testing.connection import ServerConnection
     from falrt.testing.gateway import TokenRequest
+    from falrt.testing.proxy import FaultProxy
     from falrt.testing.server import FakeServer
     from falrt.testing.tokens import make_token, read_claims
 
 __all__ = [
     "App",
+    "BackgroundFakeServer",
     "FakeServer",
+    "FaultProxy",
     "ServerConnection",
     "TokenRequest",
     "make_token",
     "picture_answer",
     "read_claims",
+    "script",
 ]
 
+# Where each name lives.
 HOMES = {
     "App": "app",
+    "BackgroundFakeServer": "background",
     "FakeServer": "server",
+    "FaultProxy": "proxy",
     "ServerConnection": "connection",
     "TokenRequest": "gateway",
     "make_token": "tokens",
@@ -36,8 +45,10 @@ HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "script":
+        return import_module(f"{__name__}.script")
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)

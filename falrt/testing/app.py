@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -16,14 +17,10 @@ from falrt.testing.picture import png
 if TYPE_CHECKING:
     from falrt.typing import Codec, Frame, ModeName
 
-__all__ = ["App", "AppFailure", "Handler", "picture_answer"]
+__all__ = ["App", "Handler", "picture_answer"]
 
 Handler: TypeAlias = Callable[..., Any] | Sequence[Any] | None
 """What answers inputs; `FakeServer` lists the forms."""
-
-
-class AppFailure(Exception):  # what went wrong in the app, not an error of ours
-    """Ends a session with INTERNAL_ERROR and this text, as any exception out of a handler does."""
 
 
 class ServerMsgpack:
@@ -160,13 +157,9 @@ async def each(value: Any) -> AsyncGenerator[Any, None]:
     elif isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
         for item in value:
             yield item
+            await asyncio.sleep(0)  # fal takes each item of these in a thread, so its emitter gets its turn
     else:
         raise TypeError("Expected an async iterator or iterator output for server-streaming realtime")
-
-
-def is_script(handler: Any) -> bool:
-    """Whether a handler is a list of answers."""
-    return _is_script(handler)
 
 
 def _is_script(handler: Any) -> bool:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
+from falrt.testing.http11 import HttpReply, HttpRequest
 from falrt.testing.tokens import is_signed, make_token, read_claims
-from falrt.testing.wire import HttpReply, HttpRequest
 
 __all__ = ["Gateway", "TokenReplyForm", "TokenRequest"]
 

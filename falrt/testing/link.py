@@ -74,6 +74,11 @@ class Line:
         self.pending_bytes += len(piece)
         self._set_timer()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing arrives until `release`."""
+        return self._held
+
     def hold(self) -> None:
         """Let nothing arrive until `release`; what is sent meanwhile waits."""
         self._held = True

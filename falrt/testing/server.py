@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import ssl as ssl_module
 from collections.abc import Callable, Iterable, Mapping
@@ -14,16 +13,18 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from falrt.exceptions import ConfigurationError
-from falrt.testing.app import App, Handler, picture_answer
+from falrt.testing.app import App, Handler
 from falrt.testing.connection import ServerConnection
 from falrt.testing.gateway import Gateway, TokenReplyForm, TokenRequest
+from falrt.testing.handlers import unrolled
+from falrt.testing.http11 import HttpReply, HttpRequest
 from falrt.testing.link import LineOptions
+from falrt.testing.plan import FaultPlan
 from falrt.testing.script import (
     AcceptFault,
     ColdStart,
     ExpiredToken,
     Fault,
-    FaultPlan,
     HandshakeFault,
     Hang,
     Refuse,
@@ -34,7 +35,8 @@ from falrt.testing.script import (
     Unauthorized,
 )
 from falrt.testing.session import Session
-from falrt.testing.wire import HttpReply, HttpRequest, SocketOptions, WireSocket
+from falrt.testing.watch import Watch
+from falrt.testing.wire import SocketOptions, WireSocket
 
 if TYPE_CHECKING:
     from websockets.http11 import Request
@@ -160,8 +162,7 @@ class FakeServer:
         self._by_socket: dict[WireSocket, ServerConnection] = {}
         # Timers of late answers, so that none outlives the server.
         self._timers: set[asyncio.TimerHandle] = set()
-        # Woken at everything observable.
-        self._watchers: set[asyncio.Future[None]] = set()
+        self._watch = Watch()
         self.connections: list[ServerConnection] = []
 
     # Life.
@@ -268,14 +269,7 @@ class FakeServer:
             TimeoutError: It did not hold in time; the text tells what had happened.
         """
         try:
-            async with asyncio.timeout(timeout):
-                while not condition():
-                    watcher: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                    self._watchers.add(watcher)
-                    try:
-                        await watcher
-                    finally:
-                        self._watchers.discard(watcher)
+            await self._watch.until(condition, timeout)
         except TimeoutError:
             raise TimeoutError(f"nothing came in {timeout} s; so far: {self.connections!r}") from None
 
@@ -328,7 +322,7 @@ class FakeServer:
         if reply is None:
             reply = HttpReply.json(404, {"detail": f"Path {urlsplit(request.target).path} not found"})
         self._later(slow.seconds if slow else 0.0, lambda: socket.respond(reply))
-        self._happened()
+        self._watch.changed()
 
     def upgrade_request(self, socket: WireSocket, request: Request) -> None:
         """Judge a handshake."""
@@ -358,7 +352,7 @@ class FakeServer:
             session.frames_received(frames)
         else:
             self._by_socket[socket].frames += frames
-        self._happened()
+        self._watch.changed()
 
     def disconnected(self, socket: WireSocket) -> None:
         """Forget a connection."""
@@ -367,7 +361,7 @@ class FakeServer:
         if session is not None:
             session.disconnected()
         self._by_socket.pop(socket, None)
-        self._happened()
+        self._watch.changed()
 
     # Inside.
 
@@ -384,7 +378,7 @@ class FakeServer:
             case Unauthorized():
                 connection.refusal = "fault: Unauthorized"
                 self._refuse(connection, "close" if fault.close else "frame")
-        self._happened()
+        self._watch.changed()
 
     def _judge(self, connection: ServerConnection) -> None:
         refusal = self._gateway.refusal(connection.path, connection.query, connection.headers)
@@ -399,7 +393,7 @@ class FakeServer:
             connection.socket.close(1011, FORWARDING_ERROR)
         else:
             self._open(connection, app)
-        self._happened()
+        self._watch.changed()
 
     def _refuse(self, connection: ServerConnection, how: str | int) -> None:
         if isinstance(how, int):
@@ -424,8 +418,8 @@ class FakeServer:
             connection.faults.append(cold)
             self._later(cold.seconds, connection.socket.close)
             return
-        handler = self._handlers.setdefault(id(app), _unrolled(app))
-        session = Session(app, handler, connection, self._plan, self._happened)
+        handler = self._handlers.setdefault(id(app), unrolled(app))
+        session = Session(app, handler, connection, self._plan, self._watch.changed)
         self._sessions[connection.socket] = session
         session.start()
 
@@ -447,66 +441,6 @@ class FakeServer:
         timer = asyncio.get_running_loop().call_later(seconds, fire)
         self._timers.add(timer)
 
-    def _happened(self) -> None:
-        for watcher in self._watchers:
-            with contextlib.suppress(asyncio.InvalidStateError):  # cancelled in this very turn
-                watcher.set_result(None)
-        self._watchers.clear()
-
 
 def _by_path(apps: Mapping[str, App | Handler]) -> dict[str, App]:
     return {name.strip("/"): app if isinstance(app, App) else App(app) for name, app in apps.items()}
-
-
-def _unrolled(app: App) -> Callable[..., Any]:
-    """Return an app's handler as a function; a list of answers becomes one that goes through it."""
-    handler = app.handler
-    if handler is None:
-        return _default(app.mode)
-    if callable(handler):
-        return handler
-    answers = list(handler)
-    if app.mode == "server_streaming":
-        return lambda message: [_played(answer, message) for answer in answers]
-    rest = iter(enumerate(answers))
-
-    def answer(*inputs: Any) -> Any:
-        try:
-            _, scripted = next(rest)
-        except StopIteration:
-            raise LookupError(f"the script has only {len(answers)} answers") from None
-        return _played(scripted, *inputs)
-
-    if app.mode == "unary":
-        return answer
-    return _reading_all(answer) if app.mode == "client_streaming" else _answering_each(answer)
-
-
-def _played(scripted: Any, *inputs: Any) -> Any:
-    if isinstance(scripted, BaseException):
-        raise scripted
-    return scripted(*inputs) if callable(scripted) else scripted
-
-
-def _default(mode: str) -> Callable[..., Any]:
-    if mode == "unary":
-        return picture_answer
-    if mode == "server_streaming":
-        return lambda message: [{**picture_answer(message), "index": index} for index in range(3)]
-    return _reading_all(picture_answer) if mode == "client_streaming" else _answering_each(picture_answer)
-
-
-def _reading_all(answer: Callable[..., Any]) -> Callable[..., Any]:
-    async def read_all(inputs: Any) -> Any:
-        messages = [message async for message in inputs]
-        return answer(*messages[-1:])
-
-    return read_all
-
-
-def _answering_each(answer: Callable[..., Any]) -> Callable[..., Any]:
-    async def answer_each(inputs: Any) -> Any:
-        async for message in inputs:
-            yield answer(message)
-
-    return answer_each

@@ -19,12 +19,12 @@ from falrt.protocol.runner import (
     Runner,
 )
 from falrt.testing.app import App, as_map, each, picture_answer, settled
+from falrt.testing.plan import FaultPlan
 from falrt.testing.script import (
     AnswerFault,
     CloseWith,
     CutFrame,
     Fault,
-    FaultPlan,
     Garbage,
     GatewayError,
     HalfOpen,
@@ -191,7 +191,7 @@ class Session:
                 outputs = each(self._handler(first))
             async with aclosing(outputs):
                 async for output in outputs:
-                    await self._produce_paced(output)
+                    await self._produce_paced(await settled(output))
         self.runner.finished(self._loop.time())
 
     async def _next_input(self) -> Any:
@@ -218,7 +218,9 @@ class Session:
         return self.runner.phase is Phase.CLOSED
 
     async def _produce_paced(self, output: Any) -> None:
-        await asyncio.sleep(self._app.seconds())
+        seconds = self._app.seconds()
+        if seconds:  # even a sleep of 0 would let the emitter run, and a burst would keep its order
+            await asyncio.sleep(seconds)
         self._produce(output)
         self._output.set()
         await self._socket.drain()

@@ -9,75 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http
-import json
 import logging
 import socket
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol, cast
 
-from websockets.datastructures import Headers
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from falrt.testing.http11 import HttpReply, HttpRequest, parse_head
 from falrt.testing.link import Line, LineOptions
 
-__all__ = ["HttpReply", "HttpRequest", "SocketOptions", "SocketOwner", "WireSocket"]
+__all__ = ["SocketOptions", "SocketOwner", "WireSocket"]
 
 HEAD_LIMIT_BYTES = 64 * 1024
 BODY_LIMIT_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """A plain HTTP request; header names are in lower case."""
-
-    method: str
-    target: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class HttpReply:
-    """What to answer to an HTTP request."""
-
-    status: int
-    content: bytes = b""
-    content_type: str = "text/plain; charset=utf-8"
-
-    @classmethod
-    def json(cls, status: int, value: Any) -> HttpReply:
-        """Return a reply with a JSON body."""
-        return cls(status, json.dumps(value).encode(), "application/json")
-
-    @property
-    def phrase(self) -> str:
-        """The status in words."""
-        try:
-            return http.HTTPStatus(self.status).phrase
-        except ValueError:
-            return "Unknown"
-
-    def headers(self, *, close: bool) -> Headers:
-        """Return the header fields."""
-        return Headers(
-            {
-                "Content-Type": self.content_type,
-                "Content-Length": str(len(self.content)),
-                "Connection": "close" if close else "keep-alive",
-            }
-        )
-
-    def serialize(self, *, close: bool) -> bytes:
-        """Return the whole reply in bytes."""
-        return Response(self.status, self.phrase, self.headers(close=close), self.content).serialize()
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +300,7 @@ class WireSocket(asyncio.Protocol):
                 if len(self._buffer) > HEAD_LIMIT_BYTES:
                     self.respond(HttpReply(431, b"head too large"), close=True)
                 return
-            parsed = _parse_head(bytes(self._buffer[:end]))
+            parsed = parse_head(bytes(self._buffer[:end]))
             if parsed is None:
                 self.respond(HttpReply(400, b"not an HTTP/1.1 request"), close=True)
                 self._buffer.clear()
@@ -442,13 +393,3 @@ class WireSocket(asyncio.Protocol):
             timer.cancel()
         if delay is not None and not self.lost.is_set():
             self._timers[name] = asyncio.get_running_loop().call_later(delay, callback)
-
-
-def _parse_head(head: bytes) -> tuple[str, str, dict[str, str]] | None:
-    """Return method, target and headers (names in lower case), or None where it is no HTTP/1.1 request."""
-    first, *lines = head.decode("latin-1").split("\r\n")
-    words = first.split(" ")
-    if len(words) != 3 or not words[2].startswith("HTTP/1."):
-        return None
-    pairs = (line.partition(":") for line in lines)
-    return words[0], words[1], {name.strip().lower(): value.strip() for name, _, value in pairs}
