@@ -274,7 +274,7 @@ class Runner:
             batch = self._batch()
         self._working = True
         self._started_at = now
-        self._taken += len(batch)
+        self._taken += sum(message is not None for message in batch)
         if self.options.mode == "server_streaming":
             self._deadline = None  # one input is all that such a session reads
         return tuple(batch)
