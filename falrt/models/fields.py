@@ -13,7 +13,16 @@ from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, GetCoreSchemaHandler, Tag
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Tag,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from falrt.exceptions import ConfigurationError, MissingDependencyError
@@ -135,11 +144,13 @@ class ImageField:
         """Tell pydantic to check with :meth:`check` and to dump with :meth:`encode`."""
         encode = partial(self.encode, handler.field_name or "image")
         serialization = core_schema.plain_serializer_function_ser_schema(encode, when_used="unless-none")
-        return core_schema.no_info_plain_validator_function(
-            self.check,
-            serialization=serialization,
-            json_schema_input_schema=core_schema.str_schema(),
-        )
+        return core_schema.no_info_plain_validator_function(self.check, serialization=serialization)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Describe the field as it is on the wire: text, or bytes."""
+        return {"type": "string", "format": "binary"} if self.as_bytes else {"type": "string"}
 
 
 def _ready(value: object) -> bytes | None:

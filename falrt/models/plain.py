@@ -15,8 +15,8 @@ __all__ = ["is_heavy", "plain", "plain_map"]
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _READY = _SCALARS | {bytes}
 
-# 60 KB of base64 take 50 microseconds without pybase64, so this much takes about half a millisecond.
-_HEAVY_BYTES = 600_000
+# A megabyte of base64 takes 1.1 ms without pybase64, so this much takes half a millisecond.
+_HEAVY_BYTES = 450_000
 # Longer lists are numbers as a rule, and a picture hides at their head or nowhere.
 _SEARCHED_ITEMS = 8
 

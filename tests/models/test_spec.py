@@ -92,7 +92,7 @@ def test_a_subclass_of_the_input_type_will_do() -> None:
 
 
 def test_a_value_that_slipped_past_the_checks_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="text"):
+    with pytest.raises(ConfigurationError, match=r"(?s)cannot be sent.*`str`"):
         MODEL.dump(Ask.model_construct(text=5))
 
 
