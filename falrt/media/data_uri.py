@@ -38,6 +38,7 @@ __all__ = [
     "Size",
     "SlowFormatWarning",
     "check_data_uri",
+    "check_options",
     "data_uri",
     "decode_base64",
     "encode_base64",
@@ -111,7 +112,7 @@ def data_uri(
     Warns:
         SlowFormatWarning: A large PNG was given as bytes.
     """
-    _check_options(size, quality, channels)
+    check_options(size, quality, channels)
     if size is None and isinstance(source, str) and source.startswith("data:"):
         check_data_uri(source)
         return source
@@ -143,7 +144,7 @@ def encode_image(
 
     Arguments, errors and warnings are those of :func:`data_uri`.
     """
-    _check_options(size, quality, channels)
+    check_options(size, quality, channels)
     target = (size, size) if isinstance(size, int) else size
     if isinstance(source, BGR):
         source, channels = source.pixels, "BGR"
@@ -212,17 +213,12 @@ def decode_base64(text: str) -> bytes:
     return data
 
 
-def warn_if_slow(data: bytes | str, stacklevel: int = 4) -> None:
-    """Warn where encoded bytes, or a data URI, are a PNG too large to have been made quickly."""
-    if len(data) < _SLOW_PNG_BYTES:
-        return
-    is_png = data.startswith("data:image/png") if isinstance(data, str) else image_format(data) == "png"
-    if is_png:
-        text = "a PNG frame takes 200 times as long to encode as a JPEG; give JPEG bytes or the pixels"
-        warnings.warn(text, SlowFormatWarning, stacklevel=stacklevel)
+def check_options(size: Size | None, quality: int, channels: str) -> None:
+    """Check what says how a picture is encoded.
 
-
-def _check_options(size: Size | None, quality: int, channels: str) -> None:
+    Raises:
+        ConfigurationError: Names the option and what it may be.
+    """
     if channels not in ("RGB", "BGR"):
         raise ConfigurationError(f"channels must be 'RGB' or 'BGR', not {channels!r}")
     if not 1 <= quality <= 95:
@@ -232,6 +228,16 @@ def _check_options(size: Size | None, quality: int, channels: str) -> None:
     sides: tuple[object, ...] = (size, size) if isinstance(size, int) else tuple(size)
     if len(sides) != 2 or not all(isinstance(side, int) and 1 <= side <= 16384 for side in sides):
         raise ConfigurationError(f"size must be (width, height) in pixels from 1 to 16384, not {size!r}")
+
+
+def warn_if_slow(data: bytes | str, stacklevel: int = 4) -> None:
+    """Warn where encoded bytes, or a data URI, are a PNG too large to have been made quickly."""
+    if len(data) < _SLOW_PNG_BYTES:
+        return
+    is_png = data.startswith("data:image/png") if isinstance(data, str) else image_format(data) == "png"
+    if is_png:
+        text = "a PNG frame takes 200 times as long to encode as a JPEG; give JPEG bytes or the pixels"
+        warnings.warn(text, SlowFormatWarning, stacklevel=stacklevel)
 
 
 def _read_file(source: object) -> bytes:

@@ -28,14 +28,14 @@ class DiffusionInput(ModelInput):
 
     Attributes:
         prompt: What to draw; required.
-        image_url: The picture to start from: anything that :class:`~falrt.models.ImageField` takes. Files
-        and pixels
-            are cut to the middle and sent as a 512 x 512 JPEG, the fastest size. A web address makes the
-            server download it each time.
+        image_url: The picture to start from: anything that :class:`~falrt.models.ImageField` takes. Files and
+            pixels are cut to the middle and sent as a 512 x 512 JPEG, the fastest size. A web address makes
+            the server download it each time.
         image_bytes: The same, sent as raw bytes, which saves a third; fal's own demos do. One of the two at
-        most. mask_url: For inpainting: white is filled. Only with a picture. strength: How far to leave the
-        picture; ``round(steps * strength)`` steps are done, so below one nothing
-            happens.
+            most.
+        mask_url: For inpainting: white is filled. Only with a picture.
+        strength: How far to leave the picture; ``round(steps * strength)`` steps are done, so below one
+            nothing happens.
         image_size: A preset's name or a size.
         seed: Keep it fixed against flicker; None is random.
         sync_mode: The picture comes inside the reply instead of by a web address.

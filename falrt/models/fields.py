@@ -28,8 +28,10 @@ from pydantic_core import CoreSchema, core_schema
 from falrt.exceptions import ConfigurationError, MissingDependencyError
 from falrt.media import arrays
 from falrt.media.data_uri import (
+    Channels,
     Size,
     check_data_uri,
+    check_options,
     decode_base64,
     encode_image,
     parse_data_uri,
@@ -78,7 +80,10 @@ class ImageField:
     quality: int = 85
     as_bytes: bool = False
     web_urls: bool = False
-    channels: Literal["RGB", "BGR"] = "RGB"
+    channels: Channels = "RGB"
+
+    def __post_init__(self) -> None:
+        check_options(self.size, self.quality, self.channels)
 
     def check(self, value: object) -> object:
         """Return the value as it is, or say what is wrong with it; microseconds, nothing is read or decoded.

@@ -164,6 +164,11 @@ def test_a_large_png_frame_is_warned_about_at_the_caller_s_line(as_uri: bool) ->
     MODEL.dump(frame)  # warnings are errors: it does not warn a second time
 
 
+def test_a_wrong_option_fails_where_the_field_is_declared() -> None:
+    with pytest.raises(ConfigurationError, match="quality must lie between 1 and 95, not 100"):
+        ImageField(quality=100)
+
+
 def test_none_means_no_picture() -> None:
     assert MODEL.dump(Frame(url=None)) == {}
 
