@@ -1,0 +1,37 @@
+"""A local stand-in for fal: the same addresses, tokens and frames, with small procedural models that draw.
+
+::
+
+    async with falrt.local.LocalServer() as server:
+        async with falrt.connect(models.KLEIN, base_url=server.url, key="local") as conn: ...
+
+It serves `falrt serve`, `falrt demo`, the examples and anybody's offline work. Needs the extra ``local``. For
+the tests of an app, `falrt.testing.FakeServer` is lighter and can be made to fail; this one draws.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from falrt.exceptions import MissingDependencyError
+
+if TYPE_CHECKING:
+    from falrt.local.app import create_app, serve
+    from falrt.local.options import LocalOptions
+    from falrt.local.server import LocalServer
+
+__all__ = ["LocalOptions", "LocalServer", "create_app", "serve"]
+
+_HOMES = {"LocalOptions": "options", "LocalServer": "server", "create_app": "app", "serve": "app"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: Starlette, uvicorn and Pillow are an extra."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(error.name or "starlette", "local", "the local server") from error
+    return getattr(module, name)

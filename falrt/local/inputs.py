@@ -1,0 +1,164 @@
+"""What the stand-in's models take, as the server sees it.
+
+These are not `falrt.models`: a client's models turn paths and pixels into frames and refuse fields that they
+do not know, while a server must never open a path that came over the wire, and ignores unknown fields as
+fal's do. Sharing them would also hide a client's mistakes from itself.
+
+Source: models reference, sections 1 to 6; ignoring unknown fields: wire facts 5.8 and 5.9.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
+
+__all__ = ["DiffusionInput", "KleinInput", "LightningInput", "Pixels", "TurboInput"]
+
+_PRESETS = {
+    "square_hd": (1024, 1024),
+    "square": (512, 512),
+    "portrait_4_3": (768, 1024),
+    "portrait_16_9": (576, 1024),
+    "landscape_4_3": (1024, 768),
+    "landscape_16_9": (1024, 576),
+}
+
+_LARGEST_SIDE = 2048
+"""The wire allows 14142; painting 200 megapixels would keep a laptop busy for a minute."""
+
+
+def _decode_data_uri(value: str | None) -> bytes | None:
+    if value is None:
+        return None
+    head, comma, body = value.partition(",")
+    if not value.startswith("data:") or not comma:
+        raise ValueError("only data URIs are supported, such as data:image/jpeg;base64,...")
+    if not head.endswith(";base64"):
+        raise ValueError("the data URI is not base64")
+    try:
+        return b64decode(body, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"the data URI's base64 is broken: {error}") from error
+
+
+def _from_base64(value: Any) -> Any:
+    """Take base64 text where a JSON transport carries bytes."""
+    return b64decode(value) if isinstance(value, str) else value
+
+
+def _lightning_steps(value: int) -> int:
+    if value not in (1, 2, 4, 8):
+        raise ValueError("Input should be '1', '2', '4' or '8'")
+    return value
+
+
+Picture: TypeAlias = Annotated[str, AfterValidator(_decode_data_uri)]
+"""A data URI on the wire, the encoded picture's bytes (typed ``str`` all the same) after validation."""
+
+PictureBytes: TypeAlias = Annotated[bytes, BeforeValidator(_from_base64)]
+
+
+class Pixels(BaseModel):
+    """A size as an object."""
+
+    width: int = Field(default=512, gt=0, le=_LARGEST_SIDE)
+    height: int = Field(default=512, gt=0, le=_LARGEST_SIDE)
+
+
+ImageSize: TypeAlias = (
+    Literal["square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9"]
+    | Pixels
+)
+
+
+class KleinInput(BaseModel):
+    """FLUX.2 [klein] realtime."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    prompt: str = 'Turn this into "Living oil painting, melting gold and sapphire"'
+    image_url: Picture
+    image_size: Literal["square", "square_hd"] = "square"
+    num_inference_steps: int = Field(default=3, ge=1, le=8)
+    schedule_mu: float = Field(default=2.3, ge=0.3, le=2.5)
+    output_feedback_strength: float = Field(default=1.0, ge=0, le=1)
+    enable_interpolation: bool = False
+    seed: int | None = 35
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Width and height of the answer; klein's presets are its own."""
+        return (1024, 1024) if self.image_size == "square_hd" else (768, 768)
+
+
+class DiffusionInput(BaseModel):
+    """What LCM, Turbo and Lightning share; defaults are LCM's.
+
+    A route that needs more says so in the validation context: a tuple of ``"picture"`` and ``"mask"``.
+    """
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+    prompt: str
+    negative_prompt: str = ""
+    image_size: ImageSize = "square_hd"
+    width: int | None = Field(default=None, gt=0, le=_LARGEST_SIDE)
+    height: int | None = Field(default=None, gt=0, le=_LARGEST_SIDE)
+    num_inference_steps: int = Field(default=6, ge=1, le=50)
+    guidance_scale: float = 1.5
+    seed: int | None = None
+    sync_mode: bool = True
+    num_images: int = Field(default=1, ge=1, le=8)
+    format: Literal["jpeg", "png"] = "jpeg"
+    request_id: str = ""
+    image_url: Picture | None = None
+    image_bytes: PictureBytes | None = None
+    mask_url: Picture | None = None
+    strength: float = Field(default=0.95, ge=0, le=1)
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Width and height of the answer; the fields of these names win, as fal's own demos send them."""
+        size = self.image_size
+        width, height = _PRESETS[size] if isinstance(size, str) else (size.width, size.height)
+        return self.width or width, self.height or height
+
+    @model_validator(mode="after")
+    def _has_what_the_route_needs(self, info: ValidationInfo) -> Self:
+        needs = info.context or ()
+        if "picture" in needs and self.picture is None:
+            raise ValueError("image_url or image_bytes is required on this route")
+        if "mask" in needs and self.mask_url is None:
+            raise ValueError("mask_url is required on this route")
+        return self
+
+    @property
+    def picture(self) -> bytes | None:
+        """The frame to paint after, encoded; None where there is none (an empty bytes field is none)."""
+        data: Any = self.image_bytes or self.image_url
+        return data or None
+
+
+class TurboInput(DiffusionInput):
+    """SDXL Turbo: small and quick."""
+
+    image_size: ImageSize = "square"
+    num_inference_steps: int = Field(default=2, ge=1, le=50)
+    guidance_scale: float = 1.0
+
+
+class LightningInput(DiffusionInput):
+    """SDXL Lightning: few steps, as text on the wire; numbers do as well."""
+
+    num_inference_steps: Annotated[int, AfterValidator(_lightning_steps)] = 4

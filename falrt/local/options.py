@@ -1,0 +1,53 @@
+"""What can be set on the local server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from falrt.exceptions import ConfigurationError
+
+__all__ = ["LocalOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalOptions:
+    """How the stand-in behaves. Checked when built.
+
+    Attributes:
+        speed: How many times quicker than the real models; 1 takes their time (klein 0.25 s at 3 steps), 4 a
+            quarter of it. A picture never takes less than painting it does.
+        latency: Seconds that every frame spends on the way, each way: a network to play with.
+        idle_timeout: Seconds without input after which a socket ends with TIMEOUT, as klein's do; None:
+            never.
+        buffering: Inputs that wait for the model where the URL has no ``max_buffering``; the oldest are
+            dropped beyond. None: no limit.
+        check_keys: Whether tokens and sockets need a key. Off: anybody may do anything.
+        key: The only key that is good; None: every key that is not empty.
+
+    Raises:
+        ConfigurationError: A value makes no sense; the text names it.
+    """
+
+    speed: float = 1.0
+    latency: float = 0.0
+    idle_timeout: float | None = 30.0
+    buffering: int | None = 2
+    check_keys: bool = True
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check each value."""
+        if not self.speed > 0:
+            raise ConfigurationError(f"speed must be above 0, not {self.speed!r}")
+        if not 0 <= self.latency <= 60:
+            raise ConfigurationError(f"latency must be 0 to 60 seconds, not {self.latency!r}")
+        if self.idle_timeout is not None and not self.idle_timeout > 0:
+            raise ConfigurationError(
+                f"idle_timeout must be above 0 seconds, or None, not {self.idle_timeout!r}"
+            )
+        if self.buffering is not None and not self.buffering >= 1:
+            raise ConfigurationError(
+                f"buffering must be 1 or more, or None for no limit, not {self.buffering!r}"
+            )
+        if self.key == "":
+            raise ConfigurationError("key must not be empty; check_keys=False lets everybody in")

@@ -1,0 +1,168 @@
+"""The stand-in on a port: in the background of a program, or as a program of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from typing import TYPE_CHECKING, Self
+
+import uvicorn
+
+from falrt.exceptions import ConfigurationError
+from falrt.local.app import create_app
+from falrt.local.options import LocalOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from types import TracebackType
+
+    from starlette.applications import Starlette
+
+    from falrt.local.painter import Painter
+
+__all__ = ["LocalServer", "run"]
+
+
+class LocalServer:
+    """The stand-in for fal on a loopback port, as a context manager.
+
+    ``async with`` serves in the running loop, ``with`` in a thread of its own. Leaving the block ends every
+    socket (code 1012) and waits until nothing is left.
+
+    Args:
+        options: How it behaves.
+        host: Address to listen on.
+        port: 0 takes a free one.
+        painter: A painter to share between servers.
+
+    Raises:
+        ConfigurationError: On entering: the address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        options: LocalOptions | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        painter: Painter | None = None,
+    ) -> None:
+        self._options = options or LocalOptions()
+        self._host, self._port, self._painter = host, port, painter
+        # Set while inside the block.
+        self._url: str | None = None
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """What to give as ``base_url``, such as ``http://127.0.0.1:45123``; only inside the block."""
+        if self._url is None:
+            raise RuntimeError("the local server is not running: use it in a with or async with block")
+        return self._url
+
+    async def __aenter__(self) -> Self:
+        listener = self._prepare()
+        assert self._server is not None  # noqa: S101 - set by _prepare; for the type checker
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
+        await asyncio.to_thread(self._server.ready.wait)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None and self._task is not None:
+            self._server.should_exit = True
+            await self._task
+        self._url = self._server = self._task = None
+
+    def __enter__(self) -> Self:
+        listener = self._prepare()
+        server = self._server
+        assert server is not None  # noqa: S101 - set by _prepare; for the type checker
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(server.serve(sockets=[listener])), name="falrt-local-server"
+        )
+        self._thread.start()
+        server.ready.wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join()
+        self._url = self._server = self._thread = None
+
+    def _prepare(self) -> socket.socket:
+        if self._server is not None:
+            raise RuntimeError("the local server is already running")
+        listener = _listen(self._host, self._port)
+        self._url = _url(listener)
+        self._server = _Server(create_app(self._options, painter=self._painter))
+        return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, quiet, telling when it is ready, and leaving signals to the program around it."""
+
+    def __init__(self, app: Starlette) -> None:
+        super().__init__(_config(app))
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        finally:
+            self.ready.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def run(host: str, port: int, options: LocalOptions, started: Callable[[str], None] | None) -> None:
+    """Serve until SIGINT or SIGTERM; see `falrt.local.serve`."""
+    listener = _listen(host, port)
+
+    class Announcing(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if started is not None:
+                started(_url(listener))
+
+    with contextlib.suppress(KeyboardInterrupt):
+        # uvicorn raises the signal again after it has shut down; by then there is nothing left to interrupt.
+        Announcing(_config(create_app(options))).run(sockets=[listener])
+
+
+def _config(app: Starlette) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan="on",
+        log_config=None,
+        log_level="warning",
+        # fal's server agrees to compression, but it costs sixteen times the round trip and shows nothing.
+        ws_per_message_deflate=False,
+        # A socket that does not answer the closing handshake must not hold up the end.
+        timeout_graceful_shutdown=1,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error}; choose another port") from error
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

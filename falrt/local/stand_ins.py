@@ -1,0 +1,202 @@
+"""The models that the stand-in serves: which route takes what, how long it works, and what it answers.
+
+Source: models reference, sections 2 to 6.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from falrt.local.inputs import DiffusionInput, KleinInput, LightningInput, TurboInput
+from falrt.local.motif import encode, open_picture
+from falrt.local.painter import Order, Painter
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["STAND_INS", "Memory", "StandIn"]
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a model remembers of one connection.
+
+    Attributes:
+        previous: The last picture painted, for feedback and interpolation; None before the first.
+    """
+
+    previous: Image.Image | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """One realtime route.
+
+    Attributes:
+        id: Endpoint id without ``/realtime``.
+        title: For people.
+        input: What the route validates its inputs with.
+        answer: Paints one validated input: ``(painter, input, memory) -> output``, in a thread.
+        base_seconds: How long the real model takes before its first step.
+        step_seconds: How long each of its steps takes.
+        needs: Optional fields that this route insists on: ``"picture"``, ``"mask"``.
+        reports_timings: Whether outputs carry ``timings.inference``.
+    """
+
+    id: str
+    title: str
+    input: type[KleinInput] | type[DiffusionInput]
+    answer: Callable[[Painter, Any, Memory], dict[str, Any]]
+    base_seconds: float
+    step_seconds: float
+    needs: tuple[Literal["picture", "mask"], ...] = field(default=())
+    reports_timings: bool = True
+
+    def validate(self, message: Any) -> KleinInput | DiffusionInput:
+        """Check a decoded input as the app's own class would.
+
+        Raises:
+            TypeError: Not a map with string keys.
+            pydantic.ValidationError: A field is missing or wrong.
+        """
+        if not isinstance(message, Mapping):
+            # What Python says to Model(**message), which is what fal's SDK does (wire fact 5.9).
+            raise TypeError(
+                f"{self.input.__name__}() argument after ** must be a mapping, not {type(message).__name__}"
+            )
+        return self.input.model_validate(dict(message), context=self.needs)
+
+    def seconds(self, given: KleinInput | DiffusionInput) -> float:
+        """How long the real model takes for this input, roughly."""
+        return self.base_seconds + self.step_seconds * given.num_inference_steps
+
+
+def _answer_klein(painter: Painter, given: KleinInput, memory: Memory) -> dict[str, Any]:
+    width, height = given.pixels
+    seed = 35 if given.seed is None else given.seed
+    # A low shift spreads the denoising evenly: finer work for the same steps.
+    shift = (2.5 - given.schedule_mu) / 2.2
+    order = Order(
+        prompt=given.prompt,
+        seed=seed,
+        width=width,
+        height=height,
+        fineness=given.num_inference_steps / 8 + 0.2 * shift,
+        strength=0.92,
+        # The real model's input is data-typed; after validation the field holds the picture's bytes.
+        frame=_open(given.image_url, "image_url"),
+    )
+    picture = painter.paint(order)
+    before = memory.previous if memory.previous is not None and memory.previous.size == picture.size else None
+    if before is not None and given.output_feedback_strength < 1:
+        picture = _blend(before, picture, max(0.15, given.output_feedback_strength))
+    pictures = [picture]
+    if given.enable_interpolation and before is not None:
+        pictures.insert(0, _blend(before, picture, 0.5))
+    memory.previous = picture
+    return {"images": [_raw_image(each, "jpeg") for each in pictures], "seed": seed}
+
+
+def _answer_diffusion(painter: Painter, given: DiffusionInput, memory: Memory) -> dict[str, Any]:
+    del memory  # these models remember nothing
+    frame = given.picture
+    return _paint_diffusion(painter, given, None if frame is None else _open(frame, "image_url"))
+
+
+def _answer_lightning(painter: Painter, given: DiffusionInput, memory: Memory) -> dict[str, Any]:
+    """Lightning's realtime route ignores pictures (models reference, section 3)."""
+    del memory
+    return _paint_diffusion(painter, given, None)
+
+
+def _paint_diffusion(painter: Painter, given: DiffusionInput, frame: Image.Image | None) -> dict[str, Any]:
+    width, height = given.pixels
+    seed = random.randrange(2**32) if given.seed is None else given.seed
+    mask = None if given.mask_url is None else _open(given.mask_url, "mask_url")
+    pictures = [
+        painter.paint(
+            Order(
+                prompt=given.prompt,
+                negative_prompt=given.negative_prompt,
+                seed=seed + number,
+                width=width,
+                height=height,
+                fineness=given.num_inference_steps / 8,
+                strength=given.strength,
+                guidance=given.guidance_scale / 2,
+                frame=frame,
+                mask=mask,
+            )
+        )
+        for number in range(given.num_images)
+    ]
+    return {
+        "images": [_raw_image(picture, given.format) for picture in pictures],
+        "seed": seed,
+        "num_inference_steps": given.num_inference_steps,
+        "has_nsfw_concepts": [False] * len(pictures),
+        "request_id": given.request_id,
+    }
+
+
+def _open(data: Any, name: str) -> Image.Image:
+    return open_picture(data, name)
+
+
+def _blend(before: Image.Image, after: Image.Image, share: float) -> Image.Image:
+    from PIL import Image
+
+    return Image.blend(before, after, share)
+
+
+def _raw_image(picture: Image.Image, kind: Literal["jpeg", "png"]) -> dict[str, Any]:
+    """Models reference, section 1.3."""
+    return {
+        "content": encode(picture, kind),
+        "content_type": f"image/{kind}",
+        "width": picture.width,
+        "height": picture.height,
+    }
+
+
+def _klein(id_: str) -> StandIn:
+    return StandIn(
+        id_, "FLUX.2 [klein], image to image", KleinInput, _answer_klein, 0.10, 0.05, reports_timings=False
+    )
+
+
+def _family(id_: str, title: str, given: type[DiffusionInput], base: float, step: float) -> list[StandIn]:
+    return [
+        StandIn(id_, title, given, _answer_diffusion, base, step),
+        StandIn(
+            f"{id_}/image-to-image",
+            f"{title}, image to image",
+            given,
+            _answer_diffusion,
+            base,
+            step,
+            ("picture",),
+        ),
+        StandIn(
+            f"{id_}/inpainting",
+            f"{title}, inpainting",
+            given,
+            _answer_diffusion,
+            base,
+            step,
+            ("picture", "mask"),
+        ),
+    ]
+
+
+STAND_INS: Final[tuple[StandIn, ...]] = (
+    _klein("fal-ai/flux-2/klein"),
+    _klein("fal-ai/flux-2-klein-realtime"),
+    *_family("fal-ai/fast-lcm-diffusion", "LCM", DiffusionInput, 0.08, 0.02),
+    *_family("fal-ai/fast-turbo-diffusion", "SDXL Turbo", TurboInput, 0.06, 0.02),
+    StandIn("fal-ai/fast-lightning-sdxl", "SDXL Lightning", LightningInput, _answer_lightning, 0.10, 0.06),
+)
+"""Every route served; the path of each is its id and ``/realtime``."""

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from falrt.local.painter import Order, Painter
+from falrt.local.scene import draw_scene
+
+STYLES = ["oil", "watercolor", "sketch", "neon", "mosaic", "comic", "pixel", "photo"]
+
+
+@pytest.fixture(scope="module")
+def frame() -> Image.Image:
+    return draw_scene("cat", 512, 512, np.random.default_rng(3)).resize((512, 512))
+
+
+def order(frame: Image.Image | None = None, prompt: str = "gold and sapphire") -> Order:
+    return Order(prompt=prompt, seed=35, width=512, height=512, frame=frame)
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """Mean difference of the channels, 0-255."""
+    return float(np.abs(np.asarray(one, dtype=float) - np.asarray(other, dtype=float)).mean())
+
+
+def likeness(one: Image.Image, other: Image.Image) -> float:
+    """Correlation of lightness, as seen from a little distance."""
+    pixels = [np.asarray(each.convert("L").filter(ImageFilter.BoxBlur(5))).ravel() for each in (one, other)]
+    return float(np.corrcoef(*pixels)[0, 1])
+
+
+def test_same_order_gives_the_same_picture(painter: Painter, frame: Image.Image) -> None:
+    assert painter.paint(order(frame)).tobytes() == painter.paint(order(frame)).tobytes()
+
+
+@pytest.mark.parametrize("size", [(512, 512), (300, 200), (200, 300), (1100, 64)])
+def test_picture_has_the_ordered_size(painter: Painter, size: tuple[int, int]) -> None:
+    assert painter.paint(replace(order(), width=size[0], height=size[1])).size == size
+
+
+@pytest.mark.parametrize("style", [style for style in STYLES if style != "neon"])
+@pytest.mark.parametrize("kind", ["cat", "city", "sea"])
+def test_frame_shines_through_every_style(painter: Painter, style: str, kind: str) -> None:
+    frame = draw_scene(kind, 512, 512, np.random.default_rng(3)).resize((512, 512))
+    other = draw_scene("flowers", 512, 512, np.random.default_rng(4)).resize((512, 512))
+
+    painted = painter.paint(order(frame, f"{style} blue"))
+
+    # A drawing in lines has the light of its paper.
+    assert likeness(painted, frame) > (0.5 if style == "sketch" else 0.7)
+    assert likeness(painted, frame) > likeness(painted, other) + 0.2
+
+
+def test_contours_of_the_frame_glow_in_neon(painter: Painter, frame: Image.Image) -> None:
+    painted = painter.paint(order(frame, "neon blue"))
+
+    contours = np.asarray(frame.convert("L").filter(ImageFilter.FIND_EDGES).filter(ImageFilter.BoxBlur(2)))
+    light = np.asarray(painted.convert("L"), dtype=float)
+    assert light[contours > 20].mean() > 2 * light[contours < 4].mean()
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_every_style_changes_the_frame(painter: Painter, frame: Image.Image, style: str) -> None:
+    assert difference(painter.paint(order(frame, f"{style} blue")), frame) > 10
+
+
+def test_prompt_changes_the_picture(painter: Painter, frame: Image.Image) -> None:
+    gold, forest = (painter.paint(order(frame, prompt)) for prompt in ("gold", "emerald forest"))
+
+    assert difference(gold, forest) > 15
+    assert np.asarray(gold)[..., 0].mean() > np.asarray(forest)[..., 0].mean() + 20
+
+
+def test_seed_changes_brushwork_but_not_the_motif(painter: Painter, frame: Image.Image) -> None:
+    one, other = (painter.paint(replace(order(frame), seed=seed)) for seed in (1, 2))
+
+    assert difference(one, other) > 5
+    assert likeness(one, other) > 0.85
+
+
+def test_seed_changes_the_composition_of_a_scene(painter: Painter) -> None:
+    one, other = (painter.paint(replace(order(prompt="the sea"), seed=seed)) for seed in (1, 2))
+
+    assert difference(one, other) > 10
+
+
+def test_strength_decides_how_much_of_the_frame_stays(painter: Painter, frame: Image.Image) -> None:
+    away = [difference(painter.paint(replace(order(frame), strength=s)), frame) for s in (0, 0.1, 0.5, 0.9)]
+
+    assert away[0] == 0
+    assert away[1] * 1.5 < away[2] < away[3] / 1.5
+
+
+def test_guidance_brings_colours_nearer_to_the_prompt(painter: Painter, frame: Image.Image) -> None:
+    loose, strict = (painter.paint(replace(order(frame, "crimson"), guidance=g)) for g in (0, 1))
+    redness = [
+        float((np.asarray(p, float)[..., 0] - np.asarray(p, float)[..., 1]).mean()) for p in (loose, strict)
+    ]
+
+    assert redness[1] > redness[0] + 5
+
+
+def test_more_steps_show_more_of_the_detail(painter: Painter, frame: Image.Image) -> None:
+    errors = []
+    for fineness in (0.0, 1.0):
+        painted = painter.paint(replace(order(frame), fineness=fineness)).convert("L")
+        edges = [
+            np.asarray(each.filter(ImageFilter.FIND_EDGES), float) for each in (painted, frame.convert("L"))
+        ]
+        errors.append(np.corrcoef(edges[0].ravel(), edges[1].ravel())[0, 1])
+
+    assert errors[1] > errors[0]
+
+
+def test_mask_keeps_the_frame_where_it_is_black(painter: Painter, frame: Image.Image) -> None:
+    mask = Image.new("L", (512, 512))
+    mask.paste(255, (256, 0, 512, 512))
+
+    painted = painter.paint(replace(order(frame), mask=mask))
+
+    assert difference(painted.crop((0, 0, 240, 512)), frame.crop((0, 0, 240, 512))) == 0
+    assert difference(painted.crop((272, 0, 512, 512)), frame.crop((272, 0, 512, 512))) > 10
+
+
+@pytest.mark.parametrize("colour", ["black", "white", "grey"])
+@pytest.mark.parametrize("style", STYLES)
+def test_plain_frames_can_be_painted(painter: Painter, style: str, colour: str) -> None:
+    plain = Image.new("RGB", (64, 64), colour)
+
+    assert painter.paint(order(plain, style)).size == (512, 512)
+
+
+def test_negative_seeds_are_seeds(painter: Painter) -> None:
+    assert painter.paint(replace(order(), seed=-1)).size == (512, 512)
