@@ -86,7 +86,7 @@ class Client:
         self._ssl = ssl
         self._ssl_task: asyncio.Task[tls.SSLContext] | None = None
         self._connections: set[RealtimeConnection[Any, Any]] = set()
-        self._shared: dict[str, SharedConnection] = {}
+        self._shared: dict[str, SharedConnection[Any, Any]] = {}
         self._closed = False
 
     def __repr__(self) -> str:
@@ -173,7 +173,7 @@ class Client:
     def _share(
         self, name: str, app: Any, settings: ConnectionSettings, options: Any
     ) -> RealtimeConnection[Any, Any]:
-        if not isinstance(name, str) or not name:
+        if not name:
             raise ConfigurationError(f"connection_key must be a text that is not empty, got {name!r}")
         shared = self._shared.get(name)
         if shared is not None and not shared.over:

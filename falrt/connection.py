@@ -31,8 +31,9 @@ from falrt.protocol.events import Answered, Ended, Event, Failed, Noticed, Probl
 from falrt.protocol.in_flight import Input, Kind, Outcome
 from falrt.protocol.messages import control_in
 from falrt.protocol.modes import mode_named
-from falrt.protocol.realtime import RealtimeProtocol, Settings
+from falrt.protocol.realtime import RealtimeProtocol
 from falrt.protocol.retry import Cause, Loss
+from falrt.protocol.settings import Settings
 from falrt.typing import Frame, InputT, OutputT
 
 if TYPE_CHECKING:
@@ -428,11 +429,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
 
     async def _wait_for_room(self, item: Input) -> None:
         size = len(item.frame)
-        if self._protocol.has_room_for(item.lane, size):
+        if item.lane.has_room_for(size):
             return
-        await self._until(
-            lambda: self._protocol.state is State.CLOSED or self._protocol.has_room_for(item.lane, size)
-        )
+        await self._until(lambda: self._protocol.state is State.CLOSED or item.lane.has_room_for(size))
 
     def _submit(self, item: Input) -> None:
         self._protocol.submit(item, self._loop.time())
@@ -495,7 +494,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         protocol.connecting(self._loop.time())
         self._react()
         try:
-            socket = await link.open(renew=protocol.renew_token)
+            socket = await link.open()
         except Exception as exc:
             return link.loss_of_opening(exc)
         self._socket = socket
@@ -572,10 +571,11 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             self._wake_watchers()
         if self._stream is not None:
             self._stream.wake()
-        if self._alarm is not None and not self._alarm.done():
-            if protocol.state is State.CLOSED or protocol.wants_socket(self._loop.time()):
-                self._alarm.set_result(None)
-        if protocol.state is State.CLOSED:
+        alarm = self._alarm
+        over = protocol.state is State.CLOSED
+        if alarm is not None and not alarm.done() and (over or protocol.wants_socket(self._loop.time())):
+            alarm.set_result(None)
+        if over:
             self._inbox.wake()
             if self._calls is not None:
                 self._calls.wake()
@@ -598,7 +598,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
                 entry[1].set_result(None)
 
     def _arm(self) -> None:
-        """Set the one timer to the protocol's next deadline. An earlier timer is left alone: it will set itself anew."""
+        """Set the one timer to the next deadline; an earlier timer is left alone, for it will set itself anew."""
         deadline = self._protocol.next_deadline(self._loop.time())
         timer = self._timer
         if timer is not None:

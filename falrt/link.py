@@ -35,8 +35,8 @@ class Link(Generic[InputT, OutputT]):
     """The way to one app."""
 
     __slots__ = (
-        "_codec", "_echoes", "_endpoint", "_hosts", "_json", "_key", "_on_close", "_settings", "_spec", "_ssl", "_token",
-        "_tokens", "app", "full_path", "mode",
+        "_codec", "_echoes", "_endpoint", "_hosts", "_json", "_key", "_on_close", "_settings", "_spec", "_ssl",
+        "_token", "_tokens", "app", "full_path", "mode",
     )  # fmt: skip
 
     def __init__(
@@ -119,7 +119,7 @@ class Link(Generic[InputT, OutputT]):
 
     # --- sockets
 
-    async def open(self, *, renew: bool) -> Socket:
+    async def open(self) -> Socket:
         """Open a socket, with a token fetched if need be."""
         from falrt.websocket import open_socket
 
@@ -128,7 +128,7 @@ class Link(Generic[InputT, OutputT]):
             headers = {}
             if self._tokens is not None:
                 self._token = await self._tokens.get(
-                    self.full_path, self._endpoint.alias, custom_path=settings.path is not None, force=False
+                    self.full_path, self._endpoint.alias, custom_path=settings.path is not None
                 )
             elif self._key is not None:
                 headers["Authorization"] = self._key.header

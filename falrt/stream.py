@@ -106,7 +106,8 @@ class Stream(Generic[InputT, OutputT]):
             isinstance(source, AsyncIterable | Iterable) or callable(source)
         ):
             raise ConfigurationError(
-                f"inputs must be an async iterable, an iterable or a function of no arguments, got {type(inputs).__name__}"
+                f"inputs must be an async iterable, an iterable or a function of no arguments, "
+                f"got {type(inputs).__name__}"
             )
         self._connection = connection
         self._inputs: Any = inputs

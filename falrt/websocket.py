@@ -53,7 +53,7 @@ _OUR_COMPLAINTS: Final = frozenset({1002, 1007, _TOO_BIG})
 class _Quiet(logging.LoggerAdapter[logging.Logger]):
     """Keeps the library's wire log off: its DEBUG lines hold the token in the URL and the pictures' bytes."""
 
-    def isEnabledFor(self, level: int) -> bool:
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's own name
         """Say no to DEBUG and INFO, whatever the root logger says."""
         return level > logging.INFO and self.logger.isEnabledFor(level)
 

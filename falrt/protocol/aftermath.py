@@ -44,20 +44,19 @@ def guilty(unanswered: list[Input], loss: Loss) -> Input | None:
     return None
 
 
-def sort_out(unanswered: Iterable[Input], mode: Mode, *, answered_here: bool, reconnects: bool) -> Aftermath:
+def sort_out(unanswered: Iterable[Input], mode: Mode, *, answered_here: bool) -> Aftermath:
     """Decide what becomes of unanswered inputs.
 
     Args:
         unanswered: Those of the lost socket whose outcome is open, oldest first.
         mode: Says whether anything may be asked again.
         answered_here: The lost socket had given at least one result.
-        reconnects: There will be another socket.
     """
     aftermath = Aftermath()
     replayable = mode.replay is Replay.UNANSWERED or (
         mode.replay is Replay.BEFORE_OUTPUT and not answered_here
     )
-    if not (reconnects and replayable):
+    if not replayable:
         aftermath.failed = list(unanswered)
         return aftermath
     by_lane: dict[Lane, list[Input]] = {}

@@ -16,7 +16,7 @@ Source:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +25,7 @@ from falrt.typing import Frame
 if TYPE_CHECKING:
     from falrt.protocol.lane import Lane
 
-__all__ = ["Figures", "InFlight", "Input", "Kind", "Match", "Outcome"]
+__all__ = ["InFlight", "Input", "Kind", "Match", "Outcome"]
 
 
 class Kind(StrEnum):
@@ -105,6 +105,8 @@ class Match:
 
 
 _NONE: Final = Match(None)
+# fal's server-side buffer holds 60 at the most; an app without a bound is answered all the same, unpaired.
+UNANSWERED_SENDS_MAX: Final = 128
 
 
 class InFlight:
@@ -136,6 +138,20 @@ class InFlight:
         """All unanswered inputs, oldest first."""
         return tuple(self._inputs)
 
+    @property
+    def strict(self) -> bool:
+        """Whether the pairing of an unanswered input matters: it is a request, even one given up, or a stream's."""
+        return any(input.kind is not Kind.SEND for input in self._inputs)
+
+    @property
+    def stale(self) -> bool:
+        """Whether an answer without an input may be a late one to an input that was written off."""
+        return self._written_off
+
+    def all_of(self, lane: Lane) -> bool:
+        """Whether every unanswered input came from this lane."""
+        return all(input.lane is lane for input in self._inputs)
+
     def trusts(self, request_id: str | None) -> bool:
         """Whether an input with this id may go out among others: its answer will name it."""
         return (
@@ -148,7 +164,20 @@ class InFlight:
         """Note that an input left, when the server surely keeps ``vouched`` unanswered ones."""
         if len(self._inputs) >= vouched and not self.trusts(input.request_id):
             self.doubt = True
+        if input.kind is Kind.SEND and self._inputs:
+            self._let_go()
         self._inputs.append(input)
+
+    def _let_go(self) -> None:
+        """A newer send is leaving: older ones are never sent again, so their frames are not needed any more."""
+        previous = self._inputs[-1]
+        if previous.kind is Kind.SEND:
+            previous.frame = b""
+        if len(self._inputs) >= UNANSWERED_SENDS_MAX and self._inputs[0].kind is Kind.SEND:
+            dropped = self._inputs.pop(0)
+            dropped.outcome = dropped.outcome or Outcome.SUPERSEDED
+            dropped.lane.dropped += 1
+            self.doubt = True
 
     def match(self, request_id: str | None) -> Match:
         """Pair an answer that carries this id (None where it carries none) and remove what it settles."""
@@ -194,40 +223,3 @@ class InFlight:
         self._inputs.clear()
         self.doubt = self._written_off = False
         return inputs
-
-
-# Enough for steady percentiles over the last minute of a fast model.
-_SAMPLES_MAX: Final = 256
-# A rate over this long follows a change of the model within seconds.
-_RATE_WINDOW: Final = 5.0
-
-
-@dataclass(slots=True)
-class Figures:
-    """Latency and rate of the answers so far, over a sliding window."""
-
-    last: float | None = None
-    inference_time: float | None = None
-    # Made with the first answer: an idle connection stays small.
-    _latencies: list[float] = field(default_factory=list)
-    _answered_at: list[float] = field(default_factory=list)
-
-    def answered(self, now: float, latency: float) -> None:
-        """Note an answer."""
-        self.last = latency
-        for samples, value in ((self._latencies, latency), (self._answered_at, now)):
-            samples.append(value)
-            if len(samples) > 2 * _SAMPLES_MAX:
-                del samples[:-_SAMPLES_MAX]
-
-    def percentile(self, share: float) -> float | None:
-        """Return the latency that ``share`` (0 to 1) of the recent answers stayed within, in seconds."""
-        recent = sorted(self._latencies[-_SAMPLES_MAX:])
-        return recent[min(len(recent) - 1, int(share * len(recent)))] if recent else None
-
-    def rate(self, now: float) -> float:
-        """Return answers per second over the last five seconds."""
-        recent = [at for at in self._answered_at[-_SAMPLES_MAX:] if at > now - _RATE_WINDOW]
-        if len(recent) < 2 or recent[-1] <= recent[0]:
-            return 0.0
-        return (len(recent) - 1) / (recent[-1] - recent[0])

@@ -97,6 +97,11 @@ class Lane:
         if outcome is Outcome.SUPERSEDED:
             self.dropped += 1
 
+    def clear(self) -> None:
+        """Forget what waits; the caller has seen to its outcome."""
+        self.waiting = []
+        self.size_bytes = 0
+
     def due_at(self, now: float, unanswered: int) -> float | None:
         """Return when the head may leave as far as the pacing is concerned; None: not before an event."""
         head = self.waiting[0]

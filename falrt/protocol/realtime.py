@@ -3,25 +3,22 @@
 Theory of operation
     The shell offers inputs (:meth:`submit`), tells what its socket does (:meth:`connecting`, :meth:`opened`,
     :meth:`received`, :meth:`lost`) and asks what may leave (:meth:`take_due`), when to ask again
-    (:meth:`next_deadline`, :meth:`tick`) and what happened (:meth:`take_events`). The decisions are here and in
-    the small machines beside; no clock, no chance, no I/O.
+    (:meth:`next_deadline`, :meth:`tick`) and what happened (:meth:`take_events`). No clock, no chance, no I/O.
 
-    The states and their order stand in ``events.TRANSITIONS``.
+    The states and their order stand in ``events.TRANSITIONS``. The decisions are taken by small machines:
 
-    *Strict* inputs are those whose pairing matters: requests and stream frames. While one is unanswered, nothing
-    else leaves unless the answer will name its input, or the caller vouched that the server keeps more. When a
-    strict input is held up by inputs whose answers nobody can tell apart any more, the socket is *recycled*:
-    a new one has no stale answers.
+    * who may leave while others are unanswered: ``admission.py``; when, as the pacing goes: ``pacing.py``
+    * which answer is whose: ``in_flight.py``
+    * what becomes of the unanswered after a loss: ``aftermath.py``
+    * what to do next: ``lifecycle.py``, with ``retry.py`` and, for a model that is starting, ``warming.py``
+    * whether the peer lives: ``liveness.py``
 
-    *Warming*: a cold model opens sockets, swallows inputs and closes cleanly. A socket that ends in order without
-    having answered what it was asked is such a sign; the inputs are sent again with growing pauses until
-    ``warmup_timeout``.
+    Here they are put together. Every input gets exactly one outcome, and everybody who waits is told of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from falrt.exceptions import (
@@ -35,64 +32,23 @@ from falrt.exceptions import (
     ServerError,
     UnauthorizedError,
 )
-from falrt.protocol import aftermath
-from falrt.protocol.events import (
-    Answered,
-    Ended,
-    Event,
-    Failed,
-    Latency,
-    Noticed,
-    Problem,
-    Pushed,
-    State,
-    Stats,
-)
-from falrt.protocol.in_flight import Figures, InFlight, Input, Kind, Outcome
+from falrt.protocol import admission, aftermath
+from falrt.protocol.events import Answered, Ended, Event, Failed, Noticed, Problem, Pushed, State, Stats
+from falrt.protocol.figures import Figures
+from falrt.protocol.in_flight import InFlight, Input, Kind, Outcome
 from falrt.protocol.lane import Lane
-from falrt.protocol.liveness import Keepalive, Liveness, Pulse
+from falrt.protocol.lifecycle import Circumstances, Step, step_after
+from falrt.protocol.liveness import Liveness, Pulse
 from falrt.protocol.messages import Control, IdleTimeout, Notice, ServerFault, Timings, Unauthorized, classify
-from falrt.protocol.modes import MODES, Mode
-from falrt.protocol.pacing import Immediate, Pacing
+from falrt.protocol.pacing import Pacing
 from falrt.protocol.retry import Backoff, Cause, Loss, RetrySchedule, Verdict, verdict_on
+from falrt.protocol.settings import Settings
+from falrt.protocol.warming import Warming
 
-__all__ = ["RealtimeProtocol", "Settings"]
+__all__ = ["RealtimeProtocol"]
 
-# A cold model needs minutes; the first repeats come quickly in case it was nearly ready.
-WARMING_PAUSES: Final = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
-# How long an unanswered input that nobody waits for may hold up a strict one: several latencies, within these bounds.
-GRACE_MIN, GRACE_MAX, GRACE_UNKNOWN, GRACE_LATENCIES = 1.0, 10.0, 3.0, 4.0
-# A socket that lived this long was not refused; a later refusal earns a renewal of its own.
+# A socket that lived this long was not refused at the door; a later refusal earns a renewal of its own.
 SETTLED_AFTER: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What one connection was asked to do; checked by the front door.
-
-    Attributes:
-        app: The endpoint id, for messages.
-        mode: How the app takes inputs and gives outputs.
-        pacing: The send queue's policy.
-        backoff: How to come back; None for a bare socket that ends with its first loss.
-        lazy: Open at the first input.
-        idle_close: Seconds without input after which we close; None for never.
-        warmup_timeout: Seconds that a cold model may take.
-        request_timeout: Seconds a request waits, where its caller names none; None for no limit of its own.
-        keepalive: Pings.
-        renewable: A refused credential can be replaced by a new token.
-    """
-
-    app: str
-    mode: Mode = MODES["unary"]
-    pacing: Pacing = Immediate()
-    backoff: Backoff | None = Backoff()
-    lazy: bool = False
-    idle_close: float | None = None
-    warmup_timeout: float = 300.0
-    request_timeout: float | None = 120.0
-    keepalive: Keepalive = Keepalive()
-    renewable: bool = True
 
 
 class RealtimeProtocol:
@@ -100,85 +56,64 @@ class RealtimeProtocol:
 
     def __init__(self, settings: Settings, now: float, random: Callable[[], float]) -> None:
         self.settings = settings
+        # The connection's own lane first, then that of a running stream.
         self.main = Lane(settings.pacing.start())
-        # The connection's own lane first, then one for each running stream.
         self._lanes = [self.main]
         self.in_flight = InFlight()
-        self._retry = RetrySchedule(settings.backoff or Backoff(), random)
         self._figures = Figures()
         self._events: list[Event] = []
-        self._phase = State.IDLE
-        # When the next try is due; set while WAITING, and at once where the connection is eager.
-        self._retry_at: float | None = None if settings.lazy else now
-        if not settings.lazy:
-            self._phase = State.WAITING
-        # Why the present socket is being given up; from then on nothing leaves or counts on it.
+        self._retry = RetrySchedule(settings.backoff or Backoff(), random)
+        self._warming = Warming(settings.warmup_timeout, now)
+        self._phase = State.IDLE if settings.lazy else State.WAITING
+        # When the next socket is wanted; set while WAITING.
+        self._retry_at = None if settings.lazy else now
+        # Why the present socket is being given up; from then on nothing leaves and nothing counts on it.
         self.leaving: Loss | None = None
         # Why the connection is CLOSED; None until then.
         self.error: FalrtError | None = None
         # How the last session of a mode that ends was over; cleared by the next input.
-        self.session_end: Exception | None = None
-        # The next handshake needs a new token: the last one was refused.
-        self.renew_token = False
+        self.session_end: FalrtError | None = None
+        # The last credential was refused and replaced; cleared by a good answer.
         self._renewed = False
-        # Present socket: when it opened, what it did.
-        self._opened_at = 0.0
-        self._answers_here = 0
-        self._inputs_here = 0
-        self._last_activity_at = now
+        # The present or last socket: when it opened, what left and came on it.
+        self._opened_at = self._last_activity_at = now
+        self._answers_here = self._inputs_here = 0
         self._liveness = Liveness(settings.keepalive, now)
-        # The shell should ping; reset when it has asked.
+        # The shell should ping; cleared when it has asked.
         self._ping_wanted = False
         # Several inputs were unanswered when the app failed: they go out one at a time until all have ended.
         self._suspects: list[Input] = []
-        # When the unanswered inputs of a cold model first left; None while the model is not known to be cold.
-        self._warming_since: float | None = None
-        self._warming_tries = 0
-        self._warm_at = now
-        # Last input offered, for idle_close.
+        # When the newest input was offered, for idle_close.
         self._input_at = now
+        # Whose inference time a timings frame tells.
         self._last_answered: Input | None = None
-        self._sent = self._received = self._bytes_sent = self._bytes_received = self._opens = 0
-        self._open_seconds = 0.0
-        self._lanes_dropped = 0
 
     # --- what users see
 
     @property
     def state(self) -> State:
         """Where the connection stands."""
-        if self._warming_since is not None and self._phase is not State.CLOSED:
-            return State.WARMING
-        return self._phase
+        return State.WARMING if self._warming and self._phase is not State.CLOSED else self._phase
 
     def stats(self, now: float) -> Stats:
         """Return a snapshot of the figures."""
-        figures = self._figures
-        open_now = now - self._opened_at if self._phase is State.OPEN else 0.0
-        return Stats(
-            sent=self._sent,
-            received=self._received,
-            dropped=self._lanes_dropped + sum(lane.dropped for lane in self._lanes),
+        return self._figures.snapshot(
+            now,
+            dropped=sum(lane.dropped for lane in self._lanes),
             in_flight=len(self.in_flight),
-            reconnects=max(0, self._opens - 1),
-            bytes_sent=self._bytes_sent,
-            bytes_received=self._bytes_received,
-            latency=Latency(figures.percentile(0.5), figures.percentile(0.95), figures.last),
-            fps=figures.rate(now),
-            inference_time=figures.inference_time,
-            open_seconds=self._open_seconds + open_now,
+            open_seconds=now - self._opened_at if self._phase is State.OPEN else 0.0,
         )
 
     @property
     def quiet(self) -> bool:
         """Whether nothing waits to be sent and nothing is unanswered by anybody who still cares."""
-        return not any(lane.waiting for lane in self._lanes) and all(i.outcome for i in self.in_flight.inputs)
+        return not self._waits and all(input.outcome for input in self.in_flight.inputs)
 
     def take_events(self) -> list[Event]:
         """Return what happened since the last call, in order."""
-        if not self._events:
-            return []
-        events, self._events = self._events, []
+        events = self._events
+        if events:
+            self._events = []
         return events
 
     # --- inputs
@@ -187,31 +122,25 @@ class RealtimeProtocol:
         """Offer an input, already encoded.
 
         Raises:
-            ConnectionClosed: The connection has ended; ``unsent`` holds the input.
+            FalrtError: The connection has ended; a ``ConnectionClosed`` holds the input in ``unsent``.
             QueueFullError: Too much waits already.
         """
         if self._phase is State.CLOSED:
             raise self.closed_error(unsent=(input.value,))
-        lane = input.lane
         if input.kind is Kind.SEND:
-            lane.pacer.offered(now)
-        lane.put(input)
+            input.lane.pacer.offered(now)
+        input.lane.put(input)
         self._input_at = now
         self.session_end = None
         if self._phase is State.IDLE:
-            self._phase, self._retry_at = State.WAITING, now
-
-    def has_room_for(self, lane: Lane, size_bytes: int) -> bool:
-        """Whether :meth:`submit` would take an input of this size now, without replacing any."""
-        return lane.has_room_for(size_bytes)
+            self._come_back_at(now)
 
     def abandon(self, input: Input) -> None:
         """Its caller stopped waiting: an unsent input is taken back, the answer of a sent one will be absorbed."""
-        if input.outcome is not None:
-            return
-        if input in input.lane.waiting:
-            input.lane.remove(input, Outcome.ABANDONED)
-        input.outcome = Outcome.ABANDONED
+        if input.outcome is None:
+            if input in input.lane.waiting:
+                input.lane.remove(input, Outcome.ABANDONED)
+            input.outcome = Outcome.ABANDONED
 
     def flush(self, now: float) -> None:
         """Let everything offered so far leave without waiting for the clock."""
@@ -223,10 +152,14 @@ class RealtimeProtocol:
         return not any(input.submitted_at <= at for lane in self._lanes for input in lane.waiting)
 
     def add_lane(self, pacing: Pacing, *, keeps_all: bool) -> Lane:
-        """Open a lane for a stream."""
-        if any(lane.streams for lane in self._lanes):
+        """Open the lane of a stream.
+
+        Raises:
+            ConcurrencyError: Another stream is running.
+        """
+        if len(self._lanes) > 1:
             raise ConcurrencyError(
-                "a stream is running on this connection already: end it first, or use a second one"
+                "a stream is running on this connection already: end it first, or use another connection"
             )
         lane = Lane(pacing.start(), streams=True, keeps_all=keeps_all)
         self._lanes.append(lane)
@@ -237,8 +170,12 @@ class RealtimeProtocol:
         for input in [*lane.waiting, *self.in_flight.inputs]:
             if input.lane is lane:
                 self.abandon(input)
-        self._lanes_dropped += lane.dropped
+        self._figures.dropped += lane.dropped
         self._lanes.remove(lane)
+
+    @property
+    def _waits(self) -> bool:
+        return any(lane.waiting for lane in self._lanes)
 
     # --- sending
 
@@ -263,67 +200,53 @@ class RealtimeProtocol:
                 continue
             due_at = lane.due_at(now, len(self.in_flight))
             if due_at is not None and due_at <= now:
-                return self._sent_now(lane, now)
+                return self._sent(lane, now)
         return None
 
     @property
     def _sendable(self) -> bool:
         return self._phase is State.OPEN and self.leaving is None
 
-    def _sent_now(self, lane: Lane, now: float) -> Input:
+    def _sent(self, lane: Lane, now: float) -> Input:
         input = lane.take()
         size = len(input.frame)
         lane.pacer.sent(now if input.taken_at is None else input.taken_at, len(self.in_flight), size)
         self.in_flight.sent(input, lane.pacer.vouched)
-        input.sent_at = now
+        input.sent_at = self._last_activity_at = now
         input.sends += 1
-        self._sent += 1
         self._inputs_here += 1
-        self._bytes_sent += size
-        self._last_activity_at = now
+        self._figures.sent += 1
+        self._figures.bytes_sent += size
         return input
 
     def _may_leave(self, kind: Kind, lane: Lane, request_id: str | None) -> bool:
-        """Whether an input could be told from those that are unanswered."""
-        in_flight, limit = self.in_flight, self.settings.mode.inputs_per_socket
+        limit = self.settings.mode.inputs_per_socket
         if limit is not None and self._inputs_here >= limit:
             return False
-        if not len(in_flight):
-            return kind is Kind.SEND or not in_flight.doubt
-        if self._isolating:
-            return False
-        strict = kind is not Kind.SEND or any(other.kind is not Kind.SEND for other in in_flight.inputs)
-        if not strict or in_flight.trusts(request_id):
-            return True
-        if lane.streams and all(other.lane is lane for other in in_flight.inputs):
-            return True  # a stream may go beyond what is proven, and says so in Reply.certain
-        return len(in_flight) < lane.pacer.vouched and not in_flight.doubt
-
-    @property
-    def _isolating(self) -> bool:
-        if self._suspects and all(suspect.outcome is not None for suspect in self._suspects):
-            self._suspects = []
-        return bool(self._suspects)
+        if self._suspects and len(self.in_flight):
+            self._suspects = [suspect for suspect in self._suspects if suspect.outcome is None]
+            if self._suspects:
+                return False
+        return admission.may_join(self.in_flight, kind, lane, request_id)
 
     # --- the socket's life
 
     def wants_socket(self, now: float) -> bool:
         """Whether it is time to open a socket."""
-        return self._phase is State.WAITING and self._retry_at is not None and now >= self._retry_at
+        return self._retry_at is not None and now >= self._retry_at
 
     def connecting(self, now: float) -> None:
         """The shell begins to open a socket."""
         self._phase, self._retry_at = State.CONNECTING, None
+        self._answers_here = self._inputs_here = 0
 
     def opened(self, now: float) -> None:
         """The upgrade succeeded. That proves nothing about the app."""
         self._phase = State.OPEN
-        self._opens += 1
         self._opened_at = self._last_activity_at = self._input_at = now
-        self._answers_here = self._inputs_here = 0
         self._liveness = Liveness(self.settings.keepalive, now)
+        self._figures.opens += 1
         self._retry.opened()
-        self.renew_token = False
 
     def heard(self, at: float) -> None:
         """Bytes came in at this instant."""
@@ -331,9 +254,9 @@ class RealtimeProtocol:
 
     def received(self, message: Any, now: float, size_bytes: int = 0) -> None:
         """The server said something; a control message may be given as such or as its map."""
-        self._bytes_received += size_bytes
+        self._figures.bytes_received += size_bytes
         self._liveness.heard(now)
-        if self.leaving is not None or self._phase is not State.OPEN:
+        if not self._sendable:
             return
         control = message if isinstance(message, Control) else classify(message)
         if control is None:
@@ -341,8 +264,25 @@ class RealtimeProtocol:
         else:
             self._control(control, now)
 
+    def garbled(self, error: FalrtError, now: float, size_bytes: int = 0) -> None:
+        """A frame came that cannot be read.
+
+        It may have been an answer. Where pairing matters the socket is given up, for the next frame could not be
+        trusted to belong to the next input; otherwise the error is told and the connection goes on.
+        """
+        self._figures.bytes_received += size_bytes
+        self._liveness.heard(now)
+        if not self._sendable:
+            return
+        if self.settings.mode.pairs and self.in_flight.strict:
+            self.leaving = Loss(Cause.BAD_FRAME, reason=str(error), error=error)
+            return
+        if self.settings.mode.pairs and (oldest := self.in_flight.write_off()) is not None:
+            oldest.outcome = oldest.outcome or Outcome.FAILED
+        self._events.append(Problem(error))
+
     def _result(self, message: Any, now: float) -> None:
-        self._received += 1
+        self._figures.received += 1
         self._answers_here += 1
         self._last_activity_at = now
         self._works(now)
@@ -350,7 +290,7 @@ class RealtimeProtocol:
             self._events.append(Pushed(message))
             return
         request_id, inference_time = _marks(message)
-        doubtful = self.in_flight.doubt
+        stale = self.in_flight.stale or (request_id is not None and self.in_flight.ids_trusted)
         match = self.in_flight.match(request_id)
         for old in match.overtaken:
             self._dropped_by_server(old)
@@ -358,39 +298,37 @@ class RealtimeProtocol:
             self.leaving = Loss(Cause.RECYCLED, 1000, reason="answers no longer name their inputs")
         elif match.input is not None:
             self._answered(match.input, message, match.certain, now, inference_time)
-        elif not doubtful and request_id is None:
+        elif not stale:
             self._events.append(Pushed(message))
 
     def _answered(
         self, input: Input, message: Any, certain: bool, now: float, inference_time: float | None
     ) -> None:
         sent_at = now if input.sent_at is None else input.sent_at
-        latency = now - sent_at
-        self._figures.answered(now, latency)
-        pacer = input.lane.pacer
-        pacer.answered(now, sent_at if input.taken_at is None else input.taken_at)
+        self._figures.answered(now, now - sent_at)
+        input.lane.pacer.answered(now, sent_at if input.taken_at is None else input.taken_at)
         self._last_answered = input
         if inference_time is not None:
             self._timed(inference_time, now)
         if input.outcome is None:
             input.outcome = Outcome.ANSWERED
-            self._events.append(Answered(input, message, certain, latency))
+            self._events.append(Answered(input, message, certain, now - sent_at))
 
     def _dropped_by_server(self, input: Input) -> None:
         input.lane.dropped += 1
-        if input.outcome is not None:
-            return
-        input.outcome = Outcome.SUPERSEDED
-        if input.kind is Kind.REQUEST:
-            error = RequestDropped("the server answered a later input first: it silently dropped this one")
-            self._events.append(Failed(input, error))
+        if input.outcome is None:
+            input.outcome = Outcome.SUPERSEDED
+            if input.kind is Kind.REQUEST:
+                error = RequestDropped(
+                    "the server answered a later input first: it silently dropped this one"
+                )
+                self._events.append(Failed(input, error))
 
     def _works(self, now: float) -> None:
         """A good answer: every budget is whole again."""
         self._retry.restored()
+        self._warming.answered(now)
         self._renewed = False
-        if self._warming_since is not None:
-            self._warming_since, self._warming_tries, self._warm_at = None, 0, now
 
     def _control(self, control: Control, now: float) -> None:
         match control:
@@ -406,8 +344,8 @@ class RealtimeProtocol:
                 )
                 self.leaving = Loss(Cause.UNAUTHORIZED, reason="Unauthorized", error=error)
             case ServerFault(fault, reason, payload):
-                server_error = ServerError(fault, reason, payload=payload)
-                self.leaving = Loss(Cause.SERVER_FAULT, reason=reason, error=server_error)
+                told = ServerError(fault, reason, payload=payload)
+                self.leaving = Loss(Cause.SERVER_FAULT, reason=reason, error=told)
 
     def _timed(self, inference_time: float, now: float) -> None:
         self._figures.inference_time = inference_time
@@ -415,140 +353,104 @@ class RealtimeProtocol:
             last.inference_time = inference_time
             last.lane.pacer.timed(now, inference_time)
 
-    def garbled(self, error: FalrtError, now: float, size_bytes: int = 0) -> None:
-        """A frame came that cannot be read.
-
-        It may have been an answer. Where pairing matters the socket is given up, for the next frame could not be
-        trusted to belong to the next input; otherwise the error is told and the connection goes on.
-        """
-        self._bytes_received += size_bytes
-        self._liveness.heard(now)
-        if self.leaving is not None:
-            return
-        unanswered = self.in_flight.inputs
-        if self.settings.mode.pairs and any(input.kind is not Kind.SEND for input in unanswered):
-            self.leaving = Loss(Cause.BAD_FRAME, reason=str(error), error=error)
-            return
-        if self.settings.mode.pairs and (oldest := self.in_flight.write_off()) is not None:
-            oldest.outcome = oldest.outcome or Outcome.FAILED
-        self._events.append(Problem(error))
-
     # --- losses
 
     def lost(self, loss: Loss, now: float) -> None:
         """The socket is gone, or none could be opened: decide what follows for everybody."""
         if self._phase is State.CLOSED:
             return
-        was_open = self._phase is State.OPEN
-        if was_open:
-            self._open_seconds += now - self._opened_at
+        opened = self._phase is State.OPEN
+        if opened:
+            self._figures.open_seconds += now - self._opened_at
+        # What we were leaving for is the better explanation.
         loss, self.leaving = self.leaving or loss, None
         for lane in self._lanes:
             lane.pacer.lost(now)
         unanswered = [input for input in self.in_flight.clear() if input.outcome is None]
+        asked = bool(unanswered)
         blamed = self._blame(unanswered, loss)
         if self.settings.backoff is None:
-            self._end(loss, now)
+            self._end(loss, unanswered)
             return
-        asked = bool(unanswered)
-        self._sort_out(unanswered, loss, was_open)
-        self._decide(loss, now, was_open=was_open, asked=asked, blamed=blamed)
+        self._phase = State.WAITING
+        self._sort_out(unanswered, loss, opened=opened)
+        self._come_back(loss, now, opened=opened, asked=asked, blamed=blamed)
 
     def _blame(self, unanswered: list[Input], loss: Loss) -> bool:
-        """Fail the input at fault and remove it from the list; say whether somebody was told of the error."""
+        """Fail the input at fault and take it off the list; say whether the matter is settled."""
         if loss.cause not in aftermath.BLAMING or loss.error is None:
             return False
         culprit = aftermath.guilty(unanswered, loss)
         if culprit is not None:
             unanswered.remove(culprit)
-            self._fail(culprit, loss.error)
+            culprit.outcome = Outcome.FAILED
+            told_alone = culprit.kind is not Kind.SEND
+            self._events.append(Failed(culprit, loss.error) if told_alone else Problem(loss.error))
             return True
-        if unanswered:
-            self._suspects = list(unanswered)
-        elif loss.cause is Cause.SERVER_FAULT and not loss.reason and self._answers_here:
-            return True  # an app that idled out while busy says INTERNAL_ERROR without a reason: nothing was asked
-        if any(input.kind is not Kind.REQUEST for input in unanswered) or not unanswered:
+        if not unanswered and loss.cause is Cause.SERVER_FAULT and not loss.reason and self._answers_here:
+            return True  # an app that idled out while busy says INTERNAL_ERROR without a reason: nothing is wrong
+        # Several could be at fault: each will go out alone, and the one at fault will show itself.
+        self._suspects = list(unanswered)
+        if not unanswered or any(input.kind is not Kind.REQUEST for input in unanswered):
             self._events.append(Problem(loss.error))
         return False
 
-    def _fail(self, input: Input, error: Exception) -> None:
-        input.outcome = Outcome.FAILED
-        if input.kind is Kind.SEND:
-            self._events.append(Problem(error))
-        else:
-            self._events.append(Failed(input, error))
-
-    def _sort_out(self, unanswered: list[Input], loss: Loss, was_open: bool) -> None:
-        mode = self.settings.mode
-        result = aftermath.sort_out(
-            unanswered, mode, answered_here=was_open and self._answers_here > 0, reconnects=True
-        )
+    def _sort_out(self, unanswered: list[Input], loss: Loss, *, opened: bool) -> None:
+        mode, used = self.settings.mode, opened and self._inputs_here > 0
+        result = aftermath.sort_out(unanswered, mode, answered_here=opened and self._answers_here > 0)
         for lane, inputs in result.again.items():
             lane.put_back(inputs)
         for input in result.superseded:
             input.lane.dropped += 1
         for input in result.failed:
             input.outcome = Outcome.FAILED
-        if mode.ends and was_open and self._inputs_here and not (result.again and mode.inputs_per_socket):
+        if mode.ends and used and not result.again:
             self._end_session(loss)
 
     def _end_session(self, loss: Loss) -> None:
-        if verdict_on(loss) is Verdict.REST and loss.cause is not Cause.SERVER_FAULT:
+        if _in_order(loss):
             self.session_end = ConnectionClosedOK(1000, "the app ended the stream")
         else:
             self.session_end = ConnectionClosedError(loss.code, loss.reason or "the session was lost")
             self.session_end.__cause__ = loss.error
         self._events.append(Ended(self.session_end))
 
-    def _decide(self, loss: Loss, now: float, *, was_open: bool, asked: bool, blamed: bool) -> None:
-        """Choose between resting, coming back, and the end."""
-        verdict, waits = verdict_on(loss), any(lane.waiting for lane in self._lanes)
-        if verdict is Verdict.FINAL or (verdict is Verdict.RENEW and not self._may_renew(now, was_open)):
-            self._end(loss, now)
-        elif not waits and (verdict is Verdict.REST or self._rests_when_idle):
+    def _come_back(self, loss: Loss, now: float, *, opened: bool, asked: bool, blamed: bool) -> None:
+        step = step_after(
+            loss,
+            Circumstances(
+                waits=self._waits,
+                asked=asked,
+                answered=opened and self._answers_here > 0,
+                blamed=blamed,
+                opened=opened,
+                warming=bool(self._warming),
+                may_renew=self.settings.renewable
+                and (not self._renewed or (opened and now - self._opened_at > SETTLED_AFTER)),
+                rests=self.settings.lazy or self.session_end is not None,
+            ),
+        )
+        at: float | None = now
+        if step is Step.REST:
             self._phase, self._retry_at = State.IDLE, None
-        elif verdict is Verdict.RENEW:
-            self.renew_token = self._renewed = True
-            self._come_back_at(now)
-        elif verdict is Verdict.REST and (
-            loss.cause is Cause.RECYCLED or blamed or self._answers_here or not was_open
-        ):
-            self._come_back_at(now)
-        elif self._warming_since is not None or (
-            verdict is Verdict.REST and loss.cause is not Cause.SERVER_FAULT and asked
-        ):
-            self._warm_up(loss, now, asked=asked)
-        else:
+            return
+        if step is Step.RENEW:
+            self._renewed = True
+        elif step is Step.WARM_UP:
+            at = self._warming.swallowed(now, since=self._opened_at)
+            loss = loss if at is not None else self._still_cold()
+        elif step is Step.BACK_OFF:
             delay = self._retry.delay_after(now, loss.retry_after)
-            if delay is None:
-                self._end(loss, now)
-            else:
-                self._come_back_at(now + delay)
-
-    @property
-    def _rests_when_idle(self) -> bool:
-        # A session that ended has no successor until the next input; a lazy connection none without one.
-        return self.settings.lazy or (self.settings.mode.ends and self.session_end is not None)
-
-    def _may_renew(self, now: float, was_open: bool) -> bool:
-        if not self.settings.renewable:
-            return False
-        return not self._renewed or (was_open and now - self._opened_at > SETTLED_AFTER)
+            at = None if delay is None else now + delay
+        if step is Step.END or at is None:
+            self._end(loss)
+        else:
+            self._come_back_at(at)
 
     def _come_back_at(self, at: float) -> None:
         self._phase, self._retry_at = State.WAITING, at
 
-    def _warm_up(self, loss: Loss, now: float, *, asked: bool) -> None:
-        if self._warming_since is None:
-            self._warming_since = self._opened_at
-        pause = WARMING_PAUSES[min(self._warming_tries, len(WARMING_PAUSES) - 1)]
-        self._warming_tries += 1
-        if now + pause >= self._warming_since + self.settings.warmup_timeout:
-            self._give_up_warming(now)
-        else:
-            self._come_back_at(now + pause)
-
-    def _give_up_warming(self, now: float) -> None:
+    def _still_cold(self) -> Loss:
         settings = self.settings
         hint = (
             ""
@@ -559,52 +461,48 @@ class RealtimeProtocol:
             f"{settings.app!r} answered nothing within {settings.warmup_timeout:g} s (warmup_timeout): "
             f"its sockets open, take inputs and close{hint}"
         )
-        self._end(Loss(Cause.SETUP, error=error), now)
+        return Loss(Cause.SETUP, error=error)
 
-    def _end(self, loss: Loss, now: float) -> None:
+    def _end(self, loss: Loss, unanswered: Sequence[Input] = ()) -> None:
         """Lost for good: every waiter hears of it at once."""
         error = loss.error
-        ordinary = verdict_on(loss) is Verdict.REST and loss.cause is not Cause.SERVER_FAULT
-        if not isinstance(error, FalrtError) or ordinary:
-            kind = ConnectionClosedOK if ordinary else ConnectionClosedError
+        if not isinstance(error, FalrtError) or _in_order(loss):
+            kind = ConnectionClosedOK if _in_order(loss) else ConnectionClosedError
             error = kind(loss.code, loss.reason, unsent=self._unsent())
             error.__cause__ = loss.error
-        self._close_with(error, now)
+        self._close_with(error, unanswered)
 
     def close(self, now: float) -> None:
         """Close on the user's wish. What never left is handed back in the error's ``unsent``."""
-        if self._phase is not State.CLOSED:
-            self._close_with(ConnectionClosedOK(1000, "closed by close()", unsent=self._unsent()), now)
-
-    def _close_with(self, error: FalrtError, now: float) -> None:
         if self._phase is State.OPEN:
-            self._open_seconds += now - self._opened_at
+            self._figures.open_seconds += now - self._opened_at
+        if self._phase is not State.CLOSED:
+            self._close_with(ConnectionClosedOK(1000, "closed by close()", unsent=self._unsent()))
+
+    def _close_with(self, error: FalrtError, unanswered: Sequence[Input] = ()) -> None:
         self._phase, self._retry_at, self.error = State.CLOSED, None, error
-        unsent = error.unsent if isinstance(error, ConnectionClosed) else self._unsent()
-        for input in [
-            *self.in_flight.clear(),
-            *(waiting for lane in self._lanes for waiting in lane.waiting),
-        ]:
-            if input.outcome is not None:
-                continue
-            input.outcome = Outcome.FAILED if input.sends else Outcome.UNSENT
-            if input.kind is not Kind.SEND:
-                self._events.append(Failed(input, error))
+        open_ones = [*unanswered, *self.in_flight.clear()]
         for lane in self._lanes:
-            lane.waiting.clear()
-            lane.size_bytes = 0
-        self._closed_unsent = unsent
+            open_ones += lane.waiting
+            lane.clear()
+        for input in open_ones:
+            if input.outcome is None:
+                input.outcome = Outcome.FAILED if input.sends else Outcome.UNSENT
+                if input.kind is not Kind.SEND:
+                    self._events.append(Failed(input, error))
 
     def closed_error(self, unsent: tuple[Any, ...] = ()) -> FalrtError:
-        """Return the error of any call after the end."""
-        error = self.error
-        if unsent or error is None:
-            closed: ConnectionClosed = ConnectionClosedError(1006, "the connection has ended", unsent=unsent)
-            if isinstance(error, ConnectionClosed):
-                closed = type(error)(error.code, error.reason, unsent=unsent)
-            closed.__cause__ = error
-            return closed
-        return error
+        """Return the error of a call after the end; with ``unsent`` a ``ConnectionClosed`` that holds the input."""
+        error = self.error or ConnectionClosedOK(1000)
+        if not unsent:
+            return error
+        kind = ConnectionClosedOK if isinstance(error, ConnectionClosedOK) else ConnectionClosedError
+        code, reason = (
+            (error.code, error.reason) if isinstance(error, ConnectionClosed) else (1006, str(error))
+        )
+        closed = kind(code, reason, unsent=unsent)
+        closed.__cause__ = error
+        return closed
 
     def _unsent(self) -> tuple[Any, ...]:
         return tuple(input.value for lane in self._lanes for input in lane.waiting if not input.sends)
@@ -612,9 +510,9 @@ class RealtimeProtocol:
     # --- time
 
     def next_deadline(self, now: float) -> float | None:
-        """Return when :meth:`tick`, :meth:`take_due` or :meth:`wants_socket` should be asked again; None: on an event."""
-        candidates = [self._retry_at, self._warming_until]
-        if self._phase is State.OPEN and self.leaving is None:
+        """Return when to call :meth:`tick` and to look again at what is due or wanted; None: on an event."""
+        candidates = [self._retry_at, self._warming.until]
+        if self._sendable:
             candidates += [
                 self._liveness.next_check_at(),
                 self._idle_close_at,
@@ -625,23 +523,25 @@ class RealtimeProtocol:
                 head = lane.head
                 if head is not None and self._may_leave(head.kind, lane, head.request_id):
                     candidates.append(lane.due_at(now, len(self.in_flight)))
-        candidates += [self._timeout_at(input) for input in self._requests()]
-        times = [at for at in candidates if at is not None]
-        return min(times) if times else None
+        candidates += [self._timeout_at(request) for request in self._requests()]
+        return min((at for at in candidates if at is not None), default=None)
 
     def tick(self, now: float) -> None:
         """Do what time alone demands."""
-        for request in [r for r in self._requests() if (at := self._timeout_at(r)) is not None and at <= now]:
-            self._time_out(request, now)
-        if self._reached(self._warming_until, now):
-            self._give_up_warming(now)
-        if self._phase is not State.OPEN or self.leaving is not None:
+        if self._phase is State.CLOSED:
             return
-        if self._reached(self._overdue_at, now):
+        for request in self._requests():
+            if _reached(self._timeout_at(request), now):
+                self._time_out(request, now)
+        if _reached(self._warming.until, now):
+            self._end(self._still_cold())
+        if not self._sendable:
+            return
+        if _reached(self._overdue_at, now):
             self._write_off(now)
-        if self._reached(self._recycle_at, now):
+        if _reached(self._recycle_at, now):
             self.leaving = Loss(Cause.RECYCLED, 1000, reason="unanswered inputs made pairing unsafe")
-        elif self._reached(self._idle_close_at, now):
+        elif _reached(self._idle_close_at, now):
             self.leaving = Loss(Cause.RECYCLED, 1000, reason="idle_close")
         else:
             self._take_pulse(now)
@@ -651,10 +551,6 @@ class RealtimeProtocol:
         wanted, self._ping_wanted = self._ping_wanted, False
         return wanted
 
-    @staticmethod
-    def _reached(at: float | None, now: float) -> bool:
-        return at is not None and now >= at
-
     def _take_pulse(self, now: float) -> None:
         pulse = self._liveness.check(now)
         if pulse is Pulse.PING:
@@ -663,18 +559,22 @@ class RealtimeProtocol:
             self.leaving = Loss(Cause.SILENCE, reason=self._liveness.verdict(now))
 
     def _requests(self) -> list[Input]:
-        """Requests that still wait, sent or not."""
-        waiting = [input for input in self.main.waiting if input.kind is Kind.REQUEST]
-        return waiting + [i for i in self.in_flight.inputs if i.kind is Kind.REQUEST and i.outcome is None]
+        """Requests whose callers wait, sent or not."""
+        return [
+            input
+            for inputs in (self.main.waiting, self.in_flight.inputs)
+            for input in inputs
+            if input.kind is Kind.REQUEST and input.outcome is None
+        ]
 
     def _timeout_at(self, request: Input) -> float | None:
         if request.timeout_at is not None:
             return request.timeout_at
-        # A cold model has its own, longer limit; once warm, the request's time begins anew.
+        # A cold model has its own, longer limit; once it is warm, the request's time begins anew.
         timeout = self.settings.request_timeout
-        if timeout is None or self._warming_since is not None:
+        if timeout is None or self._warming:
             return None
-        return max(request.submitted_at, self._warm_at) + timeout
+        return max(request.submitted_at, self._warming.warm_at) + timeout
 
     def _time_out(self, request: Input, now: float) -> None:
         waited = now - request.submitted_at
@@ -684,15 +584,9 @@ class RealtimeProtocol:
         self._events.append(Failed(request, error))
 
     @property
-    def _warming_until(self) -> float | None:
-        if self._warming_since is None or self._phase is State.CLOSED:
-            return None
-        return self._warming_since + self.settings.warmup_timeout
-
-    @property
     def _idle_close_at(self) -> float | None:
         idle = self.settings.idle_close
-        if idle is None or len(self.in_flight) or any(lane.waiting for lane in self._lanes):
+        if idle is None or self._waits or not all(input.outcome for input in self.in_flight.inputs):
             return None
         return max(self._input_at, self._last_activity_at) + idle
 
@@ -714,22 +608,22 @@ class RealtimeProtocol:
         """When a strict input has been held up long enough by answers that nobody can tell apart."""
         if self.settings.backoff is None or not self.settings.mode.pairs:
             return None
-        held = next(
-            (lane for lane in self._lanes if (head := lane.head) and head.kind is not Kind.SEND), None
-        )
-        streaming = any(lane.streams for lane in self._lanes)
-        if held is None and not streaming:
+        if not admission.held_up(self.in_flight, self._lanes):
             return None
-        unanswered = self.in_flight.inputs
-        if not unanswered:
-            return self._last_activity_at if self.in_flight.doubt and held is not None else None
-        if any(input.kind is not Kind.SEND and input.outcome is None for input in unanswered):
-            return None
-        latency = self._figures.percentile(0.95)
-        grace = (
-            GRACE_UNKNOWN if latency is None else min(GRACE_MAX, max(GRACE_MIN, GRACE_LATENCIES * latency))
-        )
-        return self._last_activity_at + grace
+        if len(self.in_flight):
+            return self._last_activity_at + admission.patience(self._figures.percentile(0.95))
+        # Nothing is unanswered as far as we know, but a late answer may come: no request may meet it.
+        head = self.main.head
+        awaited = head is not None and head.kind is Kind.REQUEST
+        return self._last_activity_at if self.in_flight.doubt and awaited else None
+
+
+def _in_order(loss: Loss) -> bool:
+    return verdict_on(loss) is Verdict.REST and loss.cause is not Cause.SERVER_FAULT
+
+
+def _reached(at: float | None, now: float) -> bool:
+    return at is not None and now >= at
 
 
 def _marks(message: Any) -> tuple[str | None, float | None]:

@@ -1,0 +1,60 @@
+"""Which input may join those that are unanswered, so that every answer can be told apart.
+
+*Strict* inputs are those whose pairing matters: requests and stream frames. While one is unanswered, nothing else
+leaves, unless the answer will name its input or the caller vouched that the server keeps more. A stream alone may go
+beyond that with its own frames; its replies then say that they are not certain.
+
+A strict input may be held up by inputs whose answers may never come: plain sends that the server dropped, or requests
+that their callers gave up. After a while the socket is *recycled*: a new one has no stale answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from falrt.protocol.in_flight import InFlight, Input, Kind
+from falrt.protocol.lane import Lane
+
+__all__ = ["held_up", "may_join", "patience"]
+
+# How long an answer that nobody waits for may hold up a strict input: several latencies, within bounds, seconds.
+PATIENCE_MIN: Final = 1.0
+PATIENCE_MAX: Final = 10.0
+PATIENCE_UNKNOWN: Final = 3.0
+PATIENCE_LATENCIES: Final = 4.0
+
+
+def may_join(in_flight: InFlight, kind: Kind, lane: Lane, request_id: str | None) -> bool:
+    """Whether an input of this kind, lane and id may leave now as far as pairing is concerned."""
+    if not len(in_flight):
+        return kind is not Kind.REQUEST or not in_flight.doubt
+    if kind is Kind.SEND and not in_flight.strict:
+        return True
+    if in_flight.trusts(request_id):
+        return True
+    if lane.streams and in_flight.all_of(lane):
+        return True
+    return len(in_flight) < lane.pacer.vouched and not in_flight.doubt
+
+
+def held_up(in_flight: InFlight, lanes: Sequence[Lane]) -> bool:
+    """Whether a strict input waits for answers that may never come."""
+    heads = [lane.head for lane in lanes]
+    if not any(lane.streams for lane in lanes) and not any(
+        head and head.kind is not Kind.SEND for head in heads
+    ):
+        return False
+    return not any(_owed(input) for input in in_flight.inputs)
+
+
+def _owed(input: Input) -> bool:
+    """Whether somebody waits for this answer, and has a clock of his own."""
+    return input.kind is not Kind.SEND and input.outcome is None
+
+
+def patience(latency_p95: float | None) -> float:
+    """Return how many seconds of silence to grant before the socket is recycled."""
+    if latency_p95 is None:
+        return PATIENCE_UNKNOWN
+    return min(PATIENCE_MAX, max(PATIENCE_MIN, PATIENCE_LATENCIES * latency_p95))
