@@ -253,8 +253,8 @@ class Session:
     async def _send_answer(self, output: Any, frame: Any) -> None:
         connection = self._connection
         seconds, replaced_by = self._plan.at_answer(connection.number, connection.answered)
-        if isinstance(output, LateAnswer):
-            seconds += output.seconds
+        if isinstance(output, LateAnswer):  # a script's own: the default answer, late
+            seconds, output = seconds + output.seconds, picture_answer()
         if seconds:
             await asyncio.sleep(seconds)
         fault = output if isinstance(output, Fault) else replaced_by
