@@ -18,7 +18,7 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import msgpack  # type: ignore[import-untyped]  # msgpack ships no types
@@ -101,6 +101,9 @@ class Json:
     """
 
     text: bool = False
+
+    # Read by the typed models: bytes have to become base64 text before they get here.
+    carries_bytes: ClassVar[bool] = False
 
     def encode(self, message: Message) -> Frame:
         """Return the message as JSON: str with ``text=True``, else UTF-8 bytes.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from urllib.parse import urlsplit
 
 from falrt.exceptions import AuthenticationError, ConfigurationError, FalrtError, TokenRequestError
+from falrt.models import plain
 from falrt.protocol.endpoint import Endpoint, Hosts
 from falrt.protocol.retry import Cause, Loss
 from falrt.typing import Codec, Frame, InputT, ModeName, OutputT
@@ -58,8 +59,8 @@ class Link(Generic[InputT, OutputT]):
         self.mode: ModeName = settings.mode or (spec.mode if spec else "unary")
         self._spec, self._settings, self._hosts = spec, settings, hosts
         self._codec: Codec = settings.codec
-        # JSON has no bytes: a typed input is dumped with base64 text for such a codec.
-        self._json = type(settings.codec).__name__ == "Json"
+        # A codec may say that it has no bytes, as JSON: inputs are then dumped with base64 text.
+        self._json = not getattr(settings.codec, "carries_bytes", True)
         self._echoes = spec is not None and spec.echoes_request_id
         # Either the key goes in the header, or tokens are fetched.
         self._key, self._tokens = key, tokens
@@ -80,12 +81,14 @@ class Link(Generic[InputT, OutputT]):
 
     def is_heavy(self, value: Any) -> bool:
         """Whether :meth:`dump` would hold up the event loop."""
-        return self._spec is not None and self._spec.is_heavy(value)
+        if self._spec is not None:
+            return self._spec.is_heavy(value)
+        return type(value) is dict and any(map(plain.is_heavy, value.values()))
 
     def dump(self, value: Any) -> tuple[Any, str | None]:
         """Check an input; return its message and the id that its answer may carry."""
         if self._spec is None:
-            message = value
+            message = plain.plain_map(value, json=self._json) if type(value) is dict else value
         else:
             message = self._spec.dump(value, json=True) if self._json else self._spec.dump(value)
         if type(message) is not dict:
