@@ -11,6 +11,7 @@ Source:
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -117,7 +118,18 @@ def _fal_error(message: dict[str, Any]) -> Control:
 
 def _fal_message(message: dict[str, Any]) -> Control:
     action = str(message.get("action", ""))
-    timing = message.get("timing")
-    if action == "timings" and isinstance(timing, int | float) and not isinstance(timing, bool):
-        return Timings(float(timing))
+    seconds = _seconds(message.get("timing"))
+    if action == "timings" and seconds is not None:
+        return Timings(seconds)
     return Notice(action, message)
+
+
+def _seconds(value: object) -> float | None:
+    """Return a duration that can be reckoned with; None for anything else, NaN and infinity included."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        return None
+    try:
+        seconds = float(value)
+    except OverflowError:  # JSON knows whole numbers of any length
+        return None
+    return seconds if math.isfinite(seconds) else None
