@@ -45,11 +45,17 @@ class Lane:
         """The input whose turn it is."""
         return self.waiting[0] if self.waiting else None
 
-    def has_room_for(self, size_bytes: int) -> bool:
-        """Whether another input of this size fits; one always fits into an empty lane."""
-        if not self.waiting:
+    def has_room_for(self, size_bytes: int, giving_way: int = 0) -> bool:
+        """Whether another input fits; one always fits into an empty lane.
+
+        Args:
+            size_bytes: By how much the lane would grow.
+            giving_way: How many waiting inputs the new one replaces.
+        """
+        stay = len(self.waiting) - giving_way
+        if not stay:
             return True
-        return len(self.waiting) < QueueLimits.MESSAGES and self.size_bytes + size_bytes <= QueueLimits.BYTES
+        return stay < QueueLimits.MESSAGES and self.size_bytes + size_bytes <= QueueLimits.BYTES
 
     def replaceable(self, input: Input) -> bool:
         """Whether a newer input may take this one's place."""
@@ -66,14 +72,17 @@ class Lane:
         superseded = []
         if self.replaceable(input):
             superseded = [old for old in self.waiting if self.replaceable(old)]
-            for old in superseded:
-                self.remove(old, Outcome.SUPERSEDED)
-        if not self.has_room_for(len(input.frame)):
+        # Looked at before anything gives way: the newest that is queued must not be lost to one that is refused.
+        if not self.has_room_for(
+            len(input.frame) - sum(len(old.frame) for old in superseded), len(superseded)
+        ):
             raise QueueFullError(
                 "send",
                 f"{len(self.waiting)} inputs ({self.size_bytes} bytes) wait to be sent already: "
                 "await send() before the next one, or choose a pacing that keeps only the newest",
             )
+        for old in superseded:
+            self.remove(old, Outcome.SUPERSEDED)
         self.waiting.append(input)
         self.size_bytes += len(input.frame)
         return superseded
