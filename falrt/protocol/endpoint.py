@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from falrt.exceptions import ConfigurationError
 
@@ -92,6 +92,10 @@ class Endpoint:
         Args:
             path: Another path than ``/realtime``; leading slashes do not matter.
         """
+        if path is not None and not isinstance(path, str):
+            raise ConfigurationError(
+                f"path must be text such as '/ws', or None for '/realtime', got {type(path).__name__}"
+            )
         suffix = REALTIME if path is None else path.strip("/")
         if not suffix:
             raise ConfigurationError(f"path {path!r} is empty: leave it out for '/realtime'")
@@ -139,14 +143,18 @@ class Hosts:
         """
         if base_url is None:
             return cls()
-        url = urlsplit(base_url)
         schemes = {
             "http": ("ws", "http"),
             "ws": ("ws", "http"),
             "https": ("wss", "https"),
             "wss": ("wss", "https"),
         }
-        if url.scheme not in schemes or not url.netloc or url.query or url.fragment:
+        if not isinstance(base_url, str):
+            raise ConfigurationError(
+                f"base_url must be text such as 'http://127.0.0.1:8765', got {type(base_url).__name__}"
+            )
+        url = _split(base_url)
+        if url is None or url.scheme not in schemes or url.query or url.fragment:
             raise ConfigurationError(
                 f"base_url {redact(base_url)!r} must be a URL with a host and no query, such as 'http://127.0.0.1:8765'"
             )
@@ -169,6 +177,16 @@ class Hosts:
         if max_buffering is not None:
             query.append(f"max_buffering={max_buffering}")
         return f"{self.socket}/{full_path}" + ("?" + "&".join(query) if query else "")
+
+
+def _split(base_url: str) -> SplitResult | None:
+    """Take a URL apart; None where it has no host, or a port that is none."""
+    try:
+        url = urlsplit(base_url)
+        _ = url.port
+    except ValueError:
+        return None
+    return url if url.hostname else None
 
 
 def check_max_buffering(value: int | None) -> int | None:

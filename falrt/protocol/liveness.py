@@ -9,6 +9,7 @@ later than asked for does not judge; it grants the peer another ``timeout`` firs
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -34,11 +35,11 @@ class Keepalive:
     """When to ping and when to give up: set as a pair.
 
     Attributes:
-        interval: Seconds of silence before a ping; None switches pings off.
+        interval: Seconds of silence before a ping; None switches pings off, whatever the timeout says.
         timeout: Seconds of further silence before the peer counts as dead; None never gives up.
 
     Raises:
-        ConfigurationError: A value is not above 0, or a timeout stands without an interval.
+        ConfigurationError: A value is no number of seconds above 0; the text names the option.
     """
 
     interval: float | None = 20.0
@@ -46,8 +47,12 @@ class Keepalive:
 
     def __post_init__(self) -> None:
         for name, value in (("ping_interval", self.interval), ("ping_timeout", self.timeout)):
-            if value is not None and not value > 0:
+            if value is not None and not _is_duration(value):
                 raise ConfigurationError(f"{name} must be above 0 seconds or None, got {value!r}")
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 class Liveness:

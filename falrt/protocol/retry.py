@@ -12,6 +12,7 @@ Source:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +26,8 @@ FIRST_DELAY_MAX: Final = 0.1
 # Until a connection has opened once, a failure is more likely a wrong address than a passing one:
 # a person who waits for the first picture hears of it within seconds.
 FIRST_OPENING_ATTEMPTS: Final = 5
+# Beyond any use, and small enough that its powers stay within a float.
+FACTOR_MAX: Final = 1000
 
 
 class Cause(StrEnum):
@@ -143,17 +146,19 @@ class Backoff:
     give_up_after: float | None = 3600.0
 
     def __post_init__(self) -> None:
-        if not self.initial > 0:
+        if not (_is_number(self.initial) and self.initial > 0):
             raise ConfigurationError(f"Backoff.initial must be above 0 seconds, got {self.initial!r}")
-        if not self.maximum >= self.initial:
+        if not (_is_number(self.maximum) and self.maximum >= self.initial):
             raise ConfigurationError(
                 f"Backoff.maximum must be at least initial ({self.initial!r}), got {self.maximum!r}"
             )
-        if not self.factor >= 1:
-            raise ConfigurationError(f"Backoff.factor must be at least 1, got {self.factor!r}")
-        if self.attempts is not None and not self.attempts >= 1:
-            raise ConfigurationError(f"Backoff.attempts must be at least 1 or None, got {self.attempts!r}")
-        if self.give_up_after is not None and not self.give_up_after > 0:
+        if not (_is_number(self.factor) and 1 <= self.factor <= FACTOR_MAX):
+            raise ConfigurationError(f"Backoff.factor must be from 1 to {FACTOR_MAX}, got {self.factor!r}")
+        if self.attempts is not None and not (type(self.attempts) is int and self.attempts >= 1):
+            raise ConfigurationError(
+                f"Backoff.attempts must be a whole number from 1 or None, got {self.attempts!r}"
+            )
+        if self.give_up_after is not None and not (_is_number(self.give_up_after) and self.give_up_after > 0):
             raise ConfigurationError(
                 f"Backoff.give_up_after must be above 0 seconds or None, got {self.give_up_after!r}"
             )
@@ -164,6 +169,10 @@ class Backoff:
             return min(FIRST_DELAY_MAX, self.initial)
         # The exponent is bounded so that a connection that tries for years does not overflow a float.
         return min(self.maximum, self.initial * self.factor ** min(tries - 1, 64))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 class RetrySchedule:
