@@ -68,7 +68,22 @@ __all__ = [
 
 
 class FalrtError(Exception):
-    """The root of every error that falrt raises."""
+    """The root of every error that falrt raises.
+
+    Errors can be copied and pickled, so that they cross threads and processes whole.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own way calls the class with the finished text, which is not what the classes below take.
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[FalrtError], args: tuple[Any, ...], attributes: dict[str, Any]) -> FalrtError:
+    """Return an error with the text and data of another."""
+    error = kind.__new__(kind, *args)
+    super(FalrtError, error).__init__(*args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class ConfigurationError(FalrtError, ValueError):
