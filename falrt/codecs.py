@@ -112,7 +112,9 @@ class Json:
             # Encoded in text mode too: a lone surrogate must fail here and not inside the socket.
             frame = text.encode()
         except Exception as error:
-            raise _encode_error(message, error, _encode_json_leaf, (str,)) from error
+            raise _encode_error(
+                message, error, lambda value: _encode_json_text(value).encode(), (str,)
+            ) from error
         _check_keys(message, (str,))
         return text if self.text else frame
 
@@ -263,10 +265,6 @@ def _decode_error(kind: str, data: Frame, error: Exception) -> DecodeError:
 def _pack(value: Any) -> bytes:
     frame: bytes = msgpack.packb(value, use_bin_type=True)
     return frame
-
-
-def _encode_json_leaf(value: Any) -> bytes:
-    return _encode_json_text(value).encode()
 
 
 def _json_default(value: Any) -> str:
