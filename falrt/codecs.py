@@ -299,22 +299,22 @@ def _check_keys(message: Message, key_types: tuple[type, ...]) -> None:
 
     Runs on every message, so it looks at containers only; the encoder has already bounded their depth.
     """
+    if type(message) in _PLAIN_TYPES:
+        return
     containers = [message]
-    while containers:
-        container = containers.pop()
+    for container in containers:
+        items: Any = container
         if isinstance(container, dict):
             # One pass in C; the second look is for subclasses, such as a StrEnum's members.
             if not _PLAIN_KEYS.issuperset(map(type, container)) and any(
                 not isinstance(key, key_types) for key in container
             ):
                 raise EncodeError(_locate(message, lambda value: None, key_types))
-            items: Any = container.values()
-        elif isinstance(container, (list, tuple)):
-            items = container
-        else:
-            continue
+            items = container.values()
+        elif not isinstance(container, (list, tuple)):
+            continue  # A number's or text's subclass, at the top or from the line below.
         if not _PLAIN_TYPES.issuperset(map(type, items)):
-            containers += items
+            containers += [item for item in items if type(item) not in _PLAIN_TYPES]
 
 
 def _encode_error(
