@@ -5,6 +5,7 @@ import importlib
 import json
 import logging
 import ssl
+import subprocess
 import sys
 import threading
 import traceback
@@ -383,6 +384,13 @@ async def test_the_shared_tls_context_is_used_where_there_is_one() -> None:
     await asked._client()
     assert calls == 1
     await asked.aclose()
+
+
+def test_keys_tokens_and_codecs_are_imported_without_any_heavy_library() -> None:
+    heavy = {"httpx", "httpcore", "pydantic", "websockets", "anyio", "ormsgpack", "msgspec", "numpy", "PIL"}
+    program = f"import sys, falrt.auth, falrt.codecs; sys.exit(str({heavy!r} & set(sys.modules) or 0))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() in ("", "0")
 
 
 async def test_httpx_is_imported_off_the_loop_when_it_is_first_needed(
