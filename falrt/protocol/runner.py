@@ -304,15 +304,13 @@ class Runner:
     def failed(self, reason: str) -> None:
         """An input could not be read or the app raised: the session ends with INTERNAL_ERROR at once.
 
-        Answers of this very turn that the emitter has not yet taken are lost with it, and so is every input
-        that waits or is being worked on.
+        Answers that were given before still leave; every input that waits or is being worked on is lost.
 
         Args:
             reason: ``str()`` of the exception; for a text frame `TEXT_FRAME_REASON`.
         """
         if self.phase is Phase.CLOSED:
             return
-        self._queue.clear()
         self._close([Control(error_text("INTERNAL_ERROR", reason)), Close()])
 
     # What to do.

@@ -19,7 +19,7 @@ SECRET = b"falrt-testing"
 
 
 def make_token(
-    claims: Mapping[str, Any] | None = None,
+    claims: Mapping[str, Any] | str | None = None,
     *,
     lifetime: float = 120.0,
     issued_at: float | None = None,
@@ -28,7 +28,8 @@ def make_token(
     """Return a JWT (HS256) that expires.
 
     Args:
-        claims: What it says besides `iat` and `exp`; these win over ours.
+        claims: What it says besides `iat` and `exp`; these win over ours. A string is an app's path, such as
+            ``acme/app``, for which the token is then good.
         lifetime: Seconds from `issued_at` to `exp`; negative for a token that has already expired.
         issued_at: Seconds since the epoch; now by default.
         secret: What it is signed with.
@@ -37,6 +38,8 @@ def make_token(
         Three base64url parts. `exp` is in whole seconds, except for lifetimes below ten seconds, which tests
         of expiry use and which rounding would spoil.
     """
+    if isinstance(claims, str):
+        claims = {"app": claims}
     issued_at = time.time() if issued_at is None else issued_at
     expires_at = issued_at + lifetime
     body = {"iat": int(issued_at), "exp": int(expires_at) if abs(lifetime) >= 10 else expires_at}

@@ -16,6 +16,10 @@ def test_a_token_is_a_jwt_with_an_expiry() -> None:
     assert read_claims(token) == {"iat": 1000, "exp": 1120, "allowed_apps": ["app"]}
 
 
+def test_a_token_can_be_made_for_an_app() -> None:
+    assert read_claims(make_token("acme/app"))["app"] == "acme/app"
+
+
 def test_short_lifetimes_keep_their_fraction() -> None:
     assert read_claims(make_token(lifetime=0.25, issued_at=1000.0))["exp"] == 1000.25
 

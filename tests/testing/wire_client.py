@@ -18,7 +18,7 @@ PATIENCE = 5.0
 
 def dial(server: FakeServer, path: str = "/acme/app/realtime", **options: Any) -> connect:
     """Connect with a good token."""
-    token = make_token({"allowed_apps": [path.strip("/").split("/")[1]]})
+    token = make_token(path)
     options = {"compression": None, "close_timeout": 0.2, **options}
     return connect(f"{server.ws_url}{path}?fal_jwt_token={token}", **options)
 

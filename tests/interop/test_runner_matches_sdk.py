@@ -1,0 +1,269 @@
+"""The fake server against fal's own server SDK: the same client, the same frames, the same answers.
+
+Each test drives both; what they say must be equal. Where fal's own mix depends on timing (wire fact 5.7), a burst is
+sent until it shows what it mostly shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import msgpack
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from falrt.testing import App, BackgroundFakeServer
+
+pytestmark = pytest.mark.peer
+fal = pytest.importorskip("fal", reason="fal's server SDK is not installed: pip install --group peers")
+from tests.interop.fal_app import serve_fal_app  # noqa: E402 - needs fal
+
+WORK = 0.03
+"""Seconds of inference where a test needs the worker to be busy."""
+IDLE = 0.15
+"""A session_timeout that ends soon, and later than any test sends its inputs."""
+
+
+async def work(self: Any, *inputs: Any) -> dict[str, Any]:
+    await asyncio.sleep(WORK)
+    return {"inputs": list(inputs)}
+
+
+async def at_once(self: Any, message: Any) -> dict[str, Any]:
+    return {"got": message}
+
+
+async def burst(self: Any, message: Any) -> AsyncIterator[dict[str, Any]]:
+    for number in range(12):
+        yield {"n": number}
+
+
+async def burst_and_fail(self: Any, message: Any) -> AsyncIterator[dict[str, Any]]:
+    for number in range(3):
+        yield {"n": number}
+    raise RuntimeError("boom")
+
+
+async def slow_stream(self: Any, message: Any) -> AsyncIterator[dict[str, Any]]:
+    for number in range(3):
+        await asyncio.sleep(0.001)
+        yield {"n": number, "of": message}
+
+
+def sync_stream(self: Any, message: Any) -> Iterator[dict[str, Any]]:
+    for number in range(4):
+        yield {"n": number}
+
+
+async def collect(self: Any, inputs: AsyncIterator[Any]) -> dict[str, Any]:
+    return {"all": [message async for message in inputs]}
+
+
+async def echo_two(self: Any, inputs: AsyncIterator[Any]) -> AsyncIterator[dict[str, Any]]:
+    left = 2
+    async for message in inputs:
+        yield {"echo": message}
+        left -= 1
+        if not left:
+            return
+
+
+async def too_slow(self: Any, message: Any) -> dict[str, Any]:
+    await asyncio.sleep(IDLE * 3)
+    return {}
+
+
+async def fail(self: Any, message: Any) -> dict[str, Any]:
+    raise ValueError("no memory left")
+
+
+async def no_map(self: Any, message: Any) -> Any:
+    return [1]
+
+
+MODES = {
+    burst: "server_streaming",
+    burst_and_fail: "server_streaming",
+    slow_stream: "server_streaming",
+    sync_stream: "server_streaming",
+    collect: "client_streaming",
+    echo_two: "bidi",
+}
+
+Talk = Callable[[ClientConnection], Any]
+
+
+def both(function: Callable[..., Any], *, emit_timings: bool = False, **options: Any) -> list[Any]:
+    """Return what serves `function` with fal's SDK, and what serves it with the fake server."""
+
+    @contextmanager
+    def with_fal() -> Iterator[str]:
+        # The decorator has no argument for timings; the signature that it makes has.
+        sdk = sys.modules["fal.realtime"]
+        signature = partial(sdk.RouteSignature, emit_timings=emit_timings)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sdk, "RouteSignature", signature)
+            endpoint = fal.realtime("/realtime", **options)(function)
+        with serve_fal_app(type("Peer", (fal.App,), {"call": endpoint})) as url:
+            yield url
+
+    @contextmanager
+    def with_fake() -> Iterator[str]:
+        handler = lambda *inputs: function(None, *inputs)  # noqa: E731
+        app = App(handler, mode=MODES.get(function, "unary"), emit_timings=emit_timings, **options)  # type: ignore[arg-type]
+        with BackgroundFakeServer(apps={"acme/app": app}, auth=False) as server:
+            yield server.url
+
+    return [with_fal, with_fake]
+
+
+async def compare(servers: list[Any], talk: Talk, rounds: int = 1) -> list[Any]:
+    """Return the outcomes of a talk with each server; the commonest where it takes several rounds."""
+    outcomes = []
+    for serve in servers:
+        with serve() as url:
+            seen = []
+            for _ in range(rounds):
+                address = f"{url.replace('http', 'ws')}/acme/app/realtime"
+                async with connect(address, compression=None, close_timeout=1) as ws:
+                    seen.append(repr(await talk(ws)))
+            outcomes.append(max(seen, key=seen.count))
+    return outcomes
+
+
+async def hear_all(ws: ClientConnection) -> tuple[list[Any], int]:
+    messages: list[Any] = []
+    async with asyncio.timeout(5):
+        try:
+            while True:
+                frame = await ws.recv()
+                message = json.loads(frame) if isinstance(frame, str) else msgpack.unpackb(frame)
+                if "timing" in message:
+                    message["timing"] = message["timing"] > 0
+                messages.append(message)
+        except ConnectionClosed as exc:
+            return messages, exc.rcvd.code if exc.rcvd is not None else 1006
+
+
+def send_together(ws: ClientConnection, inputs: tuple[Any, ...]) -> None:
+    """Send all in one write, so that the server reads them at once."""
+    for message in inputs:
+        if isinstance(message, str):
+            ws.protocol.send_text(message.encode())
+        else:
+            ws.protocol.send_binary(message if isinstance(message, bytes) else msgpack.packb(message))
+    ws.transport.write(b"".join(ws.protocol.data_to_send()))
+
+
+def saying(*inputs: Any) -> Talk:
+    """A talk: these inputs at once, and everything that comes back."""
+
+    async def talk(ws: ClientConnection) -> Any:
+        send_together(ws, inputs)
+        return await hear_all(ws)
+
+    return talk
+
+
+def hearing(count: int, *inputs: Any) -> Talk:
+    """A talk without an end: these inputs at once, and this many answers."""
+
+    async def talk(ws: ClientConnection) -> Any:
+        send_together(ws, inputs)
+        async with asyncio.timeout(5):
+            return [msgpack.unpackb(await ws.recv()) for _ in range(count)]
+
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("buffering", "count", "answered"),
+    [(1, 2, [0, 1]), (1, 3, [0, 2]), (2, 10, [0, 8, 9]), (None, 4, [0, 1, 2, 3])],
+)
+async def test_with_a_session_timeout_the_first_of_a_burst_is_taken_at_once(
+    buffering: int | None, count: int, answered: list[int]
+) -> None:
+    servers = both(work, buffering=buffering, session_timeout=5.0)
+    fals, ours = await compare(servers, hearing(len(answered), *range(count)), rounds=3)
+    assert ours == repr([{"inputs": [number]} for number in answered])
+    assert ours == fals
+
+
+@pytest.mark.parametrize(
+    ("buffering", "count", "answered"),
+    [(1, 2, [1]), (1, 3, [2]), (2, 2, [0, 1]), (2, 10, [8, 9]), (None, 3, [0, 1, 2])],
+)
+async def test_without_one_the_reader_empties_the_socket_first(
+    buffering: int | None, count: int, answered: list[int]
+) -> None:
+    servers = both(work, buffering=buffering)
+    fals, ours = await compare(servers, hearing(len(answered), *range(count)), rounds=5)
+    assert ours == repr([{"inputs": [number]} for number in answered])
+    assert ours == fals
+
+
+@pytest.mark.parametrize("session_timeout", [None, 5.0])
+async def test_batches(session_timeout: float | None) -> None:
+    servers = both(work, max_batch_size=4, session_timeout=session_timeout)
+    answers = 2 if session_timeout is None else 3
+    fals, ours = await compare(servers, hearing(answers, *range(6)), rounds=3)
+    assert ours == fals
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "inputs"),
+    [
+        (at_once, {"session_timeout": IDLE}, []),
+        (at_once, {"session_timeout": IDLE}, [{"a": 1}]),
+        (at_once, {"session_timeout": IDLE, "emit_timings": True}, [{"a": 1}, {"a": 2}]),
+        (too_slow, {"session_timeout": IDLE}, [{"a": 1}]),
+        (too_slow, {"session_timeout": IDLE * 2, "buffering": 1}, [{"a": 1}, {"a": 2}]),
+        (fail, {}, [{"a": 1}]),
+        (no_map, {}, [{"a": 1}]),
+        (at_once, {}, ["text"]),
+        (at_once, {}, [b"\xc1"]),
+        (at_once, {}, [b""]),
+        (at_once, {}, [{1: 2}]),
+        (at_once, {}, [1, None]),
+        (burst, {}, [{"go": 1}]),
+        (burst, {"buffering": 3}, [{"go": 1}]),
+        (burst_and_fail, {}, [{"go": 1}]),
+        (burst_and_fail, {"buffering": 2}, [{"go": 1}]),
+        (slow_stream, {"emit_timings": True}, [{"go": 1}, {"ignored": 2}]),
+        (slow_stream, {"session_timeout": IDLE}, []),
+        (sync_stream, {}, [{"go": 1}]),
+        (collect, {"session_timeout": IDLE}, [1, 2, 3]),
+        (collect, {"emit_timings": True}, [1, 2, None]),
+        (collect, {}, [1, b"\xc1"]),
+        (echo_two, {}, [1, 2, 3]),
+        (echo_two, {"session_timeout": IDLE}, [1]),
+    ],
+)
+async def test_a_session_says_the_same_to_its_end(
+    function: Any, options: dict[str, Any], inputs: list[Any]
+) -> None:
+    fals, ours = await compare(both(function, **options), saying(*inputs))
+    assert ours == fals
+
+
+async def test_a_batch_swallows_the_end_mark() -> None:
+    fals, ours = await compare(both(work, max_batch_size=3), hearing(1, 1, 2, None))
+    assert ours == repr([{"inputs": [1, 2, None]}])
+    assert ours == fals
+
+
+async def test_a_message_that_is_too_large_ends_with_1009() -> None:
+    async def talk(ws: ClientConnection) -> Any:
+        with suppress(ConnectionClosed):  # the server may hang up while it is still being sent
+            await ws.send(bytes(17 * 1024 * 1024))
+        return (await hear_all(ws))[1]
+
+    fals, ours = await compare(both(at_once), talk)
+    assert ours == fals
