@@ -32,8 +32,9 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from falrt.exceptions import ConfigurationError
+from falrt.protocol.adaptive import Adaptive
 
-__all__ = ["Debounce", "Immediate", "Latest", "Pacer", "Pacing", "Throttle"]
+__all__ = ["Adaptive", "Debounce", "Immediate", "Latest", "Pacer", "Pacing", "Throttle"]
 
 
 @runtime_checkable
