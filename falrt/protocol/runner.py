@@ -309,8 +309,6 @@ class Runner:
         Args:
             reason: ``str()`` of the exception; for a text frame `TEXT_FRAME_REASON`.
         """
-        if self.phase is Phase.CLOSED:
-            return
         self._close([Control(error_text("INTERNAL_ERROR", reason)), Close()])
 
     # What to do.

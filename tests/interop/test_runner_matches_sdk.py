@@ -10,7 +10,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -25,9 +25,9 @@ pytestmark = pytest.mark.peer
 fal = pytest.importorskip("fal", reason="fal's server SDK is not installed: pip install --group peers")
 from tests.interop.fal_app import serve_fal_app  # noqa: E402 - needs fal
 
-WORK = 0.03
+WORK = 0.02
 """Seconds of inference where a test needs the worker to be busy."""
-IDLE = 0.15
+IDLE = 0.1
 """A session_timeout that ends soon, and later than any test sends its inputs."""
 
 
@@ -97,44 +97,104 @@ MODES = {
     echo_two: "bidi",
 }
 
+# What is compared. A burst: buffering, session_timeout, how many inputs at once, and which are answered.
+BURSTS: list[tuple[int | None, float | None, int, list[int]]] = [
+    (1, 5.0, 2, [0, 1]),
+    (1, 5.0, 3, [0, 2]),
+    (2, 5.0, 10, [0, 8, 9]),
+    (None, 5.0, 4, [0, 1, 2, 3]),
+    # Without a session_timeout the reader empties the socket before the worker takes the first.
+    (1, None, 2, [1]),
+    (1, None, 3, [2]),
+    (2, None, 2, [0, 1]),
+    (2, None, 10, [8, 9]),
+    (None, None, 3, [0, 1, 2]),
+]
+
+# A whole session: the app, its options, and inputs (bytes and str go as they are).
+SESSIONS: list[tuple[Callable[..., Any], dict[str, Any], list[Any]]] = [
+    (at_once, {"session_timeout": IDLE}, []),
+    (at_once, {"session_timeout": IDLE}, [{"a": 1}]),
+    (at_once, {"session_timeout": IDLE, "emit_timings": True}, [{"a": 1}, {"a": 2}]),
+    (too_slow, {"session_timeout": IDLE}, [{"a": 1}]),
+    (too_slow, {"session_timeout": IDLE * 2, "buffering": 1}, [{"a": 1}, {"a": 2}]),
+    (fail, {}, [{"a": 1}]),
+    (no_map, {}, [{"a": 1}]),
+    (at_once, {}, ["text"]),
+    (at_once, {}, [b"\xc1"]),
+    (at_once, {}, [b""]),
+    (at_once, {}, [{1: 2}]),
+    (at_once, {}, [1, None]),
+    (burst, {}, [{"go": 1}]),
+    (burst, {"buffering": 3}, [{"go": 1}]),
+    (burst_and_fail, {}, [{"go": 1}]),
+    (burst_and_fail, {"buffering": 2}, [{"go": 1}]),
+    (slow_stream, {"emit_timings": True}, [{"go": 1}, {"ignored": 2}]),
+    (slow_stream, {"session_timeout": IDLE}, []),
+    (sync_stream, {}, [{"go": 1}]),
+    (collect, {"session_timeout": IDLE}, [1, 2, 3]),
+    (collect, {"emit_timings": True}, [1, 2, None]),
+    (collect, {}, [1, b"\xc1"]),
+    (echo_two, {}, [1, 2, 3]),
+    (echo_two, {"session_timeout": IDLE}, [1]),
+]
+
+BATCHES: list[dict[str, Any]] = [
+    {"max_batch_size": 4},
+    {"max_batch_size": 4, "session_timeout": 5.0},
+    {"max_batch_size": 3},
+]
+
+Case = tuple[Callable[..., Any], dict[str, Any]]
 Talk = Callable[[ClientConnection], Any]
 
 
-def both(function: Callable[..., Any], *, emit_timings: bool = False, **options: Any) -> list[Any]:
-    """Return what serves `function` with fal's SDK, and what serves it with the fake server."""
-
-    @contextmanager
-    def with_fal() -> Iterator[str]:
-        # The decorator has no argument for timings; the signature that it makes has.
-        sdk = sys.modules["fal.realtime"]
-        signature = partial(sdk.RouteSignature, emit_timings=emit_timings)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sdk, "RouteSignature", signature)
-            endpoint = fal.realtime("/realtime", **options)(function)
-        with serve_fal_app(type("Peer", (fal.App,), {"call": endpoint})) as url:
-            yield url
-
-    @contextmanager
-    def with_fake() -> Iterator[str]:
-        handler = lambda *inputs: function(None, *inputs)  # noqa: E731
-        app = App(handler, mode=MODES.get(function, "unary"), emit_timings=emit_timings, **options)  # type: ignore[arg-type]
-        with BackgroundFakeServer(apps={"acme/app": app}, auth=False) as server:
-            yield server.url
-
-    return [with_fal, with_fake]
+def cases() -> list[Case]:
+    """Every app that is compared; each gets a path of its own, so that one server of each kind is enough."""
+    bursts = [(work, {"buffering": size, "session_timeout": idle}) for size, idle, _, _ in BURSTS]
+    return [
+        *bursts,
+        *((function, options) for function, options, _ in SESSIONS),
+        *((work, o) for o in BATCHES),
+    ]
 
 
-async def compare(servers: list[Any], talk: Talk, rounds: int = 1) -> list[Any]:
+def fal_endpoint(path: str, function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    """Declare an endpoint. fal's decorator has no argument for timings; the signature that it makes has."""
+    sdk = sys.modules["fal.realtime"]
+    options = dict(options)
+    signature = partial(sdk.RouteSignature, emit_timings=options.pop("emit_timings", False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sdk, "RouteSignature", signature)
+        return fal.realtime(path, **options)(function)
+
+
+def fake_app(function: Callable[..., Any], options: dict[str, Any]) -> App:
+    return App(partial(function, None), mode=MODES.get(function, "unary"), **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def peers() -> Iterator[list[str]]:
+    """fal's SDK and the fake server, both with every app."""
+    endpoints = {f"c{n}": fal_endpoint(f"/c{n}", *case) for n, case in enumerate(cases())}
+    apps = {f"acme/app/c{n}": fake_app(*case) for n, case in enumerate(cases())}
+    with (
+        serve_fal_app(type("Peer", (fal.App,), endpoints)) as fals,
+        BackgroundFakeServer(apps=apps, auth=False) as ours,
+    ):
+        yield [fals, ours.url]
+
+
+async def compare(peers: list[str], case: Case, talk: Talk, rounds: int = 1) -> list[Any]:
     """Return the outcomes of a talk with each server; the commonest where it takes several rounds."""
     outcomes = []
-    for serve in servers:
-        with serve() as url:
-            seen = []
-            for _ in range(rounds):
-                address = f"{url.replace('http', 'ws')}/acme/app/realtime"
-                async with connect(address, compression=None, close_timeout=1) as ws:
-                    seen.append(repr(await talk(ws)))
-            outcomes.append(max(seen, key=seen.count))
+    for url in peers:
+        address = f"{url.replace('http', 'ws')}/acme/app/c{cases().index(case)}"
+        seen = []
+        for _ in range(rounds):
+            async with connect(address, compression=None, close_timeout=1) as ws:
+                seen.append(repr(await talk(ws)))
+        outcomes.append(max(seen, key=seen.count))
     return outcomes
 
 
@@ -183,87 +243,41 @@ def hearing(count: int, *inputs: Any) -> Talk:
     return talk
 
 
-@pytest.mark.parametrize(
-    ("buffering", "count", "answered"),
-    [(1, 2, [0, 1]), (1, 3, [0, 2]), (2, 10, [0, 8, 9]), (None, 4, [0, 1, 2, 3])],
-)
-async def test_with_a_session_timeout_the_first_of_a_burst_is_taken_at_once(
-    buffering: int | None, count: int, answered: list[int]
+@pytest.mark.parametrize(("buffering", "session_timeout", "count", "answered"), BURSTS)
+async def test_a_burst_loses_the_same_inputs(
+    peers: list[str], buffering: int | None, session_timeout: float | None, count: int, answered: list[int]
 ) -> None:
-    servers = both(work, buffering=buffering, session_timeout=5.0)
-    fals, ours = await compare(servers, hearing(len(answered), *range(count)), rounds=3)
+    case = (work, {"buffering": buffering, "session_timeout": session_timeout})
+    fals, ours = await compare(peers, case, hearing(len(answered), *range(count)), rounds=3)
     assert ours == repr([{"inputs": [number]} for number in answered])
     assert ours == fals
 
 
-@pytest.mark.parametrize(
-    ("buffering", "count", "answered"),
-    [(1, 2, [1]), (1, 3, [2]), (2, 2, [0, 1]), (2, 10, [8, 9]), (None, 3, [0, 1, 2])],
-)
-async def test_without_one_the_reader_empties_the_socket_first(
-    buffering: int | None, count: int, answered: list[int]
-) -> None:
-    servers = both(work, buffering=buffering)
-    fals, ours = await compare(servers, hearing(len(answered), *range(count)), rounds=5)
-    assert ours == repr([{"inputs": [number]} for number in answered])
+@pytest.mark.parametrize(("options", "answers"), [(BATCHES[0], 2), (BATCHES[1], 3)])
+async def test_batches_are_the_same(peers: list[str], options: dict[str, Any], answers: int) -> None:
+    fals, ours = await compare(peers, (work, options), hearing(answers, *range(6)), rounds=3)
     assert ours == fals
 
 
-@pytest.mark.parametrize("session_timeout", [None, 5.0])
-async def test_batches(session_timeout: float | None) -> None:
-    servers = both(work, max_batch_size=4, session_timeout=session_timeout)
-    answers = 2 if session_timeout is None else 3
-    fals, ours = await compare(servers, hearing(answers, *range(6)), rounds=3)
-    assert ours == fals
-
-
-@pytest.mark.parametrize(
-    ("function", "options", "inputs"),
-    [
-        (at_once, {"session_timeout": IDLE}, []),
-        (at_once, {"session_timeout": IDLE}, [{"a": 1}]),
-        (at_once, {"session_timeout": IDLE, "emit_timings": True}, [{"a": 1}, {"a": 2}]),
-        (too_slow, {"session_timeout": IDLE}, [{"a": 1}]),
-        (too_slow, {"session_timeout": IDLE * 2, "buffering": 1}, [{"a": 1}, {"a": 2}]),
-        (fail, {}, [{"a": 1}]),
-        (no_map, {}, [{"a": 1}]),
-        (at_once, {}, ["text"]),
-        (at_once, {}, [b"\xc1"]),
-        (at_once, {}, [b""]),
-        (at_once, {}, [{1: 2}]),
-        (at_once, {}, [1, None]),
-        (burst, {}, [{"go": 1}]),
-        (burst, {"buffering": 3}, [{"go": 1}]),
-        (burst_and_fail, {}, [{"go": 1}]),
-        (burst_and_fail, {"buffering": 2}, [{"go": 1}]),
-        (slow_stream, {"emit_timings": True}, [{"go": 1}, {"ignored": 2}]),
-        (slow_stream, {"session_timeout": IDLE}, []),
-        (sync_stream, {}, [{"go": 1}]),
-        (collect, {"session_timeout": IDLE}, [1, 2, 3]),
-        (collect, {"emit_timings": True}, [1, 2, None]),
-        (collect, {}, [1, b"\xc1"]),
-        (echo_two, {}, [1, 2, 3]),
-        (echo_two, {"session_timeout": IDLE}, [1]),
-    ],
-)
-async def test_a_session_says_the_same_to_its_end(
-    function: Any, options: dict[str, Any], inputs: list[Any]
-) -> None:
-    fals, ours = await compare(both(function, **options), saying(*inputs))
-    assert ours == fals
-
-
-async def test_a_batch_swallows_the_end_mark() -> None:
-    fals, ours = await compare(both(work, max_batch_size=3), hearing(1, 1, 2, None))
+async def test_a_batch_swallows_the_end_mark(peers: list[str]) -> None:
+    fals, ours = await compare(peers, (work, BATCHES[2]), hearing(1, 1, 2, None))
     assert ours == repr([{"inputs": [1, 2, None]}])
     assert ours == fals
 
 
-async def test_a_message_that_is_too_large_ends_with_1009() -> None:
+@pytest.mark.parametrize(("function", "options", "inputs"), SESSIONS)
+async def test_a_session_says_the_same_to_its_end(
+    peers: list[str], function: Any, options: dict[str, Any], inputs: list[Any]
+) -> None:
+    fals, ours = await compare(peers, (function, options), saying(*inputs))
+    assert ours == fals
+
+
+async def test_a_message_that_is_too_large_ends_with_1009(peers: list[str]) -> None:
     async def talk(ws: ClientConnection) -> Any:
         with suppress(ConnectionClosed):  # the server may hang up while it is still being sent
             await ws.send(bytes(17 * 1024 * 1024))
         return (await hear_all(ws))[1]
 
-    fals, ours = await compare(both(at_once), talk)
-    assert ours == fals
+    fals, ours = await compare(peers, (fail, {}), talk)
+    assert ours == fals == "1009"
