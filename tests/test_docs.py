@@ -1,0 +1,90 @@
+"""Every Python block of the README and the docs runs, in order, against the local stand-in."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from falrt import media, models
+from falrt.local import LocalOptions, LocalServer
+from falrt.protocol.events import TRANSITIONS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(page: Path) -> list[str]:
+    return _BLOCK.findall(page.read_text())
+
+
+def _prelude() -> dict[str, object]:
+    """Names that the pages take for granted: a camera, a screen, a picture."""
+    picture = np.zeros((64, 64, 3), np.uint8)
+    left = iter(range(6))
+
+    async def camera():
+        for _ in range(6):
+            yield models.KleinInput(image_url=picture, prompt="oil painting")
+            await asyncio.sleep(0.01)
+
+    return {
+        "camera": camera,
+        "read_camera": lambda: picture if next(left, None) is not None else None,
+        "show": lambda *_: None,
+        "picture": picture,
+        "__name__": "__docs__",
+    }
+
+
+def _run(source: str, name: str, namespace: dict[str, object]) -> None:
+    code = compile(source, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    result = eval(code, namespace)
+    if inspect.isawaitable(result):
+
+        async def within_a_minute() -> None:
+            async with asyncio.timeout(60):
+                await result
+
+        asyncio.run(within_a_minute())
+
+
+@pytest.fixture(scope="module")
+def stand_in() -> Iterator[str]:
+    with LocalServer(LocalOptions(speed=50.0)) as server:
+        yield server.url
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if _blocks(p)], ids=lambda p: p.name)
+def test_every_block_of_a_page_runs(
+    page: Path, stand_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "me.jpg").write_bytes(media.jpeg_bytes(np.full((64, 64, 3), 128, np.uint8)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FAL_KEY", "local")
+    monkeypatch.setenv("FALRT_BASE_URL", stand_in)
+    namespace = _prelude()
+    for number, block in enumerate(_blocks(page), 1):
+        _run(block, f"{page.name} block {number}", namespace)
+
+
+def test_the_life_cycle_diagram_is_the_transition_table() -> None:
+    page = (ROOT / "docs/explanation/life-cycle.md").read_text()
+    lines = [f"    {a.name} --> {b.name}: {event}" for (a, event), b in TRANSITIONS.items()]
+    assert "\n".join(["stateDiagram-v2", *lines]) in page
+
+
+def test_every_link_of_the_pages_leads_somewhere() -> None:
+    missing = []
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+?\.md)[^)]*\)", page.read_text()):
+            if not (page.parent / target).exists():
+                missing.append(f"{page.name}: {target}")
+    assert missing == []
