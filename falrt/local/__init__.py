@@ -18,12 +18,13 @@ from falrt.exceptions import MissingDependencyError
 
 if TYPE_CHECKING:
     from falrt.local.app import create_app, serve
+    from falrt.local.fallback import fal_or_stand_in
     from falrt.local.options import LocalOptions
     from falrt.local.server import LocalServer
 
-__all__ = ["LocalOptions", "LocalServer", "create_app", "serve"]
+__all__ = ["LocalOptions", "LocalServer", "create_app", "fal_or_stand_in", "serve"]
 
-_HOMES = {"LocalOptions": "options", "LocalServer": "server", "create_app": "app", "serve": "app"}
+_HOMES = {"LocalOptions": "options", "LocalServer": "server", "create_app": "app", "serve": "app", "fal_or_stand_in": "fallback"}
 
 
 def __getattr__(name: str) -> Any:

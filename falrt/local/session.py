@@ -139,10 +139,10 @@ class Session:
     async def _work(self, item: tuple[Any, bool]) -> None:
         """Paint one input and take as long over it as the real model would."""
         message, is_json = item
-        began = self._loop.time()
         try:
             given = self._model.validate(message)
             painter = await self._painter()
+            began = self._loop.time()
             output = await asyncio.to_thread(self._model.answer, painter, given, self._memory)
             await asyncio.sleep(began + self._model.seconds(given) / self._speed - self._loop.time())
             now = self._loop.time()

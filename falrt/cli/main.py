@@ -1,0 +1,133 @@
+"""The commands and their options; what they do is in a file each."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="falrt",
+    help="Drive fal's realtime image models: frames in, the freshest picture out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@contextlib.contextmanager
+def _errors_in_a_line() -> Iterator[None]:
+    """End with 1 and a line that says what is wrong, instead of a traceback; 2 where an extra is missing."""
+    from falrt.exceptions import FalrtError, MissingDependencyError
+
+    try:
+        yield
+    except MissingDependencyError as error:
+        typer.echo(f"falrt: {error}", err=True)
+        raise typer.Exit(2) from error
+    except FalrtError as error:
+        typer.echo(f"falrt: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from falrt import __version__
+
+        typer.echo(f"falrt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8765,
+    speed: Annotated[
+        float, typer.Option(help="Times quicker than the real models; 1 takes their time.")
+    ] = 1.0,
+    latency: Annotated[float, typer.Option(help="Seconds that every frame is on the way, each way.")] = 0.0,
+    idle_timeout: Annotated[
+        float, typer.Option(help="Seconds without input until TIMEOUT; 0: never.")
+    ] = 30.0,
+    buffering: Annotated[
+        int, typer.Option(help="Inputs that may wait for the model; 0: no limit.", min=0)
+    ] = 2,
+    key: Annotated[str | None, typer.Option(help="The only key that is good; default: any.")] = None,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Let in anybody, without key or token.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log connections.")] = False,
+) -> None:
+    """Serve a local stand-in for fal whose models draw without a GPU."""
+    with _errors_in_a_line():
+        from rich.console import Console
+
+        from falrt.cli.serve import serve as run
+        from falrt.local import LocalOptions
+
+        if verbose:
+            import logging
+
+            logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+            logging.getLogger("httpx").setLevel(logging.WARNING)
+        options = LocalOptions(
+            speed=speed,
+            latency=latency,
+            idle_timeout=idle_timeout or None,
+            buffering=buffering or None,
+            check_keys=not no_auth,
+            key=key,
+        )
+        run(Console(), host, port, options)
+
+
+@app.command()
+def demo(
+    source: Annotated[
+        str, typer.Option(help="A picture, GIF, video or folder of pictures; default: a built-in scene.")
+    ] = "scene",
+    model: Annotated[str, typer.Option(help="klein, lcm or turbo.")] = "klein",
+    prompt: Annotated[
+        str | None, typer.Option(help="One prompt; default: a new one every two seconds.")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(help="Stop after so many pictures.", min=1)] = None,
+    seconds: Annotated[float, typer.Option(help="Stop after so long.", min=0.1)] = 8.0,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("falrt-demo"),
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Model input field=value; may be repeated.")
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Use fal, with FAL_KEY, instead of a local server.")
+    ] = False,
+) -> None:
+    """Stream moving pictures through a model, with no key and no network, and save what comes back."""
+    with _errors_in_a_line():
+        from rich.console import Console
+
+        from falrt.cli.choices import choose, read_settings
+        from falrt.cli.demo import demo as run
+        from falrt.cli.sources import open_source
+
+        run(
+            Console(),
+            choice=choose(model, read_settings(set_ or [])),
+            source=open_source(source),
+            prompt=prompt,
+            folder=out,
+            frames=frames,
+            seconds=seconds,
+            live=live,
+        )

@@ -1,0 +1,170 @@
+"""The one loop behind ``demo`` and ``stream``: frames into a connection, answers to the screen and the sinks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from falrt.cli.record import Record, Shot
+from falrt.cli.sources import Source, captured_at, live_frames, waiting_frames
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from falrt.cli.choices import Choice
+    from falrt.cli.screen import Screen
+    from falrt.cli.sinks import Sink
+    from falrt.connection import RealtimeConnection
+    from falrt.stream import Reply
+
+__all__ = ["Show", "interruptible"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Show:
+    """What to stream, and until when.
+
+    Attributes:
+        source: Frames.
+        choice: The model.
+        prompt: Asked for each frame; gets the seconds since the beginning.
+        sinks: Where pictures go.
+        screen: Where progress goes.
+        options: For ``falrt.connect``.
+        frames: Stop after so many answers; None: no limit.
+        seconds: Stop this long after the first answer; None: no limit.
+    """
+
+    source: Source
+    choice: Choice
+    prompt: Callable[[float], str]
+    sinks: Sequence[Sink]
+    screen: Screen
+    options: dict[str, Any]
+    frames: int | None = None
+    seconds: float | None = None
+
+    async def run(self, record: Record) -> None:
+        """Stream until the source ends, a limit is reached or the task is cancelled; then close the sinks.
+
+        Args:
+            record: Filled as answers come; holds what there was, however this ends.
+
+        Raises:
+            FalrtError: The connection failed for good.
+        """
+        import falrt
+
+        began = time.monotonic()
+        try:
+            async with falrt.connect(self.choice.model, **self.options) as connection:
+                stream = connection.stream(self._inputs(began))
+                async with contextlib.aclosing(stream):
+                    try:
+                        await self._consume(connection, stream, record, began)
+                    finally:
+                        _read_stats(connection, record, began)
+        finally:
+            for sink in self.sinks:
+                await asyncio.shield(asyncio.to_thread(sink.close))
+
+    async def _consume(
+        self,
+        connection: RealtimeConnection[Any, Any],
+        stream: AsyncIterator[Reply[Any, Any]],
+        record: Record,
+        began: float,
+    ) -> None:
+        first_at: float | None = None
+        self.screen.waiting(f"connecting to {connection.app} ...")
+        async for reply in stream:
+            shot = self._shot(reply, record.count + 1, began)
+            record.add(shot)
+            _read_stats(connection, record, began)
+            await asyncio.to_thread(self._keep, shot)
+            self.screen.update(record, shot)
+            first_at = shot.at if first_at is None else first_at
+            if self.frames is not None and shot.number >= self.frames:
+                return
+            if self.seconds is not None and shot.at - first_at >= self.seconds:
+                return
+
+    def _inputs(self, began: float) -> Any:
+        return self._live_inputs(began) if self.source.live else self._waiting_inputs(began)
+
+    async def _live_inputs(self, began: float) -> AsyncGenerator[Any, None]:
+        async with contextlib.aclosing(live_frames(self.source)) as frames:
+            async for frame in frames:
+                yield self._input(frame, began)
+
+    def _waiting_inputs(self, began: float) -> Iterator[Any]:
+        for frame in waiting_frames(self.source):
+            yield self._input(frame, began)
+
+    def _input(self, frame: Image, began: float) -> Any:
+        return self.choice.build(frame, self.prompt(time.monotonic() - began))
+
+    def _shot(self, reply: Reply[Any, Any], number: int, began: float) -> Shot:
+        now = time.monotonic()
+        frame = self.choice.frame_of(reply.input)
+        return Shot(
+            number=number,
+            at=now - began,
+            age=now - captured_at(frame),
+            latency=reply.latency,
+            inference_time=reply.inference_time
+            or (getattr(reply.output, "timings", None) or {}).get("inference"),
+            dropped=reply.dropped,
+            prompt=reply.input.prompt,
+            frame=frame,
+            pictures=tuple(image.bytes() for image in reply.output.images),
+        )
+
+    def _keep(self, shot: Shot) -> None:
+        for sink in self.sinks:
+            sink.add(shot)
+
+
+def _read_stats(connection: RealtimeConnection[Any, Any], record: Record, began: float) -> None:
+    stats = connection.stats
+    record.open_seconds = stats.open_seconds
+    record.bytes_sent, record.bytes_received = stats.bytes_sent, stats.bytes_received
+    while len(record.reconnects) < stats.reconnects:
+        record.reconnects.append(time.monotonic() - began)
+
+
+async def interruptible(work: Callable[[], Any]) -> bool:
+    """Await ``work()``, ending it at the first Ctrl-C; a second one ends the program.
+
+    Returns:
+        Whether it was interrupted.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work())
+    interrupted = False
+
+    def stop(signum: int, stack: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        loop.call_soon_threadsafe(task.cancel)
+
+    try:
+        before = signal.signal(signal.SIGINT, stop)
+    except ValueError:
+        # Not the main thread: nobody can press Ctrl-C here.
+        await task
+        return False
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not interrupted:
+            raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return interrupted

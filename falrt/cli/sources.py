@@ -1,0 +1,266 @@
+"""Where frames come from: the built-in scene, pictures, folders, GIFs, video files, cameras, the screen.
+
+A source is a plain iterator of frames, read in a thread, and how it wants to be read: *live* sources go on
+whether anybody looks or not, so the stream keeps their newest frame; the others wait, and the stream uses
+every frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+import itertools
+import re
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from falrt.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Source", "captured_at", "live_frames", "open_source", "waiting_frames"]
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts"})
+
+_CAPTURED_AT = "falrt_captured_at"
+_SECONDS_PER_PICTURE = 0.5
+_DEFAULT_FPS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Frames to be had.
+
+    Attributes:
+        title: For people, such as ``"holiday.mp4"``.
+        frames: Opens the source; the iterator is closed when the stream ends.
+        fps: Frames per second at which a live reading goes on; 0 where the source itself sets the pace (a
+            camera).
+        live: It goes on by itself.
+        length: Frames in all, where it is known.
+    """
+
+    title: str
+    frames: Callable[[], Iterator[Image]]
+    fps: float
+    live: bool
+    length: int | None = None
+
+    def looped(self) -> Source:
+        """Return the source going round for ever."""
+        return replace(self, frames=lambda: _loop(self.frames), length=None)
+
+
+def captured_at(frame: Image) -> float:
+    """Return the `time.monotonic` at which a frame was taken."""
+    stamp = frame.info[_CAPTURED_AT]
+    assert isinstance(stamp, float)  # noqa: S101 - we wrote it; for the type checker
+    return stamp
+
+
+def waiting_frames(source: Source) -> Iterator[Image]:
+    """Yield every frame, each stamped when it is asked for."""
+    for frame in source.frames():
+        yield _stamped(frame)
+
+
+async def live_frames(source: Source) -> AsyncGenerator[Image, None]:
+    """Yield frames at the source's own pace, each stamped when it was taken; read in a thread."""
+    loop = asyncio.get_running_loop()
+    frames = source.frames()
+    due = loop.time()
+    try:
+        while (frame := await asyncio.to_thread(next, frames, None)) is not None:
+            yield _stamped(frame)
+            if source.fps:
+                # Behind by more than a frame, a beat is left out rather than caught up with.
+                due = max(due + 1 / source.fps, loop.time() - 1 / source.fps)
+                await asyncio.sleep(due - loop.time())
+    finally:
+        if isinstance(frames, Generator):
+            frames.close()
+
+
+def open_source(spec: str, *, fps: float | None = None, still: bool = False) -> Source:
+    """Find out what a ``--source`` means.
+
+    Args:
+        spec: ``scene``; a camera's number; ``screen`` or ``screen:X,Y,WIDTH,HEIGHT``; a picture, GIF or video
+            file; a folder or a pattern of pictures.
+        fps: Frames per second instead of the source's own.
+        still: Show a single picture as it is instead of moving over it.
+
+    Raises:
+        ConfigurationError: There is no such thing; the text says what can be given.
+        MissingDependencyError: Video or a camera without the extra ``video``.
+    """
+    if fps is not None and not 0 < fps <= 240:
+        raise ConfigurationError(f"--fps must be above 0 and at most 240, not {fps}")
+    source = _open(spec, still)
+    return source if fps is None else replace(source, fps=fps)
+
+
+def _open(spec: str, still: bool) -> Source:
+    if spec == "scene":
+        return _scene()
+    if spec.isascii() and spec.isdigit():
+        from falrt.cli.video import camera
+
+        return camera(int(spec))
+    if spec == "screen" or spec.startswith("screen:"):
+        return _screen(spec)
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return _pictures(f"{path.name or path}/", _in_folder(path))
+    if path.is_file():
+        return _file(path, still)
+    if any(sign in spec for sign in "*?["):
+        return _pictures(spec, sorted(Path(name) for name in glob.glob(str(path), recursive=True)))
+    raise ConfigurationError(
+        f"--source {spec}: no such file or folder; give a picture, GIF, video, folder, pattern such as "
+        "'shots/*.jpg', a camera's number, 'screen' or 'scene'"
+    )
+
+
+def _file(path: Path, still: bool) -> Source:
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        from falrt.cli.video import video_file
+
+        return video_file(path)
+    try:
+        return _picture_file(path, still)
+    except OSError as error:
+        kinds = ", ".join(sorted(PICTURE_SUFFIXES | {".gif"} | VIDEO_SUFFIXES))
+        raise ConfigurationError(
+            f"--source {path}: not a picture or video that can be read ({kinds})"
+        ) from error
+
+
+def _picture_file(path: Path, still: bool) -> Source:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        count = getattr(image, "n_frames", 1)
+        image.load()  # a WebP tells its duration only then
+        duration = float(image.info.get("duration") or 100)
+        if count > 1:
+            return Source(path.name, lambda: _animation(path), 1000 / duration, live=False, length=count)
+        picture = image.convert("RGB")
+    if still:
+        return Source(path.name, lambda: itertools.repeat(picture), _DEFAULT_FPS, live=True)
+    return Source(f"{path.name}, moving", lambda: _wander(picture), _DEFAULT_FPS, live=True)
+
+
+def _animation(path: Path) -> Iterator[Image]:
+    from PIL import Image, ImageSequence
+
+    with Image.open(path) as image:
+        for frame in ImageSequence.Iterator(image):
+            yield frame.convert("RGB")
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    return sorted(
+        (path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES),
+        key=lambda path: _natural(path.name),
+    )
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort shot2 before shot10."""
+    return [
+        (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name.lower()) if part
+    ]
+
+
+def _pictures(title: str, paths: list[Path]) -> Source:
+    if not paths:
+        kinds = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise ConfigurationError(f"--source {title}: no pictures there ({kinds})")
+    return Source(title, lambda: _read_each(paths), 1 / _SECONDS_PER_PICTURE, live=False, length=len(paths))
+
+
+def _read_each(paths: list[Path]) -> Iterator[Image]:
+    from PIL import Image
+
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                yield image.convert("RGB")
+        except OSError as error:
+            raise ConfigurationError(f"{path}: not a picture that can be read ({error})") from error
+
+
+def _scene() -> Source:
+    from falrt.cli.motion import Motion
+
+    return Source("built-in scene", lambda: _of_now(Motion().draw), _DEFAULT_FPS, live=True)
+
+
+def _of_now(draw: Callable[[float], Image]) -> Iterator[Image]:
+    began = time.monotonic()
+    while True:
+        yield draw(time.monotonic() - began)
+
+
+def _wander(picture: Image) -> Iterator[Image]:
+    """Move slowly over a picture, nearer and farther: one photograph becomes a film (Ken Burns)."""
+    from math import sin
+
+    from PIL.Image import Resampling
+
+    side = min(picture.size)
+
+    def look(seconds: float) -> Image:
+        reach = side * (0.78 + 0.16 * sin(seconds * 0.5))
+        left = (picture.width - reach) * (0.5 + 0.5 * sin(seconds * 0.31))
+        top = (picture.height - reach) * (0.5 + 0.5 * sin(seconds * 0.23 + 1))
+        return picture.resize((704, 704), Resampling.BILINEAR, box=(left, top, left + reach, top + reach))
+
+    return _of_now(look)
+
+
+def _screen(spec: str) -> Source:
+    box = None
+    if spec != "screen":
+        match = re.fullmatch(r"screen:(\d+),(\d+),([1-9]\d*),([1-9]\d*)", spec)
+        if match is None:
+            raise ConfigurationError(
+                f"--source {spec}: a part of the screen is screen:X,Y,WIDTH,HEIGHT in pixels"
+            )
+        left, top, width, height = (int(part) for part in match.groups())
+        box = (left, top, left + width, top + height)
+    from PIL import ImageGrab
+
+    def grab() -> Image:
+        return ImageGrab.grab(bbox=box).convert("RGB")
+
+    try:
+        grab()
+    except OSError as error:
+        raise ConfigurationError(f"--source {spec}: the screen cannot be read here ({error})") from error
+    return Source(spec, lambda: _of_now(lambda _: grab()), _DEFAULT_FPS, live=True)
+
+
+def _loop(frames: Callable[[], Iterator[Image]]) -> Iterator[Image]:
+    while True:
+        empty = True
+        for frame in frames():
+            empty = False
+            yield frame
+        if empty:
+            return
+
+
+def _stamped(frame: Image) -> Image:
+    """Note the time in a frame; one that is shown again gets a copy, or both would have the later time."""
+    if _CAPTURED_AT in frame.info:
+        frame = frame.copy()
+    frame.info[_CAPTURED_AT] = time.monotonic()
+    return frame

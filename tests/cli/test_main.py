@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from typer.testing import Result
+
+import falrt
+
+
+def test_help_names_the_commands(run: Callable[..., Result]) -> None:
+    result = run("--help")
+
+    for command in ("serve", "demo"):
+        assert command in result.output
+
+
+def test_version(run: Callable[..., Result]) -> None:
+    assert run("--version").output == f"falrt {falrt.__version__}\n"
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from falrt.cli import main\n"
+        "heavy = {'numpy', 'PIL', 'pydantic', 'httpx', 'websockets', 'starlette'}\n"
+        "print(sorted(heavy.intersection(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("package", ["typer", "rich"])
+def test_without_the_extra_one_line_names_it(package: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; from falrt.__main__ import main; main()"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    if package == "typer":
+        assert ended.returncode == 2
+        assert ended.stderr == "falrt: the command line needs typer: pip install 'falrt[local]'\n"
+
+
+def test_server_without_its_packages_names_the_extra(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [
+        name for name in sys.modules if name == "starlette" or name.startswith(("starlette.", "falrt.local."))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+
+    result = run("demo", "--frames", 1)
+
+    assert result.exit_code == 2
+    assert "falrt[local]" in result.stderr

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from falrt.cli.record import Record, Shot
+from falrt.cli.screen import Screen, live_line
+
+
+def recorded(shots: list[Shot]) -> Record:
+    record = Record(open_seconds=2.0)
+    for shot in shots:
+        record.add(shot)
+    return record
+
+
+def test_line_tells_age_rate_drops_and_cost(shots: list[Shot]) -> None:
+    record = recorded(shots)
+    record.reconnects.append(1.0)
+
+    line = live_line(record, price_per_second=0.00194)
+
+    for part in ("5 pictures", "10.0/s", "age 130 ms (p95 150)", "inference 50 ms", "10 frames skipped"):
+        assert part in line
+    for part in ("1 reconnects", "open 2.0 s", "$0.0039"):
+        assert part in line
+
+
+def test_plain_output_has_lines(console: Console, shots: list[Shot]) -> None:
+    with Screen(console) as screen:
+        screen.waiting("connecting")
+        screen.waiting("connecting")
+        screen.update(recorded(shots), shots[-1])
+        screen.update(recorded(shots), shots[-1])
+
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[0] == "connecting"
+    assert len(lines) == 2, "the second update came within the second"
+    assert "5 pictures" in lines[1]
+
+
+def test_terminal_shows_prompt_and_preview(shots: list[Shot]) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=20, color_system="truecolor")
+    with Screen(console, preview=True) as screen:
+        screen.waiting("connecting")
+        screen.update(recorded(shots), shots[-1])
+
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "▀" in shown
+    assert "gold" in shown
