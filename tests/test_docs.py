@@ -82,9 +82,10 @@ def test_the_life_cycle_diagram_is_the_transition_table() -> None:
 
 
 def test_every_link_of_the_pages_leads_somewhere() -> None:
-    missing = []
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+?\.md)[^)]*\)", page.read_text()):
-            if not (page.parent / target).exists():
-                missing.append(f"{page.name}: {target}")
+    missing = [
+        f"{page.name}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#:]+?\.md)[^)]*\)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
     assert missing == []
