@@ -11,7 +11,14 @@ from falrt.auth import Key, TokenCache, find_key
 from falrt.connection import RealtimeConnection
 from falrt.exceptions import ConfigurationError
 from falrt.link import Link
-from falrt.options import AllOptions, ClientOptions, ConnectionSettings, ConnectOptions, check_names
+from falrt.options import (
+    AllOptions,
+    ClientOptions,
+    ConnectionSettings,
+    ConnectOptions,
+    check_names,
+    check_seconds,
+)
 from falrt.protocol.endpoint import Hosts
 from falrt.typing import InputT, OutputT, TokenProvider
 
@@ -64,6 +71,14 @@ class Client:
             raise ConfigurationError(
                 "proxy_url and token_provider both say where tokens come from: give one of the two"
             )
+        check_seconds("token_expiration_seconds", token_expiration_seconds, optional=True)
+        if not isinstance(proxy_url, str | None):
+            raise ConfigurationError(f"proxy_url must be text, got {type(proxy_url).__name__}")
+        if ssl is not None:
+            import ssl as tls
+
+            if not isinstance(ssl, tls.SSLContext):
+                raise ConfigurationError(f"ssl must be an ssl.SSLContext or None, got {ssl!r}")
         if base_url is None:
             import os
 

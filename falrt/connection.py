@@ -12,10 +12,11 @@ import asyncio
 import inspect
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self
 
+from falrt.closing import completed
 from falrt.exceptions import (
     ConcurrencyError,
     ConfigurationError,
@@ -47,6 +48,8 @@ __all__ = ["RealtimeConnection"]
 
 logger = logging.getLogger("falrt.connection")
 
+# How often the clock is looked at while the socket takes nothing.
+UNWRITABLE_CHECK_INTERVAL: Final = 0.05
 # uvicorn's limit, which fal's server SDK keeps: a larger frame costs the connection.
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 
@@ -65,7 +68,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         self._settings = settings
         self._protocol_settings = Settings(
             app=link.app,
-            mode=mode_named(settings.mode or link.mode),
+            mode=mode_named(link.mode),
             pacing=settings.effective_pacing,
             backoff=settings.backoff,
             lazy=settings.lazy,
@@ -80,6 +83,10 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         self._protocol: RealtimeProtocol
         self._task: asyncio.Task[None] | None = None
         self._callbacks: asyncio.Task[None] | None = None
+        # The one closing of this connection; whoever closes waits for it.
+        self._closing: asyncio.Task[None] | None = None
+        # A closer was cancelled: lines are cut instead of closed.
+        self._hurried = False
         # Polite closings of sockets that are no longer used.
         self._farewells: set[asyncio.Task[None]] = set()
         self._socket: Socket | None = None
@@ -92,6 +99,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         self._inbox = Inbox()
         self._calls = Inbox() if settings.on_result or settings.on_error else None
         self._receiving = False
+        # A callback is running.
+        self._calling = False
         # While the reader reads: lets a timer interrupt it.
         self._reading: asyncio.Timeout | None = None
         self._frame_size = 0
@@ -120,8 +129,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         return self.__aenter__().__await__()
 
     async def _start(self) -> None:
-        if self._task is not None:
-            raise ConcurrencyError("this connection is in use already: call connect() again for another")
+        if self._task is not None or self._closing is not None:
+            raise ConcurrencyError("this connection was used already: call connect() again for another")
         self._loop = asyncio.get_running_loop()
         self._protocol = RealtimeProtocol(self._protocol_settings, self._loop.time(), random.random)
         self._task = self._loop.create_task(self._run(), name=f"falrt {self._link.app}")
@@ -151,33 +160,43 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         await self._shut_down()
 
     async def _shut_down(self) -> None:
-        if self._task is None:
-            await self._link.close()
-            return
-        self._protocol.close(self._loop.time())
-        self._react()
-        tasks = {
-            task for task in (self._task, self._callbacks) if task and task is not asyncio.current_task()
-        }
-        try:
-            if self._stream is not None:
-                await self._stream.aclose()
-            for task in tasks:
-                task.cancel()
-            await self._settle(tasks)
-            await self._settle(self._farewells)
-        finally:
-            for farewell in self._farewells:
-                farewell.cancel()
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            await self._link.close()
+        if self._task is None and self._closing is None:
+            self._loop = asyncio.get_running_loop()
+        own = asyncio.current_task() in self._own_tasks()
+        if self._closing is None:
+            self._closing = self._loop.create_task(
+                self._finish(asyncio.current_task()), name=f"falrt closing {self._link.app}"
+            )
+        elif own:
+            return  # it is being ended by the closing, which waits for it
+        await completed(self._closing, self._cut)
 
-    @staticmethod
-    async def _settle(tasks: set[asyncio.Task[None]]) -> None:
-        if tasks:
-            await asyncio.wait(tasks)
+    def _own_tasks(self) -> set[asyncio.Task[None]]:
+        stream = [] if self._stream is None else self._stream.tasks
+        return {task for task in (self._task, self._callbacks, *stream) if task is not None}
+
+    async def _finish(self, closer: asyncio.Task[Any] | None) -> None:
+        """End everything; a callback or a source that asked for it ends by itself."""
+        if self._task is not None:
+            self._protocol.close(self._loop.time())
+            self._react()
+        tasks = self._own_tasks() - {closer}
+        for task in tasks:
+            task.cancel()
+        await _settle(tasks)
+        await _settle(self._farewells)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await self._link.close()
+
+    def _cut(self) -> None:
+        """There is no time for politeness any more: drop the lines."""
+        self._hurried = True
+        if self._socket is not None:
+            self._socket.cut()
+        for farewell in self._farewells:
+            farewell.cancel()
 
     # --- sending
 
@@ -240,6 +259,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             if item.outcome is None:
                 self._protocol.abandon(item)
                 self._react()
+            _forget(answer)
         return self._link.load(message)
 
     async def flush(self) -> None:
@@ -254,7 +274,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         await self._until(lambda: self._protocol.flushed(now))
 
     async def drain(self, timeout: float | None = None) -> None:
-        """Wait until nothing is waiting to be sent and nothing is unanswered.
+        """Wait until nothing is waiting to be sent, nothing is unanswered, and the callbacks have returned.
 
         Raises:
             RequestTimeout: Something is still unanswered after ``timeout`` seconds. A server that silently drops
@@ -262,9 +282,15 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             ConnectionClosed: The connection ended with something unanswered.
         """
         self._running()
+        within = self._callbacks is not None and asyncio.current_task() is self._callbacks
+        calls = None if within else self._calls
+
+        def drained() -> bool:
+            return self._protocol.quiet and (calls is None or not (calls or self._calling))
+
         try:
             async with asyncio.timeout(timeout):
-                await self._until(lambda: self._protocol.quiet or self._protocol.state is State.CLOSED)
+                await self._until(lambda: drained() or self._protocol.state is State.CLOSED)
         except TimeoutError as exc:
             stats = self.stats
             raise RequestTimeout(f"{stats.in_flight} inputs are unanswered after {timeout:g} s") from exc
@@ -429,9 +455,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
 
     async def _wait_for_room(self, item: Input) -> None:
         size = len(item.frame)
-        if item.lane.has_room_for(size):
-            return
-        await self._until(lambda: self._protocol.state is State.CLOSED or item.lane.has_room_for(size))
+        # Asked again after each wake-up: somebody else who waited may have taken the room.
+        while not item.lane.has_room_for(size) and self._protocol.state is not State.CLOSED:
+            await self._until(lambda: self._protocol.state is State.CLOSED or item.lane.has_room_for(size))
 
     def _submit(self, item: Input) -> None:
         self._protocol.submit(item, self._loop.time())
@@ -442,8 +468,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         try:
             await self._until(lambda: item.sent_at is not None or item.outcome is not None)
         except BaseException:
-            self._protocol.abandon(item)
-            self._react()
+            if item.sent_at is None:
+                self._protocol.abandon(item)
+                self._react()
             raise
         if item.outcome is Outcome.UNSENT:
             raise self._protocol.closed_error(unsent=(item.value,))
@@ -477,6 +504,12 @@ class RealtimeConnection(Generic[InputT, OutputT]):
                     self._link.refused()
                 protocol.lost(loss, self._loop.time())
                 self._react()
+        except Exception as exc:
+            # A mistake of ours, or of a codec that breaks its promises: whoever waits must hear of it.
+            logger.exception("%s: the connection ends by an unexpected error", self._link.app)
+            protocol.leaving = Loss(Cause.SETUP, reason=f"unexpected {type(exc).__name__}", error=exc)
+            protocol.lost(protocol.leaving, self._loop.time())
+            self._react()
         finally:
             self._link.end()
 
@@ -501,16 +534,20 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         socket.on_writable = self._react
         protocol.opened(self._loop.time())
         logger.debug("%s: open", link.app)
+        polite = False
         try:
             self._react()
-            return await self._read(socket)
+            loss = await self._read(socket)
+            polite = loss.cause is not Cause.SILENCE
+            return loss
         finally:
             self._socket = None
             socket.on_writable = None
-            if protocol.leaving is not None and protocol.leaving.cause is Cause.SILENCE:
-                socket.cut()
-            else:
+            # Cancelled by anybody but close(), the loop is ending and waits for no farewell.
+            if (polite or protocol.state is State.CLOSED) and not self._hurried:
                 self._say_farewell(socket)
+            else:
+                socket.cut()
 
     async def _read(self, socket: Socket) -> Loss:
         """Read a socket until it is lost, or until the protocol gives it up."""
@@ -587,9 +624,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         if socket is None:
             return
         now = self._loop.time() if now is None else now
-        while not socket.congested and (item := self._protocol.take_due(now)) is not None:
-            if not socket.write(item.frame):
-                return  # the socket is closing: the reader will say so, and the input will be sorted out there
+        while socket.writable and (item := self._protocol.take_due(now)) is not None:
+            socket.write(item.frame)
 
     def _wake_watchers(self) -> None:
         for entry in [entry for entry in self._watchers if entry[0]()]:
@@ -600,6 +636,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
     def _arm(self) -> None:
         """Set the one timer to the next deadline; an earlier timer is left alone, for it will set itself anew."""
         deadline = self._protocol.next_deadline(self._loop.time())
+        if deadline is not None and self._socket is not None and not self._socket.writable:
+            # What is due cannot leave, and the socket will say when it can: a timer for it would spin.
+            deadline = max(deadline, self._loop.time() + UNWRITABLE_CHECK_INTERVAL)
         timer = self._timer
         if timer is not None:
             if deadline is not None and timer.when() <= deadline:
@@ -615,7 +654,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         now = max(deadline, self._loop.time())
         protocol, socket = self._protocol, self._socket
         if socket is not None:
-            protocol.heard(socket.heard_at)
+            # Where we ourselves have stopped reading, silence says nothing about the peer.
+            protocol.heard(now if socket.reading_paused else socket.heard_at)
         protocol.tick(now)
         if socket is not None and protocol.take_ping():
             socket.probe()
@@ -646,7 +686,10 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             case Noticed(notice):
                 logger.debug("%s: notice %r", self._link.app, notice.action)
         if self._settings.on_event is not None:
-            self._settings.on_event(event)
+            try:
+                self._settings.on_event(event)
+            except Exception as exc:
+                self._blame(self._settings.on_event, exc)
 
     def _report(self, error: Exception) -> None:
         """Tell of an error that a stream lived through."""
@@ -717,13 +760,27 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         if function is None:
             logger.error("%s: %s", self._link.app, value)
             return
+        self._calling = True
         try:
             outcome = function(value)
             if inspect.isawaitable(outcome):
                 await outcome
+        except asyncio.CancelledError as exc:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self._blame(
+                function, exc
+            )  # something that the function waited for was cancelled, not the function
         except Exception as exc:
-            # A mistake in the user's function is theirs to see, and no reason to stop receiving.
-            self._loop.call_exception_handler({"message": f"falrt: {function!r} failed", "exception": exc})
+            self._blame(function, exc)
+        finally:
+            self._calling = False
+            self._wake_watchers()
+
+    def _blame(self, function: Callable[..., object], error: BaseException) -> None:
+        """A mistake in the user's function is theirs to see, and no reason to stop receiving."""
+        self._loop.call_exception_handler({"message": f"falrt: {function!r} failed", "exception": error})
 
 
 async def _hooked(
@@ -737,6 +794,19 @@ async def _hooked(
         raise
     except Exception as exc:
         raise kind(f"{name} failed with {type(exc).__name__}: {str(exc)[:200]}") from exc
+
+
+def _forget(future: asyncio.Future[Any]) -> None:
+    """Nobody will look at it: an error that came in the turn of a cancellation is not worth a warning."""
+    if not future.cancel() and not future.cancelled():
+        future.exception()
+
+
+async def _settle(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Wait until they have ended, however they end."""
+    tasks = set(tasks)
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 def _resolve(future: asyncio.Future[Any], message: Any) -> None:

@@ -11,7 +11,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic
 from urllib.parse import urlsplit
 
-from falrt.exceptions import AuthenticationError, ConfigurationError, FalrtError, TokenRequestError
+from falrt.exceptions import (
+    AuthenticationError,
+    ConfigurationError,
+    DecodeError,
+    EncodeError,
+    FalrtError,
+    TokenRequestError,
+)
 from falrt.models import plain
 from falrt.protocol.endpoint import Endpoint, Hosts
 from falrt.protocol.retry import Cause, Loss
@@ -56,7 +63,7 @@ class Link(Generic[InputT, OutputT]):
         path = settings.path if settings.path is not None else (spec.path if spec else None)
         self.app = self._endpoint.app_id
         self.full_path = self._endpoint.realtime_path(path)
-        self.mode: ModeName = settings.mode or (spec.mode if spec else "unary")
+        self.mode: ModeName = settings.mode if settings.mode is not None else (spec.mode if spec else "unary")
         self._spec, self._settings, self._hosts = spec, settings, hosts
         self._codec: Codec = settings.codec
         # A codec may say that it has no bytes, as JSON: inputs are then dumped with base64 text.
@@ -99,13 +106,17 @@ class Link(Generic[InputT, OutputT]):
         return message, request_id if type(request_id) is str and request_id else None
 
     def encode(self, message: Any) -> Frame:
-        """Return the message's frame."""
-        return self._codec.encode(message)
+        """Return the message's frame; every failure is an ``EncodeError``."""
+        try:
+            return self._codec.encode(message)
+        except FalrtError:
+            raise
+        except Exception as exc:
+            # A user's codec may raise anything; its text could hold the picture.
+            raise EncodeError(f"codec.encode failed with {type(exc).__name__}") from exc
 
     def decode(self, frame: Frame) -> Any:
         """Return the frame's message; every failure is a ``DecodeError``."""
-        from falrt.exceptions import DecodeError
-
         try:
             return self._codec.decode(frame)
         except DecodeError:

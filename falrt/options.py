@@ -6,7 +6,6 @@ Everything is checked here, before anything is opened or sent.
 from __future__ import annotations
 
 import difflib
-import math
 import ssl as tls
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -14,8 +13,9 @@ from typing import Any, Final, Literal, TypedDict
 
 from falrt.codecs import Msgpack
 from falrt.exceptions import ConfigurationError
-from falrt.protocol.endpoint import check_max_buffering
+from falrt.protocol.endpoint import check_max_buffering, redact
 from falrt.protocol.liveness import Keepalive
+from falrt.protocol.modes import mode_named
 from falrt.protocol.pacing import Immediate, Pacing, Throttle
 from falrt.protocol.retry import Backoff
 from falrt.typing import Codec, DecodeHook, EncodeHook, ModeName, TokenProvider
@@ -24,6 +24,7 @@ __all__ = ["ClientOptions", "ConnectOptions", "ConnectionSettings"]
 
 # fal answers 20 MiB and more in one frame; this is room for a large PNG and a bound for a hostile server.
 DEFAULT_MAX_SIZE: Final = 64 * 1024 * 1024
+YEAR: Final = 366 * 24 * 3600
 
 
 class ClientOptions(TypedDict, total=False):
@@ -104,21 +105,31 @@ class ConnectionSettings:
     def __post_init__(self) -> None:
         check_max_buffering(self.max_buffering)
         for name in ("idle_close", "open_timeout", "request_timeout", "throttle_interval"):
-            _check_seconds(name, getattr(self, name), optional=True)
-        _check_seconds("warmup_timeout", self.warmup_timeout, optional=False)
+            check_seconds(name, getattr(self, name), optional=True)
+        check_seconds("warmup_timeout", self.warmup_timeout, optional=False)
         for name in ("on_result", "on_error", "on_event", "encode_message", "decode_message"):
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise ConfigurationError(f"{name} must be a function, got {type(value).__name__}")
-        if not (
-            callable(getattr(self.codec, "encode", None)) and callable(getattr(self.codec, "decode", None))
-        ):
+        codec: object = self.codec
+        usable = callable(getattr(codec, "encode", None)) and callable(getattr(codec, "decode", None))
+        if isinstance(codec, type) or not usable:
             raise ConfigurationError(
-                f"codec must be an object with encode() and decode(), such as falrt.codecs.Json(), got {self.codec!r}"
+                f"codec must be an object with encode() and decode(), such as falrt.codecs.Json(), got {codec!r}"
             )
         self._check_choices()
 
     def _check_choices(self) -> None:
+        if self.mode is not None:
+            mode_named(self.mode)
+        if not isinstance(self.lazy, bool):
+            raise ConfigurationError(f"lazy must be True or False, got {self.lazy!r}")
+        proxy: object = self.proxy
+        if not isinstance(proxy, str | bool | None) or (isinstance(proxy, str) and "://" not in proxy):
+            raise ConfigurationError(
+                f"proxy must be a URL such as 'http://proxy:3128', True for the environment's, or None, "
+                f"got {redact(repr(proxy))}"
+            )
         pacing: object = self.pacing
         if isinstance(pacing, type) or not callable(getattr(pacing, "start", None)):
             raise ConfigurationError(f"pacing must be a policy such as falrt.pacing.Latest(), got {pacing!r}")
@@ -178,13 +189,15 @@ def check_names(options: Mapping[str, Any], known: list[str]) -> None:
             raise ConfigurationError(f"option {name!r} is unknown{hint}")
 
 
-def _check_seconds(name: str, value: object, *, optional: bool) -> None:
+def check_seconds(name: str, value: object, *, optional: bool) -> None:
+    """Refuse what is not a length of time in seconds.
+
+    Raises:
+        ConfigurationError: Names the option.
+    """
     if value is None and optional:
         return
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not (math.isfinite(value) and value > 0)
-    ):
+    # No app waits longer than a year; and nothing above can be added to a clock without loss.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= YEAR:
         alternative = " or None" if optional else ""
-        raise ConfigurationError(f"{name} must be seconds above 0{alternative}, got {value!r}")
+        raise ConfigurationError(f"{name} must be seconds above 0{alternative}, got {value!r:.50}")
