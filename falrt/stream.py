@@ -133,7 +133,7 @@ class Stream(Generic[InputT, OutputT]):
         self._ended = False
         self._news = asyncio.Event()
         self._bell: asyncio.Future[None] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[None]] = []
 
     # --- the consumer's side
 
@@ -145,8 +145,8 @@ class Stream(Generic[InputT, OutputT]):
         connection._stream = self
         try:
             if self._live:
-                self._tasks.append(loop.create_task(self._drain(), name="falrt stream source"))
-            self._tasks.append(loop.create_task(self._drive(), name="falrt stream"))
+                self.tasks.append(loop.create_task(self._drain(), name="falrt stream source"))
+            self.tasks.append(loop.create_task(self._drive(), name="falrt stream"))
             while True:
                 while self._replies:
                     answered = self._replies.pop(0)
@@ -170,7 +170,7 @@ class Stream(Generic[InputT, OutputT]):
         """Stop the stream's tasks; its consumer, if it still waits, sees the end."""
         self._ended = True
         self._news.set()
-        tasks, self._tasks = self._tasks, []
+        tasks, self.tasks = self.tasks, []
         for task in tasks:
             task.cancel()
         if tasks:
@@ -283,6 +283,8 @@ class Stream(Generic[InputT, OutputT]):
                 at = connection._protocol.slot_at(self._lane, now, probe)
                 if at is not None and at <= now:
                     return
+                if connection._protocol.wanted(now):
+                    connection._react()
             await self._wait_until(at)
 
     async def _wait_until(self, at: float | None) -> None:

@@ -135,6 +135,13 @@ class RealtimeProtocol:
         if self._phase is State.IDLE:
             self._come_back_at(now)
 
+    def wanted(self, now: float) -> bool:
+        """A stream would send, but takes its frame only when it can leave: end the rest; say whether there was one."""
+        if self._phase is not State.IDLE:
+            return False
+        self._come_back_at(now)
+        return True
+
     def abandon(self, input: Input) -> None:
         """Its caller stopped waiting: an unsent input is taken back, the answer of a sent one will be absorbed."""
         if input.outcome is None:
