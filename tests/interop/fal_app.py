@@ -102,7 +102,8 @@ class FalAppServer:
         self.stop()
 
     def start(self) -> None:
-        """Listen; returns when clients may come."""
+        """Set the app up and listen; returns when clients may come."""
+        self.app.setup()
         listener = socket.create_server(("127.0.0.1", self.port))
         self.port = listener.getsockname()[1]
         ready = threading.Event()
