@@ -686,10 +686,13 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             case Noticed(notice):
                 logger.debug("%s: notice %r", self._link.app, notice.action)
         if self._settings.on_event is not None:
-            try:
-                self._settings.on_event(event)
-            except Exception as exc:
-                self._blame(self._settings.on_event, exc)
+            self._show(event, self._settings.on_event)
+
+    def _show(self, event: Event, on_event: Callable[[Any], object]) -> None:
+        try:
+            on_event(event)
+        except Exception as exc:
+            self._blame(on_event, exc)
 
     def _report(self, error: Exception) -> None:
         """Tell of an error that a stream lived through."""

@@ -71,20 +71,22 @@ class Socket(ClientConnection):
     on_writable: Callable[[], None] | None = None
 
     @property
-    def congested(self) -> bool:
-        """Whether the write buffer is full; what is written now only makes it longer."""
-        return self.paused
+    def writable(self) -> bool:
+        """Whether a frame may be written: the socket is open, and the transport has room."""
+        return not self.paused and self.protocol.state is State.OPEN
 
-    def write(self, frame: Frame) -> bool:
-        """Hand a frame to the transport; False where the socket is closing and takes none."""
-        if self.protocol.state is not State.OPEN:
-            return False
+    @property
+    def reading_paused(self) -> bool:
+        """Whether we ourselves take nothing from the network, because what came is not used up."""
+        return self.recv_messages.paused
+
+    def write(self, frame: Frame) -> None:
+        """Hand a frame to the transport of a socket that is :attr:`writable`."""
         if isinstance(frame, str):
             self.protocol.send_text(frame.encode())
         else:
             self.protocol.send_binary(frame)
         self.send_data()
-        return True
 
     def probe(self) -> None:
         """Send a ping; whatever comes back counts as life."""
