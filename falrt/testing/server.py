@@ -3,50 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl as ssl_module
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import parse_qsl, urlsplit
 
 from falrt.exceptions import ConfigurationError
 from falrt.testing.app import App, Handler
 from falrt.testing.connection import ServerConnection
 from falrt.testing.gateway import Gateway, TokenReplyForm, TokenRequest
-from falrt.testing.handlers import unrolled
-from falrt.testing.http11 import HttpReply, HttpRequest
 from falrt.testing.link import LineOptions
 from falrt.testing.plan import FaultPlan
-from falrt.testing.script import (
-    AcceptFault,
-    ColdStart,
-    ExpiredToken,
-    Fault,
-    HandshakeFault,
-    Hang,
-    Refuse,
-    RefuseHandshake,
-    RefuseToken,
-    SlowHandshake,
-    SlowToken,
-    Unauthorized,
-)
-from falrt.testing.session import Session
+from falrt.testing.reception import Reception
+from falrt.testing.script import Fault
 from falrt.testing.watch import Watch
 from falrt.testing.wire import SocketOptions, WireSocket
 
 if TYPE_CHECKING:
-    from websockets.http11 import Request
-
     from falrt.typing import Codec, ModeName
 
 __all__ = ["FakeServer"]
 
-UNAUTHORIZED: Final = '{"status":"error","error":"Unauthorized"}'
-FORWARDING_ERROR: Final = "Error while forwarding the request"
 WAIT_LIMIT: Final = 5.0
 """Seconds after which a wait in a test is taken for a hang."""
 
@@ -131,7 +109,7 @@ class FakeServer:
         ping_timeout: float | None = 20.0,
         ssl: ssl_module.SSLContext | None = None,
     ) -> None:
-        self._app = App(
+        app = App(
             handler,
             mode=mode,
             buffering=buffering,
@@ -142,28 +120,20 @@ class FakeServer:
             codec=codec,
             input_type=input_type,
         )
-        self._apps = None if apps is None else _by_path(apps)
         if refusal not in ("frame", "close") and not (isinstance(refusal, int) and 300 <= refusal < 600):
             raise ConfigurationError(f'refusal must be "frame", "close" or an HTTP status, not {refusal!r}')
-        self._refusal = refusal
         self._rng = Random(seed)
         self._plan = FaultPlan(faults, self._rng)
         self._gateway = Gateway(key=key, auth=auth, token_lifetime=token_lifetime, token_reply=token_reply)
+        self._watch = Watch()
+        self._reception = Reception(
+            app if apps is None else _by_path(apps), refusal, self._plan, self._gateway, self._watch.changed
+        )
         line = LineOptions(latency, jitter, bandwidth)
         self._socket_options = SocketOptions(line, line, max_size, ping_interval, ping_timeout)
         self._ssl = ssl
         self.key = key
-        # Handlers with their scripts unrolled, by app; filled at first use, so that a script goes on after a
-        # reconnect.
-        self._handlers: dict[int, Callable[..., Any]] = {}
         self._server: asyncio.Server | None = None
-        self._sockets: set[WireSocket] = set()
-        self._sessions: dict[WireSocket, Session] = {}
-        self._by_socket: dict[WireSocket, ServerConnection] = {}
-        # Timers of late answers, so that none outlives the server.
-        self._timers: set[asyncio.TimerHandle] = set()
-        self._watch = Watch()
-        self.connections: list[ServerConnection] = []
 
     # Life.
 
@@ -181,7 +151,10 @@ class FakeServer:
         if self._server is not None:
             raise ConfigurationError("this FakeServer has been started already; make another one")
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: WireSocket(self, self._socket_options, self._rng), "127.0.0.1", 0, ssl=self._ssl
+            lambda: WireSocket(self._reception, self._socket_options, self._rng),
+            "127.0.0.1",
+            0,
+            ssl=self._ssl,
         )
 
     async def close(self) -> None:
@@ -189,19 +162,7 @@ class FakeServer:
         if self._server is None:
             return
         self._server.close()
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
-        sessions = list(self._sessions.values())
-        try:
-            await asyncio.gather(*(socket.shut() for socket in list(self._sockets)))
-        finally:
-            # Also where the test was cancelled: what is cut off here frees its tasks through disconnected().
-            for socket in list(self._sockets):
-                socket.abort()
-        for session in sessions:
-            session.disconnected()
-            await session.wait_ended()
+        await self._reception.close()
         await self._server.wait_closed()
 
     # For tests.
@@ -223,6 +184,11 @@ class FakeServer:
     def proxy_url(self) -> str:
         """A proxy as of wire fact 9 for the token endpoints: it holds the key itself."""
         return f"{self.url}/api/fal/proxy"
+
+    @property
+    def connections(self) -> list[ServerConnection]:
+        """Every WebSocket handshake, in order; refused ones too."""
+        return self._reception.connections
 
     @property
     def inputs(self) -> list[Any]:
@@ -296,150 +262,6 @@ class FakeServer:
             lambda: len(self.connections) > number and self.connections[number].closed, timeout
         )
         return self.connections[number]
-
-    # What the sockets tell (SocketOwner).
-
-    def connected(self, socket: WireSocket) -> None:
-        """Note a TCP connection."""
-        self._sockets.add(socket)
-
-    def http_request(self, socket: WireSocket, request: HttpRequest) -> None:
-        """Answer the token endpoints, and 404 to everything else."""
-        number = len(self.token_requests)
-        path = urlsplit(request.headers.get("x-fal-target-url", request.target)).path
-        endpoint = "realtime" if path.endswith("realtime") else "general"
-        is_token = path.startswith("/tokens")
-        refuse = self._plan.at_token(RefuseToken, number, endpoint) if is_token else None
-        expired = self._plan.at_token(ExpiredToken, number, endpoint) if is_token else None
-        slow = self._plan.at_token(SlowToken, number, endpoint) if is_token else None
-        reply = self._gateway.answer(
-            request,
-            lifetime=None if expired is None else -expired.age,
-            reply=None
-            if refuse is None
-            else HttpReply.json(refuse.status, refuse.body or {"detail": "Forbidden"}),
-        )
-        if reply is None:
-            reply = HttpReply.json(404, {"detail": f"Path {urlsplit(request.target).path} not found"})
-        self._later(slow.seconds if slow else 0.0, lambda: socket.respond(reply))
-        self._watch.changed()
-
-    def upgrade_request(self, socket: WireSocket, request: Request) -> None:
-        """Judge a handshake."""
-        parts = urlsplit(request.path)
-        headers = {name.lower(): value for name, value in request.headers.raw_items()}
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        now = asyncio.get_running_loop().time()
-        connection = ServerConnection(len(self.connections), parts.path, query, headers, now, socket)
-        self.connections.append(connection)
-        self._by_socket[socket] = connection
-        late = 0.0
-        while fault := self._plan.draw(AcceptFault, connection.number) or self._plan.draw(
-            HandshakeFault, connection.number
-        ):
-            connection.faults.append(fault)
-            if isinstance(fault, SlowHandshake):
-                late += fault.seconds
-                continue
-            self._later(late, partial(self._spoil_handshake, connection, fault))
-            return
-        self._later(late, lambda: self._judge(connection))
-
-    def frames_received(self, socket: WireSocket, frames: list[bytes | str]) -> None:
-        """Pass messages on to the session; without one they are swallowed."""
-        session = self._sessions.get(socket)
-        if session is not None:
-            session.frames_received(frames)
-        else:
-            self._by_socket[socket].frames += frames
-        self._watch.changed()
-
-    def disconnected(self, socket: WireSocket) -> None:
-        """Forget a connection."""
-        self._sockets.discard(socket)
-        session = self._sessions.pop(socket, None)
-        if session is not None:
-            session.disconnected()
-        self._by_socket.pop(socket, None)
-        self._watch.changed()
-
-    # Inside.
-
-    def _spoil_handshake(self, connection: ServerConnection, fault: Fault) -> None:
-        socket = connection.socket
-        match fault:
-            case Refuse():
-                socket.reset()
-            case Hang():
-                socket.silence()
-            case RefuseHandshake():
-                connection.refusal = f"fault: {fault.status}"
-                socket.refuse(HttpReply.json(fault.status, {"detail": fault.detail}))
-            case Unauthorized():
-                connection.refusal = "fault: Unauthorized"
-                self._refuse(connection, "close" if fault.close else "frame")
-        self._watch.changed()
-
-    def _judge(self, connection: ServerConnection) -> None:
-        refusal = self._gateway.refusal(connection.path, connection.query, connection.headers)
-        app = self._route(connection.path)
-        if refusal is not None:
-            connection.refusal = refusal
-            self._refuse(connection, self._refusal)
-        elif app is None:
-            # The gateway has said 101 before it asks the app (wire fact 4.1).
-            connection.refusal = FORWARDING_ERROR
-            self._accept(connection)
-            connection.socket.close(1011, FORWARDING_ERROR)
-        else:
-            self._open(connection, app)
-        self._watch.changed()
-
-    def _refuse(self, connection: ServerConnection, how: str | int) -> None:
-        if isinstance(how, int):
-            connection.socket.refuse(HttpReply.json(how, {"detail": "Unauthorized"}))
-            return
-        self._accept(connection)
-        connection.socket.send(UNAUTHORIZED)
-        connection.controls.append(json.loads(UNAUTHORIZED))
-        if how == "close":
-            connection.socket.close()
-
-    def _accept(self, connection: ServerConnection) -> None:
-        connection.socket.accept()
-        connection.accepted = connection.is_open
-
-    def _open(self, connection: ServerConnection, app: App) -> None:
-        self._accept(connection)
-        if not connection.accepted:
-            return
-        cold = self._plan.draw(ColdStart, connection.number)
-        if cold is not None:
-            connection.faults.append(cold)
-            self._later(cold.seconds, connection.socket.close)
-            return
-        handler = self._handlers.setdefault(id(app), unrolled(app))
-        session = Session(app, handler, connection, self._plan, self._watch.changed)
-        self._sessions[connection.socket] = session
-        session.start()
-
-    def _route(self, path: str) -> App | None:
-        if self._apps is None:
-            return self._app
-        name = path.strip("/")
-        return self._apps.get(name) or self._apps.get(name.removesuffix("/realtime"))
-
-    def _later(self, seconds: float, act: Callable[[], None]) -> None:
-        if not seconds:
-            act()
-            return
-
-        def fire() -> None:
-            self._timers.discard(timer)
-            act()
-
-        timer = asyncio.get_running_loop().call_later(seconds, fire)
-        self._timers.add(timer)
 
 
 def _by_path(apps: Mapping[str, App | Handler]) -> dict[str, App]:
