@@ -177,15 +177,17 @@ class InFlight:
             dropped = self._inputs.pop(0)
             dropped.outcome = dropped.outcome or Outcome.SUPERSEDED
             dropped.lane.dropped += 1
-            self.doubt = True
+            # Its answer may still come, when the count has long been back at zero.
+            self.doubt = self._written_off = True
 
     def match(self, request_id: str | None) -> Match:
         """Pair an answer that carries this id (None where it carries none) and remove what it settles."""
         inputs = self._inputs
         if request_id is not None and not self.ids_refuted:
-            for index, candidate in enumerate(inputs):
-                if candidate.request_id == request_id:
-                    return self._match_by_id(index)
+            named = [index for index, input in enumerate(inputs) if input.request_id == request_id]
+            if named:
+                # An id that the caller gave to several inputs names none of them.
+                return self._match_by_id(named[0], certain=len(named) == 1 or not self.doubt)
             if self.ids_trusted:
                 return _NONE  # a late answer to an input that has ended long ago
         if not inputs:
@@ -198,13 +200,13 @@ class InFlight:
         self._settle()
         return Match(answered, certain)
 
-    def _match_by_id(self, index: int) -> Match:
+    def _match_by_id(self, index: int, *, certain: bool) -> Match:
         inputs = self._inputs
         self.ids_trusted = True
         answered, overtaken = inputs[index], tuple(inputs[:index])
         del inputs[: index + 1]
         self._settle()
-        return Match(answered, True, overtaken)
+        return Match(answered, certain, overtaken)
 
     def _settle(self) -> None:
         if not self._inputs and not self._written_off:
