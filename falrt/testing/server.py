@@ -170,10 +170,15 @@ class FakeServer:
     @property
     def url(self) -> str:
         """What to give as `base_url`, such as ``http://127.0.0.1:40123``."""
+        return f"{'http' if self._ssl is None else 'https'}://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
         if self._server is None or not self._server.sockets:
             raise ConfigurationError("the FakeServer is not running: `async with FakeServer() as server`")
-        port = self._server.sockets[0].getsockname()[1]
-        return f"{'http' if self._ssl is None else 'https'}://127.0.0.1:{port}"
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
 
     @property
     def ws_url(self) -> str:
