@@ -24,13 +24,13 @@ from falrt.protocol.rhythm import ServerRhythm
 
 __all__ = ["Aim", "Probe"]
 
-IDLE_SHARE: Final = 0.022
+IDLE_SHARE: Final = 0.021
 """Share of the time that the server may idle for fresher frames; probes take up to a hundredth more."""
 
 GAIN: Final = 0.02
 """How much of a miss the advance moves by: so little that jitter does not shake it."""
 
-HURRY: Final = 16
+HURRY: Final = 32
 """Answers after which an advance that is plainly wrong (always idle, never idle) moves faster."""
 
 LEAST_SHARE: Final = 1 / 6

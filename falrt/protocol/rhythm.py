@@ -44,7 +44,7 @@ WINDOW: Final = 128
 WINDOW_TIME: Final = 25.0
 """Seconds after which an answer is forgotten, so that a slow model's drift is followed."""
 
-RECENT: Final = 32
+RECENT: Final = 64
 """Answers that the level is taken from, once the bend is known: it moves faster than the network does."""
 
 RECALL: Final = 8
