@@ -1,0 +1,39 @@
+"""The comparison runs; what it says is for quiet machines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fal", reason="needs fal's own server SDK: pip install --group peers")
+pytest.importorskip("fal_client", reason="needs the official client: pip install --group peers")
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.skipif(sys.platform != "linux", reason="reads CPU times and memory from /proc"),
+]
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_quick_comparison_prints_every_goal_and_keeps_the_figures(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    said = subprocess.run(
+        [sys.executable, "-m", "benchmarks.compare", "--quick", "--json", str(figures)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+
+    for goal in ("60 KB round trip", "60 KB client CPU", "import falrt", "connect", "idle connection"):
+        assert f"| {goal}" in said
+    results = json.loads(figures.read_text())
+    assert set(results["round_trips"]) == {"100", "60000", "150000", "1000000"}
+    for contenders in results["round_trips"].values():
+        assert contenders["bare loop"]["x_wall"] == 1
+        assert all(figure > 0 for row in contenders.values() for figure in row.values())
