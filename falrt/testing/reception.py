@@ -72,6 +72,8 @@ class Reception:
         self._handlers: dict[int, Callable[..., Any]] = {}
         self._sockets: set[WireSocket] = set()
         self._sessions: dict[WireSocket, Session] = {}
+        # Sessions whose socket is gone and whose handlers may still be cleaning up.
+        self._leaving: list[Session] = []
         self._by_socket: dict[WireSocket, ServerConnection] = {}
         # Timers of late answers, so that none outlives the server.
         self._timers: set[asyncio.TimerHandle] = set()
@@ -82,14 +84,14 @@ class Reception:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        sessions = list(self._sessions.values())
+        self._leaving += self._sessions.values()
         try:
             await asyncio.gather(*(socket.shut() for socket in list(self._sockets)))
         finally:
             # Also where the test was cancelled: what is cut off here frees its tasks through disconnected().
             for socket in list(self._sockets):
                 socket.abort()
-        for session in sessions:
+        for session in self._leaving:
             session.disconnected()
             await session.wait_ended()
 
@@ -154,6 +156,7 @@ class Reception:
         session = self._sessions.pop(socket, None)
         if session is not None:
             session.disconnected()
+            self._leaving = [*(other for other in self._leaving if not other.has_ended), session]
         self._by_socket.pop(socket, None)
         self._changed()
 

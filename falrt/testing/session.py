@@ -94,6 +94,8 @@ class Session:
         self._output = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        # True after disconnected().
+        self._is_cut_off = False
 
     def start(self) -> None:
         """Begin: the socket is open."""
@@ -113,11 +115,19 @@ class Session:
         self._wake()
 
     def disconnected(self) -> None:
-        """The socket is gone: stop everything."""
+        """The socket is gone: stop everything, but only once, so that a handler can clean up."""
+        if self._is_cut_off:
+            return
+        self._is_cut_off = True
         self.runner.disconnected()
         self._wake()
         for task in self._tasks:
             task.cancel()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no task is left."""
+        return all(task.done() for task in self._tasks)
 
     async def wait_ended(self) -> None:
         """Wait until no task is left, at most until each has handled its cancellation."""

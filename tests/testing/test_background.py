@@ -23,6 +23,11 @@ def test_a_blocking_client_can_use_it() -> None:
     assert server.key == "test"
 
 
+def test_falrts_blocking_connection_can_use_it() -> None:
+    with BackgroundFakeServer([{"n": 1}]) as server, server.connect("acme/app", auth="key") as conn:
+        assert conn.request({"a": 1}) == {"n": 1}
+
+
 def test_its_thread_ends_with_it() -> None:
     before = threading.active_count()
     with BackgroundFakeServer():

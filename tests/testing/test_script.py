@@ -60,7 +60,7 @@ async def test_hang_never_answers_the_handshake() -> None:
             await dial(server, open_timeout=0.02)
 
 
-@pytest.mark.parametrize("status", [401, 403, 429, 502, 503])
+@pytest.mark.parametrize("status", [401, 403, 429, 502, 503, 599])
 async def test_refuse_handshake_answers_with_a_status(status: int) -> None:
     async with FakeServer(echo, faults=[script.RefuseHandshake(status, "no")]) as server:
         with pytest.raises(InvalidStatus) as caught:

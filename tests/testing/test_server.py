@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -591,3 +592,86 @@ def test_an_app_may_be_given_with_its_own_options() -> None:
 
 def test_no_thread_is_used() -> None:
     assert not [thread for thread in threading.enumerate() if "fake" in thread.name]
+
+
+async def test_leaving_waits_for_handlers_that_clean_up() -> None:
+    cleaned = []
+
+    async def careful(message: Any) -> dict[str, Any]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+            cleaned.append(message)
+        return {}
+
+    before = asyncio.all_tasks()
+    async with FakeServer(careful) as server:
+        for number in range(2):
+            async with dial(server) as ws:
+                await say(ws, number)
+                await server.wait_for_inputs(number + 1)
+    assert cleaned == [0, 1]
+    assert asyncio.all_tasks() == before
+
+
+async def test_an_input_may_say_what_it_can_be_batched_with() -> None:
+    class Input:
+        def __init__(self, kind: str) -> None:
+            self.kind = kind
+
+        def can_batch(self, other: Input, size: int) -> bool:
+            return self.kind == other.kind
+
+    def kinds(*inputs: Input) -> dict[str, Any]:
+        return {"kinds": [message.kind for message in inputs]}
+
+    async with FakeServer(kinds, max_batch_size=4, input_type=Input) as server, dial(server) as ws:
+        await say(ws, {"kind": "a"}, {"kind": "a"}, {"kind": "b"})
+        assert [await hear(ws), await hear(ws)] == [{"kinds": ["a", "a"]}, {"kinds": ["b"]}]
+
+
+async def test_a_stream_may_be_any_async_iterator_and_nothing_else() -> None:
+    class Two:
+        def __init__(self) -> None:
+            self.left = [{"n": 2}, {"n": 1}]
+
+        def __aiter__(self) -> Two:
+            return self
+
+        async def __anext__(self) -> dict[str, int]:
+            if not self.left:
+                raise StopAsyncIteration
+            return self.left.pop()
+
+    async with FakeServer(lambda message: Two(), mode="server_streaming") as server, dial(server) as ws:
+        await say(ws, {})
+        assert (await hear_all(ws))[0] == [{"n": 1}, {"n": 2}, TIMEOUT]
+    async with FakeServer(lambda message: {"n": 1}, mode="server_streaming") as server, dial(server) as ws:
+        await say(ws, {})
+        assert "iterator" in (await hear_all(ws))[0][0]["reason"]
+
+
+async def test_service_time_is_spent_for_each_output_of_a_stream() -> None:
+    answers = [{"n": 1}, {"n": 2}]
+    async with (
+        FakeServer(answers, mode="server_streaming", service_time=0.005, emit_timings=True) as server,
+        dial(server) as ws,
+    ):
+        await say(ws, {})
+        messages, _ = await hear_all(ws)
+    assert messages[2]["timing"] >= 0.01
+
+
+async def test_a_client_that_never_answers_a_close_is_dropped() -> None:
+    async with FakeServer() as server, dial(server) as ws:
+        connection = await server.wait_for_connection()
+        ws.transport.pause_reading()
+        connection.socket._options = replace(connection.socket._options, close_timeout=0.01)
+        connection.close(1000)
+        assert (await server.wait_for_close()) is connection
+
+
+async def test_connect_is_falrts_own_with_this_servers_key() -> None:
+    async with FakeServer(echo) as server, server.connect("acme/app", auth="key") as conn:
+        assert await conn.request({"n": 1}) == {"inputs": [{"n": 1}]}
