@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib
 import inspect
 import re
 from collections.abc import Iterator
@@ -79,6 +80,15 @@ def test_the_life_cycle_diagram_is_the_transition_table() -> None:
     page = (ROOT / "docs/explanation/life-cycle.md").read_text()
     lines = [f"    {a.name} --> {b.name}: {event}" for (a, event), b in TRANSITIONS.items()]
     assert "\n".join(["stateDiagram-v2", *lines]) in page
+
+
+@pytest.mark.parametrize(
+    "room", ["falrt", "falrt.protocol.pacing", "falrt.media", "falrt.testing", "falrt.local", "falrt.codecs"]
+)
+def test_every_public_name_is_in_the_api_reference(room: str) -> None:
+    pages = "".join((ROOT / "docs/reference" / page).read_text() for page in ("api.md", "errors.md"))
+    names = [name for name in importlib.import_module(room).__all__ if not name.startswith("__")]
+    assert [name for name in names if not re.search(rf"\b{name}\b", pages)] == []
 
 
 def test_every_link_of_the_pages_leads_somewhere() -> None:
