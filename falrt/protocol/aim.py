@@ -146,7 +146,9 @@ class Aim:
             ceiling: The largest advance that makes sense at present.
         """
         if server.settled and (chosen or offset <= 0):
-            idle = min(max(0.0, offset), 2 * (period or 0.0) + 0.01)
+            # More than that is no choice of ours but a stall.
+            most = max(2 * (period or 0.0) + 0.01, 3 * server.spread)
+            idle = min(max(0.0, offset), most)
             self._steer(idle, IDLE_SHARE * server.service, LEAST_SHARE * (period or 0.0), ceiling, period)
         clear = max(0.001, (period or 0.0) / 6, server.service / 20)
         self._see(now, sent_at, {Probe.EARLY: offset < -clear, Probe.LATE: offset > clear})

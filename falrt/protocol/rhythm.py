@@ -47,6 +47,12 @@ WINDOW_TIME: Final = 25.0
 RECENT: Final = 64
 """Answers that the level is taken from, once the bend is known: it moves faster than the network does."""
 
+MOVE_PRICE: Final = 0.3
+"""What it costs to move the bend, in answers that lie off the line by as much …"""
+
+MOVE_MOST: Final = 0.03
+"""… and at most, as a share of the latency: a large jump must stay possible."""
+
 RECALL: Final = 8
 """Latest answers that are looked at for a change …"""
 
@@ -200,14 +206,16 @@ class ServerRhythm:
         self._correct()
         # No input can have travelled longer than it took to be answered.
         most = 0.98 * min(x.interval - x.gap for x in self._answers)
-        anchor = self.delay
-        best = min(anchor, most)
-        loss = self._loss(best, anchor)
+        # The bend may have jumped past all points, and nothing between there and here slopes towards it.
+        gaps = sorted(x.gap for x in self._answers)
+        quarters = (-gaps[(len(gaps) - 1) * quarter // 4] for quarter in range(5))
+        starts = [min(max(start, 0.0), most) for start in (self.delay, *quarters)]
+        loss, best = min((self._loss(start), start) for start in starts)
         scale = best + self.service
         for step in (scale / 8, scale / 32, scale / 128, scale / 512):
             for signed in (step, -step):
                 while 0 <= best + signed <= most:
-                    candidate = self._loss(best + signed, anchor)
+                    candidate = self._loss(best + signed)
                     if candidate >= loss - 1e-9:
                         break
                     best, loss = best + signed, candidate
@@ -231,11 +239,11 @@ class ServerRhythm:
             for x in self._answers
         ]
 
-    def _loss(self, delay: float, anchor: float) -> float:
+    def _loss(self, delay: float) -> float:
         """How badly the line with its bend at -delay fits."""
         level, rests = self._level(delay, self._points)
         width = 1.5 * self.spread + 0.001
-        loss = 0.3 * abs(delay - anchor)
+        loss = min(MOVE_PRICE * abs(delay - self.delay), MOVE_MOST * (self.delay + self.service))
         if self._typical is not None:
             loss += abs(level - self._typical)
         for rest in rests:
