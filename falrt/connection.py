@@ -48,8 +48,6 @@ __all__ = ["RealtimeConnection"]
 
 logger = logging.getLogger("falrt.connection")
 
-# How often the clock is looked at while the socket takes nothing.
-UNWRITABLE_CHECK_INTERVAL: Final = 0.05
 # uvicorn's limit, which fal's server SDK keeps: a larger frame costs the connection.
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 
@@ -635,10 +633,10 @@ class RealtimeConnection(Generic[InputT, OutputT]):
 
     def _arm(self) -> None:
         """Set the one timer to the next deadline; an earlier timer is left alone, for it will set itself anew."""
-        deadline = self._protocol.next_deadline(self._loop.time())
-        if deadline is not None and self._socket is not None and not self._socket.writable:
-            # What is due cannot leave, and the socket will say when it can: a timer for it would spin.
-            deadline = max(deadline, self._loop.time() + UNWRITABLE_CHECK_INTERVAL)
+        socket = self._socket
+        # What a full socket holds up waits for room, not for time: it will say so, and a timer would spin.
+        writable = socket is None or socket.writable
+        deadline = self._protocol.next_deadline(self._loop.time(), writable=writable)
         timer = self._timer
         if timer is not None:
             if deadline is not None and timer.when() <= deadline:

@@ -21,14 +21,14 @@ __all__ = ["held_up", "may_join", "patience"]
 # How long an answer that nobody waits for may hold up a strict input: several latencies, within bounds, seconds.
 PATIENCE_MIN: Final = 1.0
 PATIENCE_MAX: Final = 10.0
-PATIENCE_UNKNOWN: Final = 3.0
+PATIENCE_UNKNOWN: Final = 10.0
 PATIENCE_LATENCIES: Final = 4.0
 
 
 def may_join(in_flight: InFlight, kind: Kind, lane: Lane, request_id: str | None) -> bool:
     """Whether an input of this kind, lane and id may leave now as far as pairing is concerned."""
     if not len(in_flight):
-        return kind is not Kind.REQUEST or not in_flight.doubt
+        return kind is not Kind.REQUEST or not in_flight.doubt or in_flight.trusts(request_id)
     if kind is Kind.SEND and not in_flight.strict:
         return True
     if in_flight.trusts(request_id):
@@ -40,12 +40,9 @@ def may_join(in_flight: InFlight, kind: Kind, lane: Lane, request_id: str | None
 
 def held_up(in_flight: InFlight, lanes: Sequence[Lane]) -> bool:
     """Whether a strict input waits for answers that may never come."""
-    heads = [lane.head for lane in lanes]
-    if not any(lane.streams for lane in lanes) and not any(
-        head and head.kind is not Kind.SEND for head in heads
-    ):
+    if not any(lane.held or (lane.waiting and lane.waiting[0].kind is not Kind.SEND) for lane in lanes):
         return False
-    return not any(_owed(input) for input in in_flight.inputs)
+    return not in_flight.strict or not any(_owed(input) for input in in_flight.inputs)
 
 
 def _owed(input: Input) -> bool:
@@ -53,8 +50,8 @@ def _owed(input: Input) -> bool:
     return input.kind is not Kind.SEND and input.outcome is None
 
 
-def patience(latency_p95: float | None) -> float:
-    """Return how many seconds of silence to grant before the socket is recycled."""
-    if latency_p95 is None:
+def patience(latency: float | None) -> float:
+    """Return how many seconds of silence to grant, given a slow answer's latency; None before the first answer."""
+    if latency is None:
         return PATIENCE_UNKNOWN
-    return min(PATIENCE_MAX, max(PATIENCE_MIN, PATIENCE_LATENCIES * latency_p95))
+    return min(PATIENCE_MAX, max(PATIENCE_MIN, PATIENCE_LATENCIES * latency))

@@ -7,8 +7,10 @@ of several; most models echo no id. So:
 - Otherwise the oldest unanswered input is answered. That is proven while no more inputs are unanswered than the
   server surely keeps (``vouched``, one unless the caller says more). Beyond that the pairing is in *doubt*.
 - The server gives fewer answers than inputs, never more: when the count comes back to zero by answers alone, nothing
-  was dropped and the doubt is gone. After an input was *written off* (we guessed that it was dropped), a late answer
-  may still come, so the doubt stays as long as the socket.
+  was dropped and the doubt is gone.
+- An input may be *written off*: we guess that it was dropped. Its answer may still come, so the doubt stays until it
+  does, until an answer that names a later input proves the guess, or until the socket goes. An answer that no
+  unanswered input claims belongs to one that was written off.
 
 Source:
     Buffering, dropping, pairing: wire facts W31 to W36, docs/reference/wire.md.
@@ -50,6 +52,8 @@ class Outcome(StrEnum):
     FAILED = "failed"
     ABANDONED = "abandoned"
     """Its caller stopped waiting; a late answer is absorbed."""
+    DELIVERED = "delivered"
+    """It left in a mode whose inputs have no answers of their own."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +72,7 @@ class Input:
         taken_at: When a stream began to prepare it; the pacing counts from here.
         sent_at: When it last left; None while it waits.
         sends: How often it left, each time on another socket.
+        held_bytes: Size of its value, roughly, once its frame was let go.
         inference_time: Seconds the model took for it, once told.
         outcome: None until it has ended.
     """
@@ -83,6 +88,7 @@ class Input:
     taken_at: float | None = None
     sent_at: float | None = None
     sends: int = 0
+    held_bytes: int = 0
     inference_time: float | None = None
     outcome: Outcome | None = None
 
@@ -96,34 +102,47 @@ class Match:
         certain: The pairing is proven.
         overtaken: Older inputs that are now known to have been dropped.
         ambiguous: The answer could be several inputs'; the socket must be replaced.
+        late: The input had been written off.
     """
 
     input: Input | None
     certain: bool = True
     overtaken: tuple[Input, ...] = ()
     ambiguous: bool = False
+    late: bool = False
 
 
 _NONE: Final = Match(None)
 # fal's server-side buffer holds 60 at the most; an app without a bound is answered all the same, unpaired.
 UNANSWERED_SENDS_MAX: Final = 128
+UNANSWERED_BYTES_MAX: Final = 64 * 1024 * 1024
+# Written-off inputs whose answers are still looked for; so many guesses in a row mean that the socket is no good.
+LATE_MAX: Final = 8
 
 
 class InFlight:
     """The unanswered inputs of one connection, oldest first; cleared when the socket goes."""
 
-    __slots__ = ("_inputs", "_written_off", "doubt", "ids_refuted", "ids_trusted")
+    __slots__ = (
+        "_forgot", "_held_bytes", "_inputs", "_late", "_requests", "_strict", "doubt", "ids_refuted", "ids_trusted",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._inputs: list[Input] = []
+        # How many of them are requests; requests and stream frames.
+        self._requests = self._strict = 0
+        # What the values of those whose frames were let go weigh.
+        self._held_bytes = 0
+        # Written off on this socket and not proven to be dropped, oldest first.
+        self._late: list[Input] = []
+        # An input was forgotten without an answer on this socket: counting proves nothing any more.
+        self._forgot = False
         # An answer carried the id of its input: this app echoes ids. Kept across sockets.
         self.ids_trusted = False
         # The app echoed and then did not: ids prove nothing here any more.
         self.ids_refuted = False
         # More is unanswered than surely kept, or something was written off: pairing is inferred.
         self.doubt = False
-        # Something was written off on this socket: the doubt cannot be resolved by counting.
-        self._written_off = False
 
     def __len__(self) -> int:
         return len(self._inputs)
@@ -141,12 +160,27 @@ class InFlight:
     @property
     def strict(self) -> bool:
         """Whether the pairing of an unanswered input matters: it is a request, even one given up, or a stream's."""
-        return any(input.kind is not Kind.SEND for input in self._inputs)
+        return self._strict > 0
+
+    @property
+    def holds_requests(self) -> bool:
+        """Whether a request is unanswered, be it one given up."""
+        return self._requests > 0
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody still waits for an answer."""
+        return any(input.outcome is None for input in self._inputs)
 
     @property
     def stale(self) -> bool:
-        """Whether an answer without an input may be a late one to an input that was written off."""
-        return self._written_off
+        """Whether a late answer may come to an input that was written off."""
+        return self._forgot or bool(self._late)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether so many inputs were written off that the socket must be taken for useless."""
+        return len(self._late) >= LATE_MAX and any(input.lane.streams for input in self._late)
 
     def all_of(self, lane: Lane) -> bool:
         """Whether every unanswered input came from this lane."""
@@ -157,28 +191,45 @@ class InFlight:
         return (
             request_id is not None
             and self.ids_trusted
+            and not self._forgot
             and all(other.request_id not in (None, request_id) for other in self._inputs)
+            and all(late.request_id != request_id for late in self._late)
+        )
+
+    def tells(self, input: Input) -> bool:
+        """Whether the answer of an unanswered input will surely name it."""
+        return (
+            self.ids_trusted
+            and input.request_id is not None
+            and not any(other.request_id == input.request_id for other in self._inputs if other is not input)
         )
 
     def sent(self, input: Input, vouched: int) -> None:
         """Note that an input left, when the server surely keeps ``vouched`` unanswered ones."""
         if len(self._inputs) >= vouched and not self.trusts(input.request_id):
             self.doubt = True
-        if input.kind is Kind.SEND and self._inputs:
-            self._let_go()
+        if input.kind is not Kind.SEND:
+            self._strict += 1
+            self._requests += input.kind is Kind.REQUEST
+        elif self._inputs:
+            self._let_go(self._inputs[-1])
         self._inputs.append(input)
 
-    def _let_go(self) -> None:
+    def _let_go(self, previous: Input) -> None:
         """A newer send is leaving: older ones are never sent again, so their frames are not needed any more."""
-        previous = self._inputs[-1]
         if previous.kind is Kind.SEND:
-            previous.frame = b""
-        if len(self._inputs) >= UNANSWERED_SENDS_MAX and self._inputs[0].kind is Kind.SEND:
-            dropped = self._inputs.pop(0)
-            dropped.outcome = dropped.outcome or Outcome.SUPERSEDED
-            dropped.lane.dropped += 1
-            # Its answer may still come, when the count has long been back at zero.
-            self.doubt = self._written_off = True
+            previous.held_bytes, previous.frame = len(previous.frame), b""
+            self._held_bytes += previous.held_bytes
+        while self._inputs[0].kind is Kind.SEND and (
+            len(self._inputs) >= UNANSWERED_SENDS_MAX
+            or (self._held_bytes > UNANSWERED_BYTES_MAX and len(self._inputs) > 1)
+        ):
+            self.doubt = True
+            self._forget(self._removed(0))
+
+    def only_newest(self) -> list[Input]:
+        """Forget all but the newest, where inputs have no answers of their own; return the others."""
+        return [self._removed(0) for _ in range(len(self._inputs) - 1)]
 
     def match(self, request_id: str | None) -> Match:
         """Pair an answer that carries this id (None where it carries none) and remove what it settles."""
@@ -186,42 +237,112 @@ class InFlight:
         if request_id is not None and not self.ids_refuted:
             named = [index for index, input in enumerate(inputs) if input.request_id == request_id]
             if named:
-                # An id that the caller gave to several inputs names none of them.
-                return self._match_by_id(named[0], certain=len(named) == 1 or not self.doubt)
-            if self.ids_trusted:
-                return _NONE  # a late answer to an input that has ended long ago
+                return self._match_by_id(named, request_id)
+        if self.ids_trusted:
+            return self._match_unnamed(request_id)
         if not inputs:
-            return _NONE
-        if self.ids_trusted and len(inputs) > 1:
+            return self._match_late(None)
+        return self._paired(0, certain=not self.doubt)
+
+    def _match_by_id(self, named: list[int], request_id: str) -> Match:
+        # An id that the caller gave to several inputs names none of them.
+        unique = (
+            len(named) == 1 and not self._forgot and all(late.request_id != request_id for late in self._late)
+        )
+        self.ids_trusted = True
+        match = self._paired(named[0], certain=unique or not self.doubt)
+        if unique:
+            # Outputs come in the order of the inputs: whatever was written off before this one is surely gone.
+            for late in self._late:
+                _dropped(late)
+            self._late.clear()
+            self._settle()
+        return match
+
+    def _match_unnamed(self, request_id: str | None) -> Match:
+        """An app that echoes ids gave an answer that carries none of ours."""
+        inputs = self._inputs
+        if request_id is None or not self.stale:
+            for index, candidate in enumerate(inputs):
+                if candidate.request_id is None:
+                    return self._paired(index, certain=not self.doubt)
+        if request_id is not None or not inputs:
+            return self._match_late(request_id)
+        if len(inputs) > 1 or self.stale:
             self.ids_trusted, self.ids_refuted, self.doubt = False, True, True
             return Match(None, certain=False, ambiguous=True)
-        answered = inputs.pop(0)
-        certain = not self.doubt
-        self._settle()
-        return Match(answered, certain)
+        return self._paired(0, certain=not self.doubt)
 
-    def _match_by_id(self, index: int, *, certain: bool) -> Match:
-        inputs = self._inputs
-        self.ids_trusted = True
-        answered, overtaken = inputs[index], tuple(inputs[:index])
-        del inputs[: index + 1]
+    def _match_late(self, request_id: str | None) -> Match:
+        """No unanswered input claims an answer: it may belong to one that was written off."""
+        for late in reversed(self._late):
+            if request_id is None or late.request_id == request_id:
+                self._late.remove(late)
+                self._settle()
+                return Match(late, certain=False, late=True)
+        return _NONE
+
+    def _paired(self, index: int, *, certain: bool) -> Match:
+        overtaken = tuple(self._removed(0) for _ in range(index)) if index else ()
+        answered = self._removed(0)
         self._settle()
         return Match(answered, certain, overtaken)
 
+    def _removed(self, index: int) -> Input:
+        input = self._inputs.pop(index)
+        if input.kind is Kind.SEND:
+            self._held_bytes -= input.held_bytes
+        else:
+            self._strict -= 1
+            self._requests -= input.kind is Kind.REQUEST
+        return input
+
     def _settle(self) -> None:
-        if not self._inputs and not self._written_off:
+        if not self._inputs and not self._late and not self._forgot:
             self.doubt = False
 
-    def write_off(self) -> Input | None:
-        """Take the oldest input for silently dropped, and return it."""
+    def _forget(self, input: Input) -> None:
+        self._forgot = True
+        _dropped(input)
+
+    def spoiled(self) -> Input | None:
+        """An answer came that cannot be read: take it for the oldest input's, and return that."""
         if not self._inputs:
             return None
-        self.doubt = self._written_off = True
-        return self._inputs.pop(0)
+        spoiled = self._removed(0)
+        self._settle()
+        return spoiled
+
+    def write_off(self) -> Input | None:
+        """Take the oldest input for silently dropped, and return it; a late answer may still be its."""
+        if not self._inputs:
+            return None
+        self.doubt = True
+        lost = self._removed(0)
+        lost.frame = b""
+        if len(self._late) >= LATE_MAX:
+            self._forget(self._late.pop(0))
+        self._late.append(lost)
+        return lost
+
+    def of_lane(self, lane: Lane) -> list[Input]:
+        """Return the inputs of a lane whose answers may still come."""
+        return [input for input in (*self._late, *self._inputs) if input.lane is lane]
 
     def clear(self) -> tuple[Input, ...]:
         """The socket has gone: return its unanswered inputs, oldest first, and forget them."""
         inputs = tuple(self._inputs)
+        for late in self._late:
+            _dropped(late)
         self._inputs.clear()
-        self.doubt = self._written_off = False
+        self._late.clear()
+        self._requests = self._strict = self._held_bytes = 0
+        self.doubt = self._forgot = False
         return inputs
+
+
+def _dropped(input: Input) -> None:
+    """End an input that the server surely dropped, or that nobody can pair any more."""
+    if input.outcome is None:
+        input.outcome = Outcome.SUPERSEDED
+        input.lane.dropped += 1

@@ -25,7 +25,7 @@ class QueueLimits:
 class Lane:
     """Inputs that wait for their turn, oldest first."""
 
-    __slots__ = ("dropped", "flush_below", "keeps_all", "pacer", "size_bytes", "streams", "waiting")
+    __slots__ = ("dropped", "flush_below", "held", "keeps_all", "pacer", "size_bytes", "streams", "waiting")
 
     def __init__(self, pacer: Pacer, *, streams: bool = False, keeps_all: bool = False) -> None:
         self.pacer = pacer
@@ -37,6 +37,8 @@ class Lane:
         self.size_bytes = 0
         # Inputs superseded or known to be dropped, since the beginning.
         self.dropped = 0
+        # A stream: it would send, but other inputs' unanswered state keeps it from it.
+        self.held = False
         # flush() was called: inputs submitted up to then do not wait for the clock.
         self.flush_below: float | None = None
 
@@ -89,6 +91,9 @@ class Lane:
 
     def put_back(self, inputs: list[Input]) -> None:
         """Queue inputs that a lost socket left unanswered before all others, in their order."""
+        for input in inputs:
+            # Its journey begins anew: what the pacing learns from it must not count the outage.
+            input.sent_at = input.taken_at = None
         self.waiting[:0] = inputs
         self.size_bytes += sum(len(input.frame) for input in inputs)
 

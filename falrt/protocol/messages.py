@@ -26,6 +26,7 @@ __all__ = [
     "Unauthorized",
     "classify",
     "control_in",
+    "seconds_in",
 ]
 
 # Control messages are a line of JSON; a longer frame is a result, and is not searched.
@@ -118,13 +119,13 @@ def _fal_error(message: dict[str, Any]) -> Control:
 
 def _fal_message(message: dict[str, Any]) -> Control:
     action = str(message.get("action", ""))
-    seconds = _seconds(message.get("timing"))
+    seconds = seconds_in(message.get("timing"))
     if action == "timings" and seconds is not None:
         return Timings(seconds)
     return Notice(action, message)
 
 
-def _seconds(value: object) -> float | None:
+def seconds_in(value: object) -> float | None:
     """Return a duration that can be reckoned with; None for anything else, NaN and infinity included."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         return None

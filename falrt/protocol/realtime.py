@@ -8,8 +8,9 @@ Theory of operation
     The states and their order stand in ``events.TRANSITIONS``. The decisions are taken by small machines:
 
     * who may leave while others are unanswered: ``admission.py``; when, as the pacing goes: ``pacing.py``
-    * which answer is whose: ``in_flight.py``
-    * what becomes of the unanswered after a loss: ``aftermath.py``
+    * which answer is whose: ``in_flight.py``; what it means that none comes: ``silence.py``
+    * how long requests wait: ``timeouts.py``
+    * what becomes of the unanswered after a loss: ``aftermath.py``; with which error things end: ``endings.py``
     * what to do next: ``lifecycle.py``, with ``retry.py`` and, for a model that is starting, ``warming.py``
     * whether the peer lives: ``liveness.py``
 
@@ -21,28 +22,30 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from falrt.exceptions import (
-    ConcurrencyError,
-    ConnectionClosed,
-    ConnectionClosedError,
-    ConnectionClosedOK,
-    FalrtError,
-    RequestDropped,
-    RequestTimeout,
-    ServerError,
-    UnauthorizedError,
-)
-from falrt.protocol import admission, aftermath
+from falrt.exceptions import ConcurrencyError, ConnectionClosedOK, FalrtError, ServerError, UnauthorizedError
+from falrt.protocol import admission, aftermath, endings
 from falrt.protocol.events import Answered, Ended, Event, Failed, Noticed, Problem, Pushed, State, Stats
 from falrt.protocol.figures import Figures
 from falrt.protocol.in_flight import InFlight, Input, Kind, Outcome
 from falrt.protocol.lane import Lane
 from falrt.protocol.lifecycle import Circumstances, Step, step_after
 from falrt.protocol.liveness import Liveness, Pulse
-from falrt.protocol.messages import Control, IdleTimeout, Notice, ServerFault, Timings, Unauthorized, classify
+from falrt.protocol.messages import (
+    Control,
+    IdleTimeout,
+    Notice,
+    ServerFault,
+    Timings,
+    Unauthorized,
+    classify,
+    seconds_in,
+)
+from falrt.protocol.modes import Replay
 from falrt.protocol.pacing import Pacing
-from falrt.protocol.retry import Backoff, Cause, Loss, RetrySchedule, Verdict, verdict_on
+from falrt.protocol.retry import Backoff, Cause, Loss, RetrySchedule
 from falrt.protocol.settings import Settings
+from falrt.protocol.silence import Silence
+from falrt.protocol.timeouts import Timeouts
 from falrt.protocol.warming import Warming
 
 __all__ = ["RealtimeProtocol"]
@@ -62,6 +65,8 @@ class RealtimeProtocol:
         self.in_flight = InFlight()
         self._figures = Figures()
         self._events: list[Event] = []
+        self._timeouts = Timeouts(settings.request_timeout)
+        self._silence = Silence(settings.request_timeout, now)
         self._retry = RetrySchedule(settings.backoff or Backoff(), random)
         self._warming = Warming(settings.warmup_timeout, now)
         self._phase = State.IDLE if settings.lazy else State.WAITING
@@ -71,12 +76,12 @@ class RealtimeProtocol:
         self.leaving: Loss | None = None
         # Why the connection is CLOSED; None until then.
         self.error: FalrtError | None = None
-        # How the last session of a mode that ends was over; cleared by the next input.
+        # How the last session of a mode that ends was over, where no other follows; cleared by the next input.
         self.session_end: FalrtError | None = None
         # The last credential was refused and replaced; cleared by a good answer.
         self._renewed = False
         # The present or last socket: when it opened, what left and came on it.
-        self._opened_at = self._last_activity_at = now
+        self._opened_at = now
         self._answers_here = self._inputs_here = 0
         self._liveness = Liveness(settings.keepalive, now)
         # The shell should ping; cleared when it has asked.
@@ -85,8 +90,10 @@ class RealtimeProtocol:
         self._suspects: list[Input] = []
         # When the newest input was offered, for idle_close.
         self._input_at = now
-        # Whose inference time a timings frame tells.
+        # Whose inference time the next timings frame tells.
         self._last_answered: Input | None = None
+        # A stream came to want a slot that it cannot get: the deadlines have changed. Cleared by wanted().
+        self._news = False
 
     # --- what users see
 
@@ -107,7 +114,7 @@ class RealtimeProtocol:
     @property
     def quiet(self) -> bool:
         """Whether nothing waits to be sent and nothing is unanswered by anybody who still cares."""
-        return not self._waits and all(input.outcome for input in self.in_flight.inputs)
+        return not self._waits and not self.in_flight.awaited
 
     def take_events(self) -> list[Event]:
         """Return what happened since the last call, in order."""
@@ -127,27 +134,41 @@ class RealtimeProtocol:
         """
         if self._phase is State.CLOSED:
             raise self.closed_error(unsent=(input.value,))
+        input.lane.put(input)
         if input.kind is Kind.SEND:
             input.lane.pacer.offered(now)
-        input.lane.put(input)
+        elif input.kind is Kind.REQUEST:
+            self._timeouts.add(input)
         self._input_at = now
         self.session_end = None
         if self._phase is State.IDLE:
             self._come_back_at(now)
 
     def wanted(self, now: float) -> bool:
-        """A stream would send, but takes its frame only when it can leave: end the rest; say whether there was one."""
+        """A stream would send, but takes its frame only when it can leave: end the rest.
+
+        Returns:
+            Whether that changed anything, so that the deadlines have to be looked at anew.
+        """
+        news, self._news = self._news, False
         if self._phase is not State.IDLE:
-            return False
+            return news
         self._come_back_at(now)
         return True
 
     def abandon(self, input: Input) -> None:
-        """Its caller stopped waiting: an unsent input is taken back, the answer of a sent one will be absorbed."""
-        if input.outcome is None:
-            if input in input.lane.waiting:
-                input.lane.remove(input, Outcome.ABANDONED)
+        """Its caller stopped waiting: an unsent input is taken back, the answer of a sent one will be absorbed.
+
+        A plain send that has left is nobody's to take back: its answer goes to ``recv()`` all the same.
+        """
+        if input.outcome is not None:
+            return
+        if input in input.lane.waiting:
+            input.lane.remove(input, Outcome.ABANDONED)
+        elif input.kind is not Kind.SEND:
             input.outcome = Outcome.ABANDONED
+            # It is only here to absorb its answer: nothing of it will be needed again.
+            input.frame, input.value = b"", None
 
     def flush(self, now: float) -> None:
         """Let everything offered so far leave without waiting for the clock."""
@@ -162,8 +183,11 @@ class RealtimeProtocol:
         """Open the lane of a stream.
 
         Raises:
+            FalrtError: The connection has ended.
             ConcurrencyError: Another stream is running.
         """
+        if self._phase is State.CLOSED:
+            raise self.closed_error()
         if len(self._lanes) > 1:
             raise ConcurrencyError(
                 "a stream is running on this connection already: end it first, or use another connection"
@@ -174,9 +198,8 @@ class RealtimeProtocol:
 
     def remove_lane(self, lane: Lane) -> None:
         """Close a stream's lane; what waits in it is given up."""
-        for input in [*lane.waiting, *self.in_flight.inputs]:
-            if input.lane is lane:
-                self.abandon(input)
+        for input in [*lane.waiting, *self.in_flight.of_lane(lane)]:
+            self.abandon(input)
         self._figures.dropped += lane.dropped
         self._lanes.remove(lane)
 
@@ -189,11 +212,14 @@ class RealtimeProtocol:
     def slot_at(self, lane: Lane, now: float, request_id: str | None) -> float | None:
         """Return when a stream may take its next frame; None: not before something happens.
 
-        Requests and sends that wait go first: a stream always has a newer frame.
+        Requests and sends that could leave go first: a stream always has a newer frame.
         """
-        if not self._sendable or lane.waiting or self.main.waiting:
+        if not self._sendable or lane.waiting:
             return None
-        if not self._may_leave(Kind.STREAM, lane, request_id):
+        held = not self._may_leave(Kind.STREAM, lane, request_id)
+        self._news = self._news or held > lane.held
+        lane.held = held
+        if held or (self.main.waiting and _reached(self.main.due_at(now, 0), now)):
             return None
         return lane.pacer.due_at(now, len(self.in_flight))
 
@@ -202,8 +228,10 @@ class RealtimeProtocol:
         if not self._sendable:
             return None
         for lane in self._lanes:
-            head = lane.head
-            if head is None or not self._may_leave(head.kind, lane, head.request_id):
+            if not lane.waiting:
+                continue
+            head = lane.waiting[0]
+            if not self._may_leave(head.kind, lane, head.request_id):
                 continue
             due_at = lane.due_at(now, len(self.in_flight))
             if due_at is not None and due_at <= now:
@@ -216,14 +244,18 @@ class RealtimeProtocol:
 
     def _sent(self, lane: Lane, now: float) -> Input:
         input = lane.take()
-        size = len(input.frame)
-        lane.pacer.sent(now if input.taken_at is None else input.taken_at, len(self.in_flight), size)
-        self.in_flight.sent(input, lane.pacer.vouched)
-        input.sent_at = self._last_activity_at = now
+        size, in_flight = len(input.frame), self.in_flight
+        lane.pacer.sent(now if input.taken_at is None else input.taken_at, len(in_flight), size)
+        in_flight.sent(input, lane.pacer.vouched)
+        input.sent_at = now
         input.sends += 1
+        self._silence.sent(now)
         self._inputs_here += 1
         self._figures.sent += 1
         self._figures.bytes_sent += size
+        if self.settings.mode.replay is Replay.NEVER:
+            for older in in_flight.only_newest():
+                older.outcome = Outcome.DELIVERED
         return input
 
     def _may_leave(self, kind: Kind, lane: Lane, request_id: str | None) -> bool:
@@ -244,13 +276,20 @@ class RealtimeProtocol:
 
     def connecting(self, now: float) -> None:
         """The shell begins to open a socket."""
+        if self._phase is State.CLOSED:
+            return
         self._phase, self._retry_at = State.CONNECTING, None
         self._answers_here = self._inputs_here = 0
+        self._last_answered = None
+        self._retry.connecting(now)
 
     def opened(self, now: float) -> None:
         """The upgrade succeeded. That proves nothing about the app."""
+        if self._phase is State.CLOSED:
+            return
         self._phase = State.OPEN
-        self._opened_at = self._last_activity_at = self._input_at = now
+        self._opened_at = self._input_at = now
+        self._silence.opened(now)
         self._liveness = Liveness(self.settings.keepalive, now)
         self._figures.opens += 1
         self._retry.opened()
@@ -284,58 +323,55 @@ class RealtimeProtocol:
         if self.settings.mode.pairs and self.in_flight.strict:
             self.leaving = Loss(Cause.BAD_FRAME, reason=str(error), error=error)
             return
-        if self.settings.mode.pairs and (oldest := self.in_flight.write_off()) is not None:
-            oldest.outcome = oldest.outcome or Outcome.FAILED
+        if self.settings.mode.pairs and (spoiled := self.in_flight.spoiled()) is not None:
+            spoiled.outcome = Outcome.FAILED
         self._events.append(Problem(error))
 
     def _result(self, message: Any, now: float) -> None:
         self._figures.received += 1
         self._answers_here += 1
-        self._last_activity_at = now
-        self._works(now)
+        self._silence.came(now)
+        # A good answer: every budget is whole again.
+        self._retry.restored()
+        self._warming.answered(now)
+        self._renewed = False
         if not self.settings.mode.pairs:
             self._events.append(Pushed(message))
             return
         request_id, inference_time = _marks(message)
-        stale = self.in_flight.stale or (request_id is not None and self.in_flight.ids_trusted)
+        stranger = not self.in_flight.stale and (request_id is None or not self.in_flight.ids_trusted)
         match = self.in_flight.match(request_id)
         for old in match.overtaken:
-            self._dropped_by_server(old)
+            self._overtaken(old)
         if match.ambiguous:
             self.leaving = Loss(Cause.RECYCLED, 1000, reason="answers no longer name their inputs")
         elif match.input is not None:
+            if not match.late:
+                input = match.input
+                input.lane.pacer.answered(now, _left_at(input, now))
             self._answered(match.input, message, match.certain, now, inference_time)
-        elif not stale:
+        elif stranger:
             self._events.append(Pushed(message))
 
     def _answered(
         self, input: Input, message: Any, certain: bool, now: float, inference_time: float | None
     ) -> None:
-        sent_at = now if input.sent_at is None else input.sent_at
-        self._figures.answered(now, now - sent_at)
-        input.lane.pacer.answered(now, sent_at if input.taken_at is None else input.taken_at)
+        latency = 0.0 if input.sent_at is None else now - input.sent_at
+        self._figures.answered(now, latency)
+        self._silence.took(latency)
         self._last_answered = input
         if inference_time is not None:
             self._timed(inference_time, now)
         if input.outcome is None:
             input.outcome = Outcome.ANSWERED
-            self._events.append(Answered(input, message, certain, now - sent_at))
+            self._events.append(Answered(input, message, certain, latency))
 
-    def _dropped_by_server(self, input: Input) -> None:
-        input.lane.dropped += 1
+    def _overtaken(self, input: Input) -> None:
         if input.outcome is None:
             input.outcome = Outcome.SUPERSEDED
+            input.lane.dropped += 1
             if input.kind is Kind.REQUEST:
-                error = RequestDropped(
-                    "the server answered a later input first: it silently dropped this one"
-                )
-                self._events.append(Failed(input, error))
-
-    def _works(self, now: float) -> None:
-        """A good answer: every budget is whole again."""
-        self._retry.restored()
-        self._warming.answered(now)
-        self._renewed = False
+                self._events.append(Failed(input, endings.request_dropped()))
 
     def _control(self, control: Control, now: float) -> None:
         match control:
@@ -355,10 +391,13 @@ class RealtimeProtocol:
                 self.leaving = Loss(Cause.SERVER_FAULT, reason=reason, error=told)
 
     def _timed(self, inference_time: float, now: float) -> None:
-        self._figures.inference_time = inference_time
-        if (last := self._last_answered) is not None:
+        """Note an inference time; one that follows no answer, as after connecting, says nothing."""
+        last, self._last_answered = self._last_answered, None
+        if last is not None:
             last.inference_time = inference_time
             last.lane.pacer.timed(now, inference_time)
+        if last is not None or not self.settings.mode.pairs:
+            self._figures.inference_time = inference_time
 
     # --- losses
 
@@ -373,54 +412,70 @@ class RealtimeProtocol:
         loss, self.leaving = self.leaving or loss, None
         for lane in self._lanes:
             lane.pacer.lost(now)
+        blamed = self._blame(loss)
         unanswered = [input for input in self.in_flight.clear() if input.outcome is None]
-        asked = bool(unanswered)
-        blamed = self._blame(unanswered, loss)
         if self.settings.backoff is None:
             self._end(loss, unanswered)
             return
         self._phase = State.WAITING
+        asked = bool(unanswered)
         self._sort_out(unanswered, loss, opened=opened)
         self._come_back(loss, now, opened=opened, asked=asked, blamed=blamed)
 
-    def _blame(self, unanswered: list[Input], loss: Loss) -> bool:
-        """Fail the input at fault and take it off the list; say whether the matter is settled."""
+    def _blame(self, loss: Loss) -> bool:
+        """Fail the input at fault; say whether the matter is settled."""
+        if self.settings.mode.ends:
+            return loss.cause in aftermath.BLAMING  # the session fails, and tells of it
         if loss.cause not in aftermath.BLAMING or loss.error is None:
             return False
-        culprit = aftermath.guilty(unanswered, loss)
+        # Those that were given up count too: one of them may be at fault.
+        present = self.in_flight.inputs
+        culprit = None if self.in_flight.stale else aftermath.guilty(list(present), loss)
+        unanswered = [input for input in present if input.outcome is None]
         if culprit is not None:
-            unanswered.remove(culprit)
-            culprit.outcome = Outcome.FAILED
-            told_alone = culprit.kind is not Kind.SEND
-            self._events.append(Failed(culprit, loss.error) if told_alone else Problem(loss.error))
+            if culprit.outcome is None:
+                culprit.outcome = Outcome.FAILED
+                told_alone = culprit.kind is not Kind.SEND
+                self._events.append(Failed(culprit, loss.error) if told_alone else Problem(loss.error))
             return True
-        if not unanswered and loss.cause is Cause.SERVER_FAULT and not loss.reason and self._answers_here:
+        if not present and loss.cause is Cause.SERVER_FAULT and not loss.reason and self._answers_here:
             return True  # an app that idled out while busy says INTERNAL_ERROR without a reason: nothing is wrong
         # Several could be at fault: each will go out alone, and the one at fault will show itself.
-        self._suspects = list(unanswered)
+        self._suspects = unanswered
         if not unanswered or any(input.kind is not Kind.REQUEST for input in unanswered):
             self._events.append(Problem(loss.error))
         return False
 
     def _sort_out(self, unanswered: list[Input], loss: Loss, *, opened: bool) -> None:
         mode, used = self.settings.mode, opened and self._inputs_here > 0
-        result = aftermath.sort_out(unanswered, mode, answered_here=opened and self._answers_here > 0)
+        # An app that ended its session has spoken, be it with no output at all.
+        spent = self._answers_here > 0 or loss.cause in (Cause.IDLE, *aftermath.BLAMING)
+        result = aftermath.sort_out(unanswered, mode, answered_here=opened and spent)
         for lane, inputs in result.again.items():
             lane.put_back(inputs)
         for input in result.superseded:
             input.lane.dropped += 1
         for input in result.failed:
-            input.outcome = Outcome.FAILED
+            input.outcome = Outcome.DELIVERED if endings.in_order(loss) else Outcome.FAILED
         if mode.ends and used and not result.again:
             self._end_session(loss)
 
     def _end_session(self, loss: Loss) -> None:
-        if _in_order(loss):
-            self.session_end = ConnectionClosedOK(1000, "the app ended the stream")
-        else:
-            self.session_end = ConnectionClosedError(loss.code, loss.reason or "the session was lost")
-            self.session_end.__cause__ = loss.error
-        self._events.append(Ended(self.session_end))
+        unsent: tuple[Any, ...] = ()
+        if self.settings.mode.replay is Replay.NEVER and not endings.in_order(loss):
+            # What still waited belongs to the session that broke off: the rest of it alone would be another one.
+            unsent = self._unsent()
+            self._give_back()
+        error = endings.ending_of_session(loss, unsent)
+        if unsent and isinstance(loss.error, FalrtError):
+            self._events.append(Problem(loss.error))
+        self._events.append(Ended(error))
+        if not self._waits:
+            self.session_end = error
+
+    def _give_back(self) -> None:
+        for input in [*self.main.waiting]:
+            self.main.remove(input, Outcome.UNSENT)
 
     def _come_back(self, loss: Loss, now: float, *, opened: bool, asked: bool, blamed: bool) -> None:
         step = step_after(
@@ -439,7 +494,7 @@ class RealtimeProtocol:
         )
         at: float | None = now
         if step is Step.REST:
-            self._phase, self._retry_at = State.IDLE, None
+            self._rest()
             return
         if step is Step.RENEW:
             self._renewed = True
@@ -454,30 +509,21 @@ class RealtimeProtocol:
         else:
             self._come_back_at(at)
 
+    def _rest(self) -> None:
+        """Nobody waits for anything: a model that was starting may go on doing so by itself."""
+        self._phase, self._retry_at = State.IDLE, None
+        self._warming.forgotten()
+        self._retry.rested()
+
     def _come_back_at(self, at: float) -> None:
         self._phase, self._retry_at = State.WAITING, at
 
     def _still_cold(self) -> Loss:
-        settings = self.settings
-        hint = (
-            ""
-            if "klein" in settings.app
-            else "; of fal's models, fal-ai/flux-2/klein/realtime is known to answer"
-        )
-        error = RequestTimeout(
-            f"{settings.app!r} answered nothing within {settings.warmup_timeout:g} s (warmup_timeout): "
-            f"its sockets open, take inputs and close{hint}"
-        )
-        return Loss(Cause.SETUP, error=error)
+        return Loss(Cause.SETUP, error=endings.still_cold(self.settings.app, self.settings.warmup_timeout))
 
     def _end(self, loss: Loss, unanswered: Sequence[Input] = ()) -> None:
         """Lost for good: every waiter hears of it at once."""
-        error = loss.error
-        if not isinstance(error, FalrtError) or _in_order(loss):
-            kind = ConnectionClosedOK if _in_order(loss) else ConnectionClosedError
-            error = kind(loss.code, loss.reason, unsent=self._unsent())
-            error.__cause__ = loss.error
-        self._close_with(error, unanswered)
+        self._close_with(endings.ending_of_connection(loss, self._unsent()), unanswered)
 
     def close(self, now: float) -> None:
         """Close on the user's wish. What never left is handed back in the error's ``unsent``."""
@@ -500,53 +546,56 @@ class RealtimeProtocol:
 
     def closed_error(self, unsent: tuple[Any, ...] = ()) -> FalrtError:
         """Return the error of a call after the end; with ``unsent`` a ``ConnectionClosed`` that holds the input."""
-        error = self.error or ConnectionClosedOK(1000)
-        if not unsent:
-            return error
-        kind = ConnectionClosedOK if isinstance(error, ConnectionClosedOK) else ConnectionClosedError
-        code, reason = (
-            (error.code, error.reason) if isinstance(error, ConnectionClosed) else (1006, str(error))
-        )
-        closed = kind(code, reason, unsent=unsent)
-        closed.__cause__ = error
-        return closed
+        error = self.error or self.session_end or ConnectionClosedOK(1000)
+        return endings.with_unsent(error, unsent) if unsent else error
 
     def _unsent(self) -> tuple[Any, ...]:
         return tuple(input.value for lane in self._lanes for input in lane.waiting if not input.sends)
 
     # --- time
 
-    def next_deadline(self, now: float) -> float | None:
-        """Return when to call :meth:`tick` and to look again at what is due or wanted; None: on an event."""
-        candidates = [self._retry_at, self._warming.until]
-        if self._sendable:
-            candidates += [
-                self._liveness.next_check_at(),
-                self._idle_close_at,
-                self._recycle_at,
-                self._overdue_at,
-            ]
-            for lane in self._lanes:
-                head = lane.head
-                if head is not None and self._may_leave(head.kind, lane, head.request_id):
-                    candidates.append(lane.due_at(now, len(self.in_flight)))
-        candidates += [self._timeout_at(request) for request in self._requests()]
-        return min((at for at in candidates if at is not None), default=None)
+    def next_deadline(self, now: float, *, writable: bool = True) -> float | None:
+        """Return when to call :meth:`tick` and to look again at what is due or wanted; None: on an event.
+
+        Args:
+            now: The present.
+            writable: False while the socket takes no more: what is due then waits for the socket, not for time.
+        """
+        warming = self._warming
+        earliest = _sooner(self._retry_at, warming.until)
+        earliest = _sooner(earliest, self._timeouts.next_at(warming=bool(warming), warm_at=warming.warm_at))
+        if not self._sendable:
+            return earliest
+        in_flight = self.in_flight
+        earliest = _sooner(earliest, self._liveness.next_check_at())
+        earliest = _sooner(earliest, self._idle_close_at)
+        earliest = _sooner(earliest, self._recycle_at)
+        earliest = _sooner(earliest, self._silence.settles_at(in_flight))
+        earliest = _sooner(earliest, self._silence.overdue_at(in_flight))
+        for lane in self._lanes:
+            if writable and lane.waiting:
+                head = lane.waiting[0]
+                if self._may_leave(head.kind, lane, head.request_id):
+                    earliest = _sooner(earliest, lane.due_at(now, len(in_flight)))
+        return earliest
 
     def tick(self, now: float) -> None:
         """Do what time alone demands."""
         if self._phase is State.CLOSED:
             return
-        for request in self._requests():
-            if _reached(self._timeout_at(request), now):
-                self._time_out(request, now)
-        if _reached(self._warming.until, now):
-            self._end(self._still_cold())
+        warming = self._warming
+        for request in self._timeouts.expired(now, warming=bool(warming), warm_at=warming.warm_at):
+            self._time_out(request, now)
+        if _reached(warming.until, now):
+            if self.quiet:
+                warming.forgotten()
+            else:
+                self._end(self._still_cold())
         if not self._sendable:
             return
-        if _reached(self._overdue_at, now):
-            self._write_off(now)
+        self._give_up_the_silent(now)
         if _reached(self._recycle_at, now):
+            self._silence.recycled()
             self.leaving = Loss(Cause.RECYCLED, 1000, reason="unanswered inputs made pairing unsafe")
         elif _reached(self._idle_close_at, now):
             self.leaving = Loss(Cause.RECYCLED, 1000, reason="idle_close")
@@ -565,72 +614,55 @@ class RealtimeProtocol:
         elif pulse is Pulse.DEAD:
             self.leaving = Loss(Cause.SILENCE, reason=self._liveness.verdict(now))
 
-    def _requests(self) -> list[Input]:
-        """Requests whose callers wait, sent or not."""
-        return [
-            input
-            for inputs in (self.main.waiting, self.in_flight.inputs)
-            for input in inputs
-            if input.kind is Kind.REQUEST and input.outcome is None
-        ]
-
-    def _timeout_at(self, request: Input) -> float | None:
-        if request.timeout_at is not None:
-            return request.timeout_at
-        # A cold model has its own, longer limit; once it is warm, the request's time begins anew.
-        timeout = self.settings.request_timeout
-        if timeout is None or self._warming:
-            return None
-        return max(request.submitted_at, self._warming.warm_at) + timeout
-
     def _time_out(self, request: Input, now: float) -> None:
-        waited = now - request.submitted_at
-        where = "was not answered" if request.sends else f"could not be sent (the connection is {self.state})"
-        error = RequestTimeout(f"the request to {self.settings.app!r} {where} within {waited:.3g} s")
+        error = endings.request_timeout(
+            self.settings.app, now - request.submitted_at, left=request.sends > 0, state=self.state
+        )
         self.abandon(request)
         self._events.append(Failed(request, error))
 
-    @property
-    def _idle_close_at(self) -> float | None:
-        idle = self.settings.idle_close
-        if idle is None or self._waits or not all(input.outcome for input in self.in_flight.inputs):
-            return None
-        return max(self._input_at, self._last_activity_at) + idle
-
-    @property
-    def _overdue_at(self) -> float | None:
-        oldest = self.in_flight.oldest
-        if oldest is None or not oldest.lane.streams or oldest.request_id is not None:
-            return None
-        return oldest.lane.pacer.overdue_at()
+    def _give_up_the_silent(self, now: float) -> None:
+        silence, in_flight = self._silence, self.in_flight
+        if _reached(silence.overdue_at(in_flight), now):
+            self._write_off(now)
+        if _reached(silence.settles_at(in_flight), now):
+            while len(in_flight):
+                self._write_off(now)
 
     def _write_off(self, now: float) -> None:
         lost = self.in_flight.write_off()
         if lost is not None:
             lost.lane.pacer.written_off(now)
-            self._dropped_by_server(lost)
+
+    @property
+    def _idle_close_at(self) -> float | None:
+        idle = self.settings.idle_close
+        if idle is None or not self.quiet:
+            return None
+        return max(self._input_at, self._silence.last_at) + idle
 
     @property
     def _recycle_at(self) -> float | None:
-        """When a strict input has been held up long enough by answers that nobody can tell apart."""
         if self.settings.backoff is None or not self.settings.mode.pairs:
             return None
-        if not admission.held_up(self.in_flight, self._lanes):
-            return None
-        if len(self.in_flight):
-            return self._last_activity_at + admission.patience(self._figures.percentile(0.95))
-        # Nothing is unanswered as far as we know, but a late answer may come: no request may meet it.
-        head = self.main.head
-        awaited = head is not None and head.kind is Kind.REQUEST
-        return self._last_activity_at if self.in_flight.doubt and awaited else None
+        return self._silence.recycles_at(self.in_flight, self._lanes)
 
 
-def _in_order(loss: Loss) -> bool:
-    return verdict_on(loss) is Verdict.REST and loss.cause is not Cause.SERVER_FAULT
+def _sooner(one: float | None, other: float | None) -> float | None:
+    if one is None or (other is not None and other < one):
+        return other
+    return one
 
 
 def _reached(at: float | None, now: float) -> bool:
     return at is not None and now >= at
+
+
+def _left_at(input: Input, now: float) -> float:
+    """Return the instant from which the pacing counts: a stream's frame was taken before it was encoded."""
+    if input.taken_at is not None:
+        return input.taken_at
+    return now if input.sent_at is None else input.sent_at
 
 
 def _marks(message: Any) -> tuple[str | None, float | None]:
@@ -642,5 +674,5 @@ def _marks(message: Any) -> tuple[str | None, float | None]:
     inference: Any = timings.get("inference") if type(timings) is dict else None
     return (
         request_id if type(request_id) is str and request_id else None,
-        float(inference) if type(inference) in (int, float) else None,
+        seconds_in(inference),
     )

@@ -26,6 +26,8 @@ FIRST_DELAY_MAX: Final = 0.1
 # Until a connection has opened once, a failure is more likely a wrong address than a passing one:
 # a person who waits for the first picture hears of it within seconds.
 FIRST_OPENING_ATTEMPTS: Final = 5
+# Tries may hang instead of failing: one that took this long is reported after its own time-out.
+FIRST_OPENING_SECONDS: Final = 10.0
 # Beyond any use, and small enough that its powers stay within a float.
 FACTOR_MAX: Final = 1000
 
@@ -187,10 +189,21 @@ class RetrySchedule:
         self._failing_since: float | None = None
         # Whether any socket ever opened: before that, only a few quick tries are made.
         self._ever_opened = False
+        # When the first opening began; None while nobody tries, and once it has succeeded.
+        self._opening_since: float | None = None
+
+    def connecting(self, now: float) -> None:
+        """Note that a socket is being opened."""
+        if self._opening_since is None and not self._ever_opened:
+            self._opening_since = now
+
+    def rested(self) -> None:
+        """Note that no socket is wanted for now: a first opening that was given up has not failed."""
+        self._opening_since = None
 
     def opened(self) -> None:
         """Note that a socket opened. The budget stays as it is."""
-        self._ever_opened = True
+        self._ever_opened, self._opening_since = True, None
 
     def restored(self) -> None:
         """Note a good answer: the budget is whole again."""
@@ -218,6 +231,8 @@ class RetrySchedule:
     def _spent(self, now: float) -> bool:
         backoff, since = self._backoff, self._failing_since
         if not self._ever_opened and self.tries >= FIRST_OPENING_ATTEMPTS - 1:
+            return True
+        if self._opening_since is not None and now - self._opening_since >= FIRST_OPENING_SECONDS:
             return True
         if backoff.attempts is not None and self.tries >= backoff.attempts:
             return True

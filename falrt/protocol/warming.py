@@ -51,6 +51,10 @@ class Warming:
         self._tries += 1
         return at if at < self._since + self._timeout else None
 
+    def forgotten(self) -> None:
+        """Nobody waits for an answer any more: the next input starts anew."""
+        self._since, self._tries = None, 0
+
     def answered(self, now: float) -> None:
         """The model answers: it is warm."""
         if self._since is not None:

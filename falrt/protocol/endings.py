@@ -1,0 +1,88 @@
+"""The errors with which connections, sessions and requests end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from falrt.exceptions import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    FalrtError,
+    RequestDropped,
+    RequestTimeout,
+)
+from falrt.protocol.retry import Cause, Loss, Verdict, verdict_on
+
+__all__ = [
+    "ending_of_connection",
+    "ending_of_session",
+    "in_order",
+    "request_dropped",
+    "request_timeout",
+    "still_cold",
+    "with_unsent",
+]
+
+
+def in_order(loss: Loss) -> bool:
+    """Whether a socket ended as it should."""
+    return verdict_on(loss) is Verdict.REST and loss.cause is not Cause.SERVER_FAULT
+
+
+def ending_of_connection(loss: Loss, unsent: Sequence[Any]) -> FalrtError:
+    """Return what everybody is told when a loss ends a connection for good."""
+    if isinstance(loss.error, FalrtError) and not in_order(loss):
+        return loss.error
+    kind = ConnectionClosedOK if in_order(loss) else ConnectionClosedError
+    error = kind(loss.code, loss.reason, unsent=unsent)
+    error.__cause__ = loss.error
+    return error
+
+
+def ending_of_session(loss: Loss, unsent: Sequence[Any]) -> FalrtError:
+    """Return how a session of a mode that ends was over."""
+    if in_order(loss):
+        return ConnectionClosedOK(1000, "the app ended the stream")
+    if isinstance(loss.error, FalrtError) and not unsent:
+        return loss.error
+    error = ConnectionClosedError(loss.code, loss.reason or "the session was lost", unsent=unsent)
+    error.__cause__ = loss.error
+    return error
+
+
+def with_unsent(error: FalrtError, unsent: tuple[Any, ...]) -> ConnectionClosed:
+    """Return a connection's final error in the form that hands inputs back."""
+    kind = ConnectionClosedOK if isinstance(error, ConnectionClosedOK) else ConnectionClosedError
+    code, reason = (error.code, error.reason) if isinstance(error, ConnectionClosed) else (1006, str(error))
+    closed = kind(code, reason, unsent=unsent)
+    closed.__cause__ = error
+    return closed
+
+
+def still_cold(app: str, warmup_timeout: float) -> RequestTimeout:
+    """Return the error of a model that did not become warm in time."""
+    hint = "" if "klein" in app else "; of fal's models, fal-ai/flux-2/klein/realtime is known to answer"
+    return RequestTimeout(
+        f"{app!r} answered nothing within {warmup_timeout:g} s (warmup_timeout): "
+        f"its sockets open, take inputs and close{hint}"
+    )
+
+
+def request_timeout(app: str, waited: float, *, left: bool, state: str) -> RequestTimeout:
+    """Return the error of a request whose time is up.
+
+    Args:
+        app: The endpoint id.
+        waited: Seconds since it was made.
+        left: It left at least once.
+        state: The connection's.
+    """
+    where = "was not answered" if left else f"could not be sent (the connection is {state})"
+    return RequestTimeout(f"the request to {app!r} {where} within {waited:.3g} s")
+
+
+def request_dropped() -> RequestDropped:
+    """Return the error of a request that was overtaken."""
+    return RequestDropped("the server answered a later input first: it silently dropped this one")

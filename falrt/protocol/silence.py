@@ -1,0 +1,115 @@
+"""What it means that no answer comes although the socket lives.
+
+A fal runner drops silently, and an app may hang while its server still answers pings. Four things follow from
+silence, each after its own time:
+
+* a stream's oldest frame is *overdue*, by its pacing's reckoning: it is written off, and the next one may leave
+* an answer came since the newest input left, then nothing for a while: the rest is *settled* as dropped, for the
+  newest is never dropped. Nobody waits for it any more
+* a strict input is held up by answers that nobody can tell apart: the socket is *recycled*, for a new one has no
+  stale answers
+* a stream's frame is unanswered for as long as a request may be: the app *hangs*, and the socket is recycled
+
+A socket that is recycled in vain may belong to a model that is slow: each one is granted twice the time of the last.
+
+Source:
+    Silent drops: wire facts W32 and W33, docs/reference/wire.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from falrt.protocol import admission
+from falrt.protocol.in_flight import InFlight, Kind
+from falrt.protocol.lane import Lane
+
+__all__ = ["Silence"]
+
+DOUBLINGS_MAX: Final = 6
+
+
+class Silence:
+    """How long a socket has been silent, and what is to be done about it."""
+
+    __slots__ = ("_answered_since", "_latency", "_recycled", "hang_after", "last_at")
+
+    def __init__(self, hang_after: float | None, now: float) -> None:
+        # Seconds after which an app that gives nothing hangs; None for never.
+        self.hang_after = hang_after
+        # When the last input left or the last result came; at first, when the socket opened.
+        self.last_at = now
+        # A result came since the newest input left.
+        self._answered_since = False
+        # Sockets recycled since the last answer.
+        self._recycled = 0
+        # A slow answer's latency: the greatest of late, forgotten slowly. None before the first.
+        self._latency: float | None = None
+
+    def opened(self, now: float) -> None:
+        """A new socket opened."""
+        self.last_at = now
+        self._answered_since = False
+
+    def sent(self, now: float) -> None:
+        """An input left."""
+        self.last_at = now
+        self._answered_since = False
+
+    def came(self, now: float) -> None:
+        """A result came."""
+        self.last_at = now
+        self._answered_since = True
+        self._recycled = 0
+
+    def took(self, latency: float) -> None:
+        """An input was answered after so many seconds."""
+        slow = self._latency
+        self._latency = latency if slow is None or latency >= slow else slow + (latency - slow) / 64
+
+    def recycled(self) -> None:
+        """The socket is given up for its silence."""
+        self._recycled += 1
+
+    @property
+    def _factor(self) -> float:
+        return 2.0 ** min(self._recycled, DOUBLINGS_MAX)
+
+    @property
+    def _patience(self) -> float:
+        return admission.patience(self._latency) * self._factor
+
+    def overdue_at(self, in_flight: InFlight) -> float | None:
+        """Return when the oldest input is to be written off, by its stream's pacing; None for never."""
+        oldest = in_flight.oldest
+        if oldest is None or oldest.kind is not Kind.STREAM or in_flight.tells(oldest):
+            return None
+        # A lone input that nothing has come in for since it left is the newest, which no runner drops: it is slow.
+        if len(in_flight) == 1 and not self._answered_since:
+            return None
+        return oldest.lane.pacer.overdue_at()
+
+    def settles_at(self, in_flight: InFlight) -> float | None:
+        """Return when everything unanswered is to be taken for dropped; None for never."""
+        if not self._answered_since or not len(in_flight) or in_flight.holds_requests:
+            return None
+        return self.last_at + self._patience
+
+    def recycles_at(self, in_flight: InFlight, lanes: Sequence[Lane]) -> float | None:
+        """Return when the socket is to be replaced by one without stale answers; None for never."""
+        oldest = in_flight.oldest
+        if oldest is None:
+            # Nothing is unanswered as far as we know, but a late answer may come: no request may meet it.
+            head = lanes[0].head
+            blocked = head is not None and not admission.may_join(
+                in_flight, head.kind, lanes[0], head.request_id
+            )
+            return self.last_at if blocked or in_flight.hopeless else None
+        if in_flight.hopeless:
+            return self.last_at
+        if admission.held_up(in_flight, lanes):
+            return self.last_at + self._patience
+        if oldest.kind is Kind.STREAM and self.hang_after is not None:
+            return self.last_at + self.hang_after * self._factor
+        return None
