@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from rich.console import Console
 
@@ -65,6 +64,7 @@ def demo(
     """
     from dataclasses import replace
 
+    from falrt.cli.endpoint import endpoint
     from falrt.cli.record import Record
     from falrt.cli.screen import Screen
     from falrt.cli.show import Show, interruptible
@@ -79,7 +79,7 @@ def demo(
         Folder(folder / "pictures"),
         Animation(folder / "before-after.webp", side=320, beside=True),
     ]
-    with _endpoint(live) as options, Screen(console) as screen:
+    with endpoint(local=not live, speed=_SPEED) as options, Screen(console) as screen:
         show = Show(
             source=source,
             choice=choice,
@@ -97,18 +97,6 @@ def demo(
         paths.insert(0, sheet)
     _summary(console, record, paths, interrupted)
     return record
-
-
-@contextlib.contextmanager
-def _endpoint(live: bool) -> Iterator[dict[str, Any]]:
-    """Give the options of the connection: fal's own, or those of a local server that runs meanwhile."""
-    if live:
-        yield {}
-        return
-    from falrt.local import LocalOptions, LocalServer
-
-    with LocalServer(LocalOptions(speed=_SPEED)) as server:
-        yield {"base_url": server.url, "key": "demo"}
 
 
 def _summary(console: Console, record: Record, paths: list[Path], interrupted: bool) -> None:

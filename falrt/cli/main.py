@@ -131,3 +131,89 @@ def demo(
             seconds=seconds,
             live=live,
         )
+
+
+@app.command()
+def stream(
+    source: Annotated[
+        str,
+        typer.Option(
+            help="A camera's number, a video, GIF or picture, a folder, a pattern of pictures, 'screen', "
+            "'screen:X,Y,WIDTH,HEIGHT' or 'scene'."
+        ),
+    ] = "scene",
+    model: Annotated[str, typer.Option(help="klein, lcm or turbo.")] = "klein",
+    app_id: Annotated[
+        str | None, typer.Option("--app", help="Another endpoint that takes what --model takes.")
+    ] = None,
+    prompt: Annotated[
+        str, typer.Option(help="On a terminal, type another one at any time; '-' reads stdin.")
+    ] = "",
+    prompt_file: Annotated[
+        Path | None, typer.Option(help="Read the prompt from a file, whenever it changes.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Model input field=value; may be repeated.")
+    ] = None,
+    out: Annotated[
+        list[Path] | None, typer.Option(help="A folder, .gif, .webp, .mp4, .mov or .mkv; may be repeated.")
+    ] = None,
+    beside: Annotated[
+        bool, typer.Option("--beside", help="In a .gif or .webp, show the frame beside it.")
+    ] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="Show pictures in the terminal.")] = False,
+    window: Annotated[bool, typer.Option("--window", help="Show pictures in a window.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write an .html or .png report at the end.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames per second instead of the source's own.")] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Play a file as a camera would: skip what is too old.")
+    ] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin a file again at its end.")] = False,
+    still: Annotated[
+        bool, typer.Option("--still", help="Show a single picture as it is, without movement.")
+    ] = False,
+    frames: Annotated[int | None, typer.Option(help="Stop after so many pictures.", min=1)] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long.", min=0.1)] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Use a local stand-in instead of fal; no key.")
+    ] = False,
+    speed: Annotated[float, typer.Option(help="With --local: times quicker than the real models.")] = 1.0,
+    max_buffering: Annotated[int | None, typer.Option(help="1 to 60: fal's server-side buffer.")] = None,
+    price_per_second: Annotated[
+        float, typer.Option(help="To show the cost of open sockets; klein's is documented as 0.00194.", min=0)
+    ] = 0.0,
+) -> None:
+    """Stream frames through a model: a camera, video, pictures or the screen in; files, terminal or window out."""
+    with _errors_in_a_line():
+        from dataclasses import replace
+
+        from rich.console import Console
+
+        from falrt.cli.choices import choose, read_settings
+        from falrt.cli.prompts import choose_prompt
+        from falrt.cli.sources import open_source
+        from falrt.cli.stream import StreamPlan
+        from falrt.cli.stream import stream as run
+
+        frames_in = open_source(source, fps=fps, still=still)
+        if loop:
+            frames_in = frames_in.looped()
+        if live:
+            frames_in = replace(frames_in, live=True)
+        plan = StreamPlan(
+            source=frames_in,
+            choice=choose(model, read_settings(set_ or []), app=app_id),
+            prompt=choose_prompt(prompt, prompt_file),
+            out=tuple(out or ()),
+            beside=beside,
+            preview=preview,
+            window=window,
+            report=report,
+            frames=frames,
+            seconds=seconds,
+            local=local,
+            speed=speed,
+            max_buffering=max_buffering,
+            price_per_second=price_per_second,
+        )
+        run(Console(), plan)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from rich.console import Console, RenderableType
-    from rich.live import Live
+    from rich.console import Console
 
     from falrt.cli.record import Record, Shot
 
@@ -32,58 +31,75 @@ class Screen:
     def __init__(self, console: Console, *, price_per_second: float = 0.0, preview: bool = False) -> None:
         self._console, self._price = console, price_per_second
         self._preview = preview and console.is_terminal
-        self._live: Live | None = None
+        # Lines on the terminal that the next drawing overwrites.
+        self._lines = 0
         self._shown_at = 0.0
         self._words = ""
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
-            from rich.live import Live
-
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
-            self._live.start()
+            self._console.show_cursor(False)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live is not None:
-            self._live.stop()
+        if self._console.is_terminal:
+            self._draw([])
+            self._console.show_cursor(True)
 
     def waiting(self, words: str) -> None:
         """Say what is waited for, such as a cold model."""
         if words == self._words:
             return
         self._words = words
-        if self._live is not None:
-            self._live.update(f"[dim]{words}[/dim]", refresh=True)
+        if self._console.is_terminal:
+            self._draw([words])
         else:
-            self._console.print(words, highlight=False)
+            self._console.print(words, highlight=False, markup=False)
 
-    def update(self, record: Record, shot: Shot, note: str = "") -> None:
+    def problem(self, error: Exception) -> None:
+        """Tell of an error that does not end the stream."""
+        if self._console.is_terminal:
+            self._draw([])
+        self._console.print(str(error), style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+    def update(self, record: Record, shot: Shot) -> None:
         """Show the newest answer, at most ten times a second (each second where it is no terminal)."""
         now = time.monotonic()
-        pause = _PLAIN_SECONDS if self._live is None else _REFRESH_SECONDS
-        if now - self._shown_at < pause:
+        is_terminal = self._console.is_terminal
+        if now - self._shown_at < (_REFRESH_SECONDS if is_terminal else _PLAIN_SECONDS):
             return
         self._shown_at = now
+        self._words = ""
         line = live_line(record, self._price)
-        if self._live is None:
-            self._console.print(line, highlight=False, soft_wrap=True)
+        if not is_terminal:
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
             return
-        parts: list[RenderableType] = [line]
-        if shot.prompt:
-            parts.append(f"[dim]{_escape(shot.prompt)}[/dim]" + (f"  [dim]{note}[/dim]" if note else ""))
+        width = self._console.width - 1
+        lines = [line[:width], shot.prompt[:width]]
         if self._preview:
-            from falrt.cli.blocks import half_blocks
-            from falrt.cli.sinks import decode
+            lines = self._blocks(shot) + lines
+        self._draw(lines)
 
-            # Two pixels to a character cell, and three lines for the words.
-            room = (self._console.width, 2 * max(4, self._console.height - 4))
-            parts.insert(0, half_blocks(decode(shot.pictures[-1]), room))
-        from rich.console import Group
+    def _blocks(self, shot: Shot) -> list[str]:
+        from falrt.cli.blocks import half_blocks
+        from falrt.cli.sinks import decode
 
-        self._live.update(Group(*parts), refresh=True)
+        # Two pixels to a character cell; the last lines are for words.
+        room = (self._console.width - 1, 2 * max(4, self._console.height - 4))
+        return half_blocks(
+            decode(shot.pictures[-1]), room, true_colour=self._console.color_system == "truecolor"
+        )
+
+    def _draw(self, lines: list[str]) -> None:
+        """Overwrite what was drawn before, in one write so that nothing flickers."""
+        up = f"\x1b[{self._lines}A" if self._lines else ""
+        rows = "".join(f"{line}\x1b[K\n" for line in lines)
+        # Whatever stood below a longer drawing is erased.
+        self._console.file.write(f"\r{up}{rows}\x1b[J")
+        self._console.file.flush()
+        self._lines = len(lines)
 
 
 def live_line(record: Record, price_per_second: float = 0.0) -> str:
@@ -109,9 +125,3 @@ def live_line(record: Record, price_per_second: float = 0.0) -> str:
     if price_per_second:
         parts.append(f"${record.cost(price_per_second):.4f}")
     return "  ".join(parts)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from falrt.cli.choices import Choice
     from falrt.cli.screen import Screen
     from falrt.cli.sinks import Sink
+    from falrt.cli.window import Window
     from falrt.connection import RealtimeConnection
     from falrt.stream import Reply
 
 __all__ = ["Show", "interruptible"]
+
+_SILENCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,7 @@ class Show:
         options: For ``falrt.connect``.
         frames: Stop after so many answers; None: no limit.
         seconds: Stop this long after the first answer; None: no limit.
+        window: Also shows every picture; closing it ends the stream.
     """
 
     source: Source
@@ -48,6 +52,7 @@ class Show:
     options: dict[str, Any]
     frames: int | None = None
     seconds: float | None = None
+    window: Window | None = None
 
     async def run(self, record: Record) -> None:
         """Stream until the source ends, a limit is reached or the task is cancelled; then close the sinks.
@@ -62,12 +67,16 @@ class Show:
 
         began = time.monotonic()
         try:
-            async with falrt.connect(self.choice.model, **self.options) as connection:
+            self.screen.waiting("connecting ...")
+            options = {"on_error": self.screen.problem, **self.options}
+            async with falrt.connect(self.choice.model, **options) as connection:
                 stream = connection.stream(self._inputs(began))
+                watcher = asyncio.create_task(self._watch(connection, record))
                 async with contextlib.aclosing(stream):
                     try:
                         await self._consume(connection, stream, record, began)
                     finally:
+                        watcher.cancel()
                         _read_stats(connection, record, began)
         finally:
             for sink in self.sinks:
@@ -81,18 +90,33 @@ class Show:
         began: float,
     ) -> None:
         first_at: float | None = None
-        self.screen.waiting(f"connecting to {connection.app} ...")
         async for reply in stream:
             shot = self._shot(reply, record.count + 1, began)
             record.add(shot)
             _read_stats(connection, record, began)
             await asyncio.to_thread(self._keep, shot)
             self.screen.update(record, shot)
+            if self.window is not None:
+                self.window.show(shot)
             first_at = shot.at if first_at is None else first_at
-            if self.frames is not None and shot.number >= self.frames:
+            if self._is_over(shot, first_at):
                 return
-            if self.seconds is not None and shot.at - first_at >= self.seconds:
-                return
+
+    def _is_over(self, shot: Shot, first_at: float) -> bool:
+        return (
+            (self.frames is not None and shot.number >= self.frames)
+            or (self.seconds is not None and shot.at - first_at >= self.seconds)
+            or (self.window is not None and self.window.is_closed)
+        )
+
+    async def _watch(self, connection: RealtimeConnection[Any, Any], record: Record) -> None:
+        """Say what is waited for whenever no picture has come for a while."""
+        count = -1
+        while True:
+            if count == record.count:
+                self.screen.waiting(f"{connection.app}: {connection.state}, no picture for a while")
+            count = record.count
+            await asyncio.sleep(_SILENCE_SECONDS)
 
     def _inputs(self, began: float) -> Any:
         return self._live_inputs(began) if self.source.live else self._waiting_inputs(began)

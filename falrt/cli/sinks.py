@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from falrt.cli.record import Shot
 
-__all__ = ["Animation", "Folder", "Sink", "contact_sheet", "decode", "prepare_folder"]
+__all__ = ["Animation", "Folder", "Sink", "contact_sheet", "decode", "fitted_to", "prepare_folder"]
 
-_ANIMATION_FRAMES_MAX = 1200
+_ANIMATION_FRAMES_MAX = 360
 _SHEET_COLUMNS = 6
 _SHEET_CELL = 224
 _GAP = 8
@@ -86,6 +86,8 @@ class Animation:
         prepare_folder(path.parent)
         self._frames: list[Image] = []
         self._at: list[float] = []
+        self._seen = -1
+        self._stride = 1
 
     @property
     def path(self) -> Path:
@@ -93,14 +95,18 @@ class Animation:
         return self._path
 
     def add(self, shot: Shot) -> None:
-        """Keep a small copy of one answer; beyond two minutes or so the beginning is what is kept."""
-        if len(self._frames) >= _ANIMATION_FRAMES_MAX:
+        """Keep a small copy of one answer; a long stream keeps every second, then every fourth, and so on."""
+        self._seen += 1
+        if self._seen % self._stride:
             return
         picture = _fitted(decode(shot.pictures[-1]), self._side)
         if self._beside:
-            picture = _side_by_side(_fitted_to(shot.frame, picture.size), picture)
+            picture = _side_by_side(fitted_to(shot.frame, picture.size), picture)
         self._frames.append(picture)
         self._at.append(shot.at)
+        if len(self._frames) > _ANIMATION_FRAMES_MAX:
+            self._frames, self._at = self._frames[::2], self._at[::2]
+            self._stride *= 2
 
     def close(self) -> None:
         """Write the file; without pictures there is none."""
@@ -149,8 +155,8 @@ def contact_sheet(path: Path, shots: Sequence[Shot]) -> Path | None:
         x = _GAP + index % columns * (cell + _GAP)
         y = _GAP + index // columns * pair
         draw.text((x, y), f"{shot.at:.1f} s   age {shot.age * 1000:.0f} ms", fill="#b8bec9", font_size=13)
-        sheet.paste(_fitted_to(shot.frame, (cell, cell)), (x, y + caption))
-        sheet.paste(_fitted_to(decode(shot.pictures[-1]), (cell, cell)), (x, y + caption + cell + _GAP))
+        sheet.paste(fitted_to(shot.frame, (cell, cell)), (x, y + caption))
+        sheet.paste(fitted_to(decode(shot.pictures[-1]), (cell, cell)), (x, y + caption + cell + _GAP))
     sheet.save(path, quality=88)
     return path
 
@@ -181,7 +187,8 @@ def _fitted(picture: Image, side: int) -> Image:
     return picture
 
 
-def _fitted_to(picture: Image, size: tuple[int, int]) -> Image:
+def fitted_to(picture: Image, size: tuple[int, int]) -> Image:
+    """Return a copy of exactly that size, cut about the centre."""
     from PIL import ImageOps
 
     return ImageOps.fit(picture, size)

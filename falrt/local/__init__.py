@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalOptions", "LocalServer", "create_app", "fal_or_stand_in", "serve"]
 
-_HOMES = {"LocalOptions": "options", "LocalServer": "server", "create_app": "app", "serve": "app", "fal_or_stand_in": "fallback"}
+_HOMES = {
+    "LocalOptions": "options",
+    "LocalServer": "server",
+    "create_app": "app",
+    "serve": "app",
+    "fal_or_stand_in": "fallback",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,98 @@
+"""The geometry of the report's charts, apart from how they are drawn: scales, thinning, histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
+
+from falrt.cli.record import percentile
+
+__all__ = ["Histogram", "Scale", "histogram", "peaks", "per_interval", "scale_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """An axis that begins at ``low``.
+
+    Attributes:
+        low: Value at the beginning.
+        high: Value at the end.
+        ticks: Round values between, and their labels.
+    """
+
+    low: float
+    high: float
+    ticks: tuple[tuple[float, str], ...]
+
+    def place(self, value: float) -> float:
+        """Return where a value lies, 0 to 1; what is beyond lies on the end."""
+        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts of values in steps of equal width.
+
+    Attributes:
+        low: Where the first step begins.
+        width: Of a step.
+        counts: How many values are in each; the last also holds what lies beyond.
+    """
+
+    low: float
+    width: float
+    counts: tuple[int, ...]
+
+
+def scale_for(low: float, high: float, steps: int = 5) -> Scale:
+    """Return a scale from low to high or a little beyond, with about so many round ticks."""
+    span = max(high - low, 1e-9)
+    raw = span / steps
+    power = 10.0 ** floor(log10(raw))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
+    first, last = ceil(low / step - 1e-9), ceil(high / step - 1e-9)
+    values = [number * step for number in range(first, last + 1)]
+    digits = max(0, -floor(log10(step))) + (1 if step / power == 2.5 else 0)
+    ticks = tuple((value, f"{value:.{digits}f}") for value in values)
+    return Scale(low, max(high, values[-1] if values else high), ticks)
+
+
+def ceiling(values: Sequence[float]) -> float:
+    """Return where a time axis should end: a few outliers are cut so that the rest can be read."""
+    if not values:
+        return 1.0
+    usual = percentile(list(values), 98) * 1.35
+    highest = max(values)
+    return highest if highest <= 2 * usual else usual
+
+
+def peaks(xs: Sequence[float], ys: Sequence[float], columns: int) -> list[tuple[float, float]]:
+    """Thin a curve to so many points, each the highest of its neighbours: spikes must stay visible."""
+    if len(xs) <= columns:
+        return list(zip(xs, ys, strict=True))
+    points = []
+    for column in range(columns):
+        start, stop = column * len(xs) // columns, (column + 1) * len(xs) // columns
+        best = max(range(start, stop), key=lambda index: ys[index])
+        points.append((xs[best], ys[best]))
+    return points
+
+
+def histogram(values: Sequence[float], high: float, steps: int = 40) -> Histogram:
+    """Count values from the smallest to ``high``."""
+    low = min(values, default=0.0)
+    high = max(high, low + 1e-9)
+    width = (high - low) / steps
+    counts = [0] * steps
+    for value in values:
+        counts[min(steps - 1, int((value - low) / width))] += 1
+    return Histogram(low, width, tuple(counts))
+
+
+def per_interval(xs: Sequence[float], counts: Sequence[int], end: float, columns: int) -> list[int]:
+    """Add up counts within equal intervals from 0 to ``end``."""
+    sums = [0] * columns
+    for x, count in zip(xs, counts, strict=True):
+        sums[min(columns - 1, int(x / end * columns))] += count
+    return sums

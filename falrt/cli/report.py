@@ -1,0 +1,39 @@
+"""``--report``: what a stream was like, on one page: HTML that needs nothing else, or a PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from falrt.cli.sinks import prepare_folder
+from falrt.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from falrt.cli.record import Record
+
+__all__ = ["check_report_path", "write_report"]
+
+
+def check_report_path(path: Path) -> Path:
+    """Make sure that a report can be written there, before the stream begins.
+
+    Raises:
+        ConfigurationError: It is neither .html nor .png, or its folder cannot be made.
+    """
+    if path.suffix.lower() not in (".html", ".htm", ".png"):
+        raise ConfigurationError(f"--report {path}: a report is an .html or a .png file")
+    prepare_folder(path.parent)
+    return path
+
+
+def write_report(path: Path, record: Record, price_per_second: float = 0.0) -> Path:
+    """Write the report; the file's ending says which kind."""
+    if path.suffix.lower() == ".png":
+        from falrt.cli.report_png import draw_report
+
+        draw_report(record, price_per_second).save(path)
+    else:
+        from falrt.cli.report_html import html_report
+
+        path.write_text(html_report(record, price_per_second), encoding="utf-8")
+    return path

@@ -1,0 +1,59 @@
+"""The newest picture in a window, where there is a display."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from falrt.cli.sinks import decode
+from falrt.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from falrt.cli.record import Shot
+
+__all__ = ["Window"]
+
+
+class Window:
+    """Shows pictures as they come. Tk wants to be called from one thread, so its methods are called from the loop's.
+
+    Args:
+        title: Of the window.
+
+    Raises:
+        ConfigurationError: There is no display, or Python was built without Tk.
+    """
+
+    def __init__(self, title: str) -> None:
+        try:
+            import tkinter
+
+            self._root: Any = tkinter.Tk()
+        except ImportError as error:
+            raise ConfigurationError("--window: this Python has no tkinter; use --preview instead") from error
+        except tkinter.TclError as error:
+            raise ConfigurationError(
+                f"--window: there is no display ({error}); use --preview instead"
+            ) from error
+        self._root.title(title)
+        self._label: Any = tkinter.Label(self._root, borderwidth=0)
+        self._label.pack()
+        # True once the user has closed the window; the stream then ends.
+        self.is_closed = False
+        self._root.protocol("WM_DELETE_WINDOW", self._closing)
+
+    def show(self, shot: Shot) -> None:
+        """Show one answer."""
+        from PIL import ImageTk
+
+        photo = ImageTk.PhotoImage(decode(shot.pictures[-1]), master=self._root)
+        self._label.configure(image=photo)
+        # Tk keeps no reference of its own: without this one the picture would vanish.
+        self._label.image = photo
+        self._root.update()
+
+    def close(self) -> None:
+        """Close the window."""
+        self._root.destroy()
+
+    def _closing(self) -> None:
+        self.is_closed = True

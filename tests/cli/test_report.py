@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from falrt import exceptions
+from falrt.cli.record import Record, Shot
+from falrt.cli.report import check_report_path, write_report
+
+
+@pytest.fixture
+def record(shots: list[Shot]) -> Record:
+    record = Record(title="a <film> through klein", open_seconds=3.0, reconnects=[1.25])
+    for number in range(100):
+        shot = shots[number % 5]
+        prompt = "gold" if number < 50 else "teal & pink"
+        age = 9.0 if number == 70 else shot.age
+        record.add(replace(shot, number=number + 1, at=1 + number / 10, age=age, prompt=prompt))
+    return record
+
+
+def test_html_holds_figures_charts_and_pictures(tmp_path: Path, record: Record) -> None:
+    page = write_report(tmp_path / "report.html", record, price_per_second=0.01).read_text()
+
+    charts = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+    assert [chart.get("aria-label") for chart in charts] == [
+        "Age and latency over time",
+        "Skipped frames over time",
+        "Histogram of ages",
+    ]
+    words = " ".join(text for chart in charts for text in chart.itertext())
+    assert "reconnect" in words
+    assert "1 ages beyond the scale" in words
+    assert "a &lt;film&gt; through klein" in page
+    assert "teal &amp; pink" in page
+    assert "$0.0300" in page
+    assert page.count("data:image/jpeg;base64,") == 16
+
+
+def test_html_needs_nothing_from_elsewhere(tmp_path: Path, record: Record) -> None:
+    page = write_report(tmp_path / "report.html", record).read_text()
+
+    assert not re.findall(r"https?://|<script|<link|@import", page)
+
+
+def test_png_shows_age_latency_drops_and_reconnects(tmp_path: Path, record: Record) -> None:
+    path = write_report(tmp_path / "report.png", record)
+
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    for colour in ((0x25, 0x63, 0xC9), (0xD9, 0x77, 0x2B), (0x8A, 0x94, 0xA6), (0xC8, 0x32, 0x3B)):
+        assert (pixels == colour).all(axis=-1).sum() > 100
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.png"])
+def test_report_of_nothing_says_so(tmp_path: Path, name: str) -> None:
+    path = write_report(tmp_path / name, Record(title="nothing"))
+
+    assert path.stat().st_size > 500
+    if name.endswith("html"):
+        assert "No picture came" in path.read_text()
+
+
+def test_report_of_a_single_picture(tmp_path: Path, shots: list[Shot]) -> None:
+    record = Record(title="one")
+    record.add(replace(shots[0], dropped=0))
+
+    for name in ("report.html", "report.png"):
+        assert write_report(tmp_path / name, record).exists()
+
+
+def test_other_kinds_of_report_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(exceptions.ConfigurationError, match=r"\.html or a \.png"):
+        check_report_path(tmp_path / "report.pdf")
