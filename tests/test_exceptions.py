@@ -6,6 +6,7 @@ import copy
 import inspect
 import pickle
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,8 @@ from falrt.exceptions import (
     TokenRequestError,
     UnauthorizedError,
 )
+
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "errors.md"
 
 # Each error below its parent; beside it the built-in error that it also is.
 TREE = {
@@ -194,3 +197,18 @@ def test_unreadable_answers_carry_their_size_or_content() -> None:
 def test_a_full_queue_says_which_and_how_much_is_gone() -> None:
     error = QueueFullError("receive", "3 results were discarded", dropped=3)
     assert (error.queue, error.dropped, str(error)) == ("receive", 3, "3 results were discarded")
+
+
+# The page.
+
+
+def test_every_error_stands_on_the_page_and_nothing_else() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(TREE)
+
+
+def test_the_page_tells_what_each_error_carries() -> None:
+    rows = {line.split("`")[1]: line for line in PAGE.read_text().splitlines() if line.startswith("| `")}
+    rows["ConnectionClosedOK"] += rows["ConnectionClosedError"]  # they carry the same
+    for error in EXAMPLES:
+        assert [name for name in vars(error) if f"`{name}`" not in rows[type(error).__name__]] == []
