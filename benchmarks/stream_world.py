@@ -313,7 +313,7 @@ def best_ratio(setting: Setting, share: float = 0.97) -> float:
     travel = setting.floor - service / 2
     cycles = []
     waited, area, time = 0.0, 0.0, 0.0
-    for starts in range(1, 400):
+    for starts in range(1, 100):
         following = (waited + service) % period
         pause = service + period - following if following > 1e-9 else service
         cycles.append((area + pause * (travel + waited) + pause**2 / 2, time + pause, starts))
