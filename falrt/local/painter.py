@@ -104,7 +104,9 @@ class Painter:
     def _brushed(self, motif: Motif, look: Look, order: Order, *, variation: float = 5.0) -> Image.Image:
         """Cover the canvas with strokes: broad ones everywhere, finer ones where the motif has contours."""
         place = window(order.width, order.height, order.seed & 0xFFFFFFFF)
-        canvas = _stroke_colours(self._broad, place, motif, look, variation)[place.cut(self._broad)]
+        broad = self._broad
+        colours = _stroke_colours(_spots(broad, place, motif), broad.jitter, motif, look, variation)
+        canvas = colours[place.cut(broad)]
         fineness = min(1.0, max(0.0, order.fineness)) ** 0.6
         edge_of_middle = 0.10 - 0.11 * fineness
         _overpaint(canvas, self._middle, place, motif, look, variation * 0.8, edge_of_middle)
@@ -123,9 +125,7 @@ class Painter:
         paler = replace(look, table=255 - (255 - look.table) * 0.72)
         wash = _graded(motif, paler)
         strokes = self._brushed(motif, paler, order, variation=3.0)
-        painted = Image.blend(
-            wash.filter(ImageFilter.BoxBlur(3)), strokes.filter(ImageFilter.BoxBlur(1)), 0.6
-        )
+        painted = Image.blend(_soft(wash, 4), strokes.filter(ImageFilter.BoxBlur(1)), 0.6)
         rim = _full(255 - 120 * np.clip(motif.edge - 0.08, 0, 1), order)
         paper = _grain(order, 14)
         return ImageChops.multiply(ImageChops.multiply(painted, _grey(rim)), _grey(paper))
@@ -140,7 +140,7 @@ class Painter:
             (self._details[1], self._details[3], self._details[0]), (34, 22, 11), strict=True
         ):
             # Of each direction only every third stroke, or the hatching would close to a flat tone.
-            hatched = (layer.jitter < -0.33) & (_at(motif.lightness, layer, place) < level)
+            hatched = (layer.jitter < -0.33) & (motif.lightness.ravel()[_spots(layer, place, motif)] < level)
             hatched[0] = False
             dark |= hatched[place.cut(layer)]
         tone = np.where(dark, 80, 255).astype(np.uint8)
@@ -163,9 +163,10 @@ class Painter:
     def mosaic(self, motif: Motif, look: Look, order: Order) -> Image.Image:
         """Irregular pieces of glass between dark joints."""
         place = window(order.width, order.height, order.seed & 0xFFFFFFFF)
-        colours = _stroke_colours(self._mosaic, place, motif, look, 6.0)
+        pieces = self._mosaic
+        colours = _stroke_colours(_spots(pieces, place, motif), pieces.jitter, motif, look, 6.0)
         colours[0] = _packed(look.table[3].mean(axis=0)[None])[0]
-        painted = _from_packed(colours[place.cut(self._mosaic)])
+        painted = _from_packed(colours[place.cut(pieces)])
         return ImageChops.soft_light(painted, _grey(painted.convert("L").filter(ImageFilter.EMBOSS)))
 
     def comic(self, motif: Motif, look: Look, order: Order) -> Image.Image:
@@ -180,8 +181,8 @@ class Painter:
             lightness=(motif.lightness / step).round() * step,
         )
         painted = _graded(flat, look, contrast=1.15)
-        ys, xs = np.mgrid[0 : order.height, 0 : order.width]
-        dots = 0.5 + 0.25 * (np.sin((xs + ys) * 0.74) + np.sin((xs - ys) * 0.74))
+        down, across = (np.arange(length, dtype=np.float32) * 0.74 for length in (order.height, order.width))
+        dots = 0.5 + 0.5 * np.cos(down)[:, None] * np.sin(across)
         shade = _full(motif.lightness * (255 / LIGHTNESS_STEPS), order)
         dotted = np.where(dots * 150 + 20 > np.asarray(shade), 205, 255).astype(np.uint8)
         inked = ImageChops.multiply(painted, _grey(Image.fromarray(dotted)))
@@ -221,25 +222,25 @@ _STYLES: dict[str, _Style] = {
 }
 
 
-def _at(values: NDArray[np.float32], layer: Layer, place: Window) -> NDArray[np.float32]:
-    """Return a small map's value at each stroke's centre."""
+def _spots(layer: Layer, place: Window, motif: Motif) -> NDArray[np.intp]:
+    """Return where in the motif's small maps, flattened, each stroke's centre lies."""
     down, across = place.places(layer)
-    rows = (down * values.shape[0]).astype(np.intp)
-    columns = (across * values.shape[1]).astype(np.intp)
-    found: NDArray[np.float32] = values[rows, columns]
-    return found
+    height, width = motif.edge.shape
+    spots: NDArray[np.intp] = (down * height).astype(np.intp) * width + (across * width).astype(np.intp)
+    return spots
 
 
 def _stroke_colours(
-    layer: Layer, place: Window, motif: Motif, look: Look, variation: float
+    spots: NDArray[np.intp], jitter: NDArray[np.float32], motif: Motif, look: Look, variation: float
 ) -> NDArray[np.uint32]:
-    """Return the packed colour of each stroke of a layer."""
-    lightness = _at(motif.lightness, layer, place) + variation * layer.jitter
+    """Return the packed colours of strokes."""
+    lightness = motif.lightness.ravel()[spots] + variation * jitter
     rows = np.clip(lightness, 0, LIGHTNESS_STEPS - 1).astype(np.intp)
-    warmth = _at(motif.warmth, layer, place) - 3 * layer.jitter
+    warmth = motif.warmth.ravel()[spots] - 3 * jitter
     columns = np.clip(warmth, 0, WARMTH_STEPS - 1).astype(np.intp)
-    own = _at(motif.colours, layer, place) + 3 * variation * layer.jitter[:, None]
-    return _packed(look.table[rows, columns] * look.weight + own * (1 - look.weight))
+    own = motif.colours.reshape(-1, 3)[spots] + 3 * variation * jitter[:, None]
+    asked = look.table.reshape(-1, 3)[rows * WARMTH_STEPS + columns]
+    return _packed(asked * look.weight + own * (1 - look.weight))
 
 
 def _overpaint(
@@ -252,16 +253,19 @@ def _overpaint(
     edge: float,
 ) -> None:
     """Put on the strokes that lie on a contour stronger than ``edge`` and, if straight, along it."""
-    wanted = _at(motif.edge, layer, place) > edge * (1 + 0.3 * layer.jitter)
+    spots = _spots(layer, place, motif)
+    wanted = motif.edge.ravel()[spots] > edge * (1 + 0.3 * layer.jitter)
     if layer.angle is not None:
-        turn = np.abs(_at(motif.contour, layer, place) - layer.angle)
+        turn = np.abs(motif.contour.ravel()[spots] - layer.angle)
         wanted &= np.minimum(turn, np.pi - turn) < 0.45
     wanted[0] = False
-    if not wanted.any():
+    chosen = np.flatnonzero(wanted)
+    if not len(chosen):
         return
-    strokes = place.cut(layer)
-    colours = np.where(wanted, _stroke_colours(layer, place, motif, look, variation), np.uint32(0))
-    paint = colours[strokes]
+    # 0 is no colour: strokes that are not wanted leave what is below them.
+    colours = np.zeros(len(spots), dtype=np.uint32)
+    colours[chosen] = _stroke_colours(spots[chosen], layer.jitter[chosen], motif, look, variation)
+    paint = colours[place.cut(layer)]
     np.copyto(canvas, paint, where=paint != 0)
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from falrt import exceptions
+from falrt.cli import sinks
 from falrt.cli.record import Shot
 from falrt.cli.sinks import Animation, Folder, contact_sheet
 
@@ -97,3 +98,17 @@ def test_contact_sheet_of_many_has_twelve_pairs(tmp_path: Path, shots: list[Shot
     with Image.open(path) as sheet:
         assert sheet.width > 6 * 224
         assert sheet.height < 3 * 2 * 224
+
+
+def test_long_animation_keeps_every_second_picture(
+    tmp_path: Path, shots: list[Shot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sinks, "_ANIMATION_FRAMES_MAX", 4)
+    animation = Animation(tmp_path / "out.gif", side=16)
+    for number in range(12):
+        animation.add(replace(shots[number % 5], at=number / 10))
+    animation.close()
+
+    with Image.open(tmp_path / "out.gif") as image:
+        assert image.n_frames == 3
+        assert image.info["duration"] == 400

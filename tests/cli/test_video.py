@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import sys
+import wave
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from falrt import exceptions
+from falrt.cli import video
 from falrt.cli.sources import open_source
 
 av = pytest.importorskip("av", reason="the extra 'video' is not installed")
@@ -44,3 +46,21 @@ def test_missing_package_names_the_extra(film: Path, monkeypatch: pytest.MonkeyP
 
     with pytest.raises(exceptions.MissingDependencyError, match=r"falrt\[video\]"):
         open_source(str(film))
+
+
+def test_camera_gives_frames_at_its_own_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "_CAMERAS", {sys.platform: ("lavfi", "testsrc=size=64x48:rate=30")})
+
+    source = open_source("0")
+
+    assert (source.live, source.fps) == (True, 0)
+    assert next(source.frames()).size == (64, 48)
+
+
+def test_video_without_pictures_is_refused(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "sound.mp4"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(1000))
+
+    with pytest.raises(exceptions.ConfigurationError, match="no video that can be decoded"):
+        open_source(str(tmp_path / "sound.mp4"))

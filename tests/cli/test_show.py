@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from falrt import exceptions
+from falrt.cli import show
+from falrt.cli.choices import choose
+from falrt.cli.record import Record, Shot
+from falrt.cli.screen import Screen
+from falrt.cli.show import Show, interruptible
+from falrt.cli.sources import open_source
+from falrt.local import LocalOptions, LocalServer
+from falrt.local.painter import Painter
+
+
+class Kept:
+    """A sink that keeps shots in memory."""
+
+    path = Path("nowhere")
+
+    def __init__(self) -> None:
+        self.shots: list[Shot] = []
+        self.closed = 0
+        self.on_shot: Callable[[], object] = lambda: None
+
+    def add(self, shot: Shot) -> None:
+        self.shots.append(shot)
+        self.on_shot()
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def a_show(server: LocalServer, console: Console, sink: Kept, **limits: float) -> Show:
+    return Show(
+        source=open_source("scene"),
+        choice=choose("klein", {}),
+        prompt=lambda seconds: "gold",
+        sinks=[sink],
+        screen=Screen(console),
+        options={"base_url": server.url, "key": "test"},
+        **limits,  # type: ignore[arg-type]
+    )
+
+
+async def test_shots_tell_frame_picture_age_and_prompt(painter: Painter, console: Console) -> None:
+    sink, record = Kept(), Record()
+    async with LocalServer(LocalOptions(speed=20), painter=painter) as server, asyncio.timeout(30):
+        await a_show(server, console, sink, frames=3).run(record)
+
+    assert [shot.number for shot in sink.shots] == [1, 2, 3]
+    assert sink.closed == 1
+    for shot in sink.shots:
+        assert shot.frame.size == (704, 704)
+        assert shot.pictures[0].startswith(b"\xff\xd8")
+        assert shot.age >= shot.latency > 0
+        assert shot.prompt == "gold"
+    assert record.count == 3
+    assert record.open_seconds > 0
+    assert record.bytes_received > record.bytes_sent > 0
+
+
+async def test_silence_is_explained(
+    painter: Painter, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show, "_SILENCE_SECONDS", 0.01)
+    async with LocalServer(LocalOptions(speed=1), painter=painter) as server, asyncio.timeout(30):
+        await a_show(server, console, Kept(), frames=1).run(Record())
+
+    assert "fal-ai/flux-2/klein/realtime: open, no picture for a while" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+async def test_sinks_are_closed_when_the_connection_cannot_be_opened(console: Console) -> None:
+    async with LocalServer(LocalOptions(key="right")) as server, asyncio.timeout(30):
+        sink = Kept()
+        with pytest.raises(exceptions.AuthenticationError):
+            await a_show(server, console, sink).run(Record())
+
+    assert sink.closed == 1
+
+
+async def test_interrupted_show_closes_its_sinks(painter: Painter, console: Console) -> None:
+    sink, record, first = Kept(), Record(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    sink.on_shot = lambda: loop.call_soon_threadsafe(first.set)  # called from a thread
+
+    async def until_interrupted() -> None:
+        async with LocalServer(LocalOptions(speed=20), painter=painter) as server:
+            await a_show(server, console, sink).run(record)
+
+    async def interrupt() -> None:
+        await first.wait()
+        signal.raise_signal(signal.SIGINT)
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(interrupt())
+        assert await interruptible(until_interrupted)
+
+    assert sink.closed == 1
+    assert record.count >= 1
+
+
+async def test_work_that_ends_by_itself_is_not_interrupted() -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    assert not await interruptible(lambda: asyncio.sleep(0))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+async def test_cancelling_from_elsewhere_stays_a_cancellation() -> None:
+    task = asyncio.create_task(interruptible(asyncio.Event().wait))
+    await asyncio.sleep(0)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_works_outside_the_main_thread_too() -> None:
+    answers: list[bool] = []
+    thread = threading.Thread(
+        target=lambda: answers.append(asyncio.run(interruptible(lambda: asyncio.sleep(0))))
+    )
+    thread.start()
+    thread.join()
+
+    assert answers == [False]
+
+
+def test_problem_is_told_beside_the_line() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with Screen(console) as screen:
+        screen.waiting("connecting")
+        screen.problem(exceptions.ServerError("INTERNAL_ERROR", "[bad] input"))
+
+    assert "INTERNAL_ERROR: [bad] input" in console.file.getvalue()  # type: ignore[attr-defined]
