@@ -57,6 +57,7 @@ def timestamps(nanoseconds: int = 7) -> msgpack.Timestamp:
 # Round trips.
 
 
+@pytest.mark.wire("W52")
 @each_msgpack
 @settings(max_examples=50)
 @given(message=msgpack_values)
@@ -117,6 +118,7 @@ def test_every_kind_of_bytes_is_binary(codec: Codec, kind: Any) -> None:
     assert codec.decode(codec.encode({"image": kind(b"\xff\xd8")})) == {"image": b"\xff\xd8"}
 
 
+@pytest.mark.wire("W53")
 def test_msgpack_carries_timestamps_and_extension_types() -> None:
     message = {"at": timestamps(), "other": msgpack.ExtType(5, b"x")}
     assert Msgpack().decode(Msgpack().encode(message)) == message
@@ -274,6 +276,7 @@ def test_what_msgspec_refuses_too_is_named_the_same_way(codec: Codec) -> None:
         codec.encode({"frames": [np.zeros(3)]})
 
 
+@pytest.mark.wire("W52")
 @each_msgpack
 @pytest.mark.parametrize("value", [2**64, -(2**63) - 1])
 def test_an_integer_beyond_64_bits_is_named(codec: Codec, value: int) -> None:
@@ -295,6 +298,7 @@ def test_nan_and_infinity_are_not_json(value: float) -> None:
         Json().encode({"x": [0.0, value]})
 
 
+@pytest.mark.wire("W51")
 @each
 @pytest.mark.parametrize("key", [1, 2.5, None, True, (1,)], ids=repr)
 def test_keys_that_the_far_side_refuses_are_refused_here(codec: Codec, key: Any) -> None:
@@ -381,6 +385,7 @@ def test_one_codec_may_be_used_by_many_threads_and_inside_itself() -> None:
 # Frames that cannot be read.
 
 
+@pytest.mark.wire("W54")
 @each
 @pytest.mark.parametrize(
     "frame", [b"", "", b"\xc1", b"\xc1" * 9, b"\x93\x01", b"\xa3\xffab", b"\xd9", "[", "\x00"], ids=repr
@@ -392,6 +397,7 @@ def test_a_malformed_frame_is_a_decode_error_that_knows_its_size(codec: Codec, f
     assert f"frame of {len(frame)} " in str(caught.value)
 
 
+@pytest.mark.wire("W54")
 @pytest.mark.parametrize("codec", [Msgpack(), Msgspec(), Json()], ids=repr)
 def test_two_messages_in_one_frame_are_refused(codec: Codec) -> None:
     frame = codec.encode(["a"])

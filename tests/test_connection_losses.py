@@ -213,6 +213,7 @@ async def test_an_answer_that_is_no_http_is_told() -> None:
 # --- credentials
 
 
+@pytest.mark.wire("W12")
 @pytest.mark.parametrize("refusal", ["frame", "close", 401, 403])
 async def test_a_bad_key_is_an_authentication_error_at_once(refusal: Any) -> None:
     async with FakeServer(echo, refusal=refusal) as server, leaves_nothing(server.url):
@@ -257,6 +258,7 @@ async def test_a_token_that_expired_is_replaced_without_a_word(refusal: Any) -> 
         assert await soon(conn.request({"n": 1})) == {"got": {"n": 1}}
 
 
+@pytest.mark.wire("W49")
 async def test_a_token_that_expired_on_an_open_socket_is_replaced_at_the_next() -> None:
     async with FakeServer(echo) as server, server.connect(reconnect=QUICK) as conn:
         await soon(conn.request({"n": 1}))
@@ -300,6 +302,7 @@ async def test_a_provider_that_fails_in_passing_is_asked_again() -> None:
 # --- cold start and idleness
 
 
+@pytest.mark.wire("W15")
 async def test_a_cold_model_shows_as_warming_and_then_answers() -> None:
     states: set[falrt.State] = set()
     async with FakeServer(echo, faults=[script.ColdStart(0.02, times=2)]) as server, server.connect() as conn:

@@ -23,11 +23,13 @@ def test_a_given_key_comes_before_the_environment() -> None:
     assert find_key("given", environ={"FAL_KEY": "other"}).value == "given"
 
 
+@pytest.mark.wire("W40")
 def test_fal_key_comes_before_its_two_halves() -> None:
     environ = {"FAL_KEY": "whole", "FAL_KEY_ID": "id", "FAL_KEY_SECRET": "secret"}
     assert find_key(environ=environ).value == "whole"
 
 
+@pytest.mark.wire("W40")
 def test_the_two_halves_are_joined() -> None:
     assert find_key(environ={"FAL_KEY_ID": "id\n", "FAL_KEY_SECRET": " secret"}).value == "id:secret"
 
@@ -119,6 +121,7 @@ def test_a_key_of_another_type_is_refused() -> None:
         find_key(b"key")  # type: ignore[arg-type]
 
 
+@pytest.mark.wire("W40")
 def test_the_header_is_in_fals_form() -> None:
     assert Key(SECRET).header == f"Key {SECRET}"
 

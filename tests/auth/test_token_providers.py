@@ -46,6 +46,7 @@ class AsyncObject:
         return f"token-for-{app}"
 
 
+@pytest.mark.wire("W47")
 @pytest.mark.parametrize(
     "provider",
     [

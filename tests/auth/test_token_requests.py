@@ -86,6 +86,7 @@ async def failure(asked: TokenRequests, **options: Any) -> TokenRequestError:
 # The requests.
 
 
+@pytest.mark.wire("W42")
 async def test_the_general_endpoint_gets_the_key_and_the_alias() -> None:
     service = Service()
     assert await ask(requests(service)) == (TOKEN, GENERAL)
@@ -123,6 +124,7 @@ async def test_the_lifetime_asked_for_comes_back_as_the_tokens_own() -> None:
     assert token.expires_in == 120
 
 
+@pytest.mark.wire("W46")
 async def test_every_success_status_counts() -> None:
     for status in (200, 201, 202):
         assert await ask(requests(Service(general=[httpx.Response(status, json={"token": TOKEN})])))
@@ -184,6 +186,7 @@ def test_a_wrong_url_is_refused_when_it_is_given(options: dict[str, str], why: s
 # Refusals.
 
 
+@pytest.mark.wire("W46")
 @pytest.mark.parametrize(
     ("status", "cure"),
     [

@@ -138,6 +138,7 @@ async def test_a_stream_goes_on_after_a_cut(server: FalAppServer) -> None:
     assert shown == list(range(20))
 
 
+@pytest.mark.wire("W11")
 async def test_a_deployment_is_ridden_out() -> None:
     with FalAppServer(PeerApp) as server:
         async with asyncio.timeout(PATIENCE), connect(server.url) as conn:

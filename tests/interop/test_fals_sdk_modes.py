@@ -48,6 +48,7 @@ def connect(server: FalAppServer, path: str, **options: Any) -> falrt.RealtimeCo
 # One input, many outputs.
 
 
+@pytest.mark.wire("W30")
 @pytest.mark.parametrize("path", ["/count", "/count/sync"])
 async def test_a_server_stream_ends_iteration_where_the_app_ends(server: FalAppServer, path: str) -> None:
     async with asyncio.timeout(PATIENCE), connect(server, path, mode="server_streaming") as conn:
@@ -103,6 +104,7 @@ async def test_request_and_stream_are_refused_where_answers_have_no_question(
 # Many inputs, one output.
 
 
+@pytest.mark.wire("W30")
 async def test_a_client_stream_is_answered_when_inputs_pause(server: FalAppServer) -> None:
     async with asyncio.timeout(PATIENCE), connect(server, "/sum", mode="client_streaming") as conn:
         for n in range(1, 5):
@@ -129,6 +131,7 @@ async def test_a_client_stream_can_be_followed_by_another(server: FalAppServer) 
 # Many inputs, many outputs.
 
 
+@pytest.mark.wire("W30")
 async def test_bidi_gives_outputs_in_the_apps_own_rhythm_and_ends_with_it(server: FalAppServer) -> None:
     async with asyncio.timeout(PATIENCE), connect(server, "/chat", mode="bidi") as conn:
         for n in (1, 2):
@@ -158,11 +161,13 @@ async def test_a_bidi_session_lost_in_the_middle_is_an_error_not_an_end() -> Non
 # Codecs.
 
 
+@pytest.mark.wire("W55")
 async def test_an_app_with_json_bytes(server: FalAppServer) -> None:
     async with asyncio.timeout(PATIENCE), connect(server, "/json", codec=falrt.codecs.Json()) as conn:
         assert await conn.request({"n": 1}) == {"got": {"n": 1}}
 
 
+@pytest.mark.wire("W55")
 async def test_an_app_that_answers_with_text(server: FalAppServer) -> None:
     async with asyncio.timeout(PATIENCE), connect(server, "/json/text", codec=falrt.codecs.Json()) as conn:
         assert await conn.request({"n": 1}) == {"got": {"n": 1}}
@@ -200,6 +205,7 @@ async def test_an_app_with_a_codec_of_its_own_by_an_object(server: FalAppServer)
         assert await conn.request({"n": 1}) == {"got": {"n": 1}}
 
 
+@pytest.mark.wire("W26")
 async def test_a_control_frame_reaches_no_hook(server: FalAppServer) -> None:
     async with (
         asyncio.timeout(PATIENCE),

@@ -86,6 +86,7 @@ async def test_a_sync_app_works_in_its_own_thread(server: FalAppServer) -> None:
     assert server.app.worker != "fal app"
 
 
+@pytest.mark.wire("W17")
 async def test_the_url_carries_the_token_and_the_buffering(server: FalAppServer) -> None:
     server.front.upgrades.clear()
     server.front.token_requests.clear()
@@ -133,6 +134,7 @@ async def test_the_last_of_a_burst_is_answered_whatever_the_server_drops(server:
     assert len(answered) < 30
 
 
+@pytest.mark.wire("W31")
 async def test_without_a_limit_everything_is_answered_in_order(server: FalAppServer) -> None:
     async with asyncio.timeout(PATIENCE), connect(server) as conn:
         for n in range(100):
@@ -158,6 +160,7 @@ async def test_requests_in_a_batching_app_are_answered_one_by_one(server: FalApp
     assert answers == [{"batch": [n]} for n in range(6)]
 
 
+@pytest.mark.wire("W33")
 async def test_sends_may_come_back_in_batches(server: FalAppServer) -> None:
     batches: list[int] = []
     async with asyncio.timeout(PATIENCE), connect(server, "/batch") as conn:
@@ -170,6 +173,7 @@ async def test_sends_may_come_back_in_batches(server: FalAppServer) -> None:
     assert batches == list(range(6))
 
 
+@pytest.mark.wire("W20")
 async def test_timings_are_told_with_the_result(server: FalAppServer) -> None:
     with FalAppServer(PeerApp, emit_timings=True) as timed:
         async with asyncio.timeout(PATIENCE), connect(timed) as conn:
@@ -186,6 +190,7 @@ async def test_timings_are_told_with_the_result(server: FalAppServer) -> None:
 # Large frames.
 
 
+@pytest.mark.wire("W19")
 async def test_15_mib_in_and_20_mib_out(server: FalAppServer) -> None:
     picture = bytes(15 * 1024 * 1024)
     async with asyncio.timeout(PATIENCE), connect(server) as conn:
@@ -216,6 +221,7 @@ async def test_an_answer_above_max_size_is_a_decode_error_that_names_the_option(
 # Failing inputs.
 
 
+@pytest.mark.wire("W23")
 async def test_an_app_that_raises_fails_the_one_request(server: FalAppServer) -> None:
     async with asyncio.timeout(PATIENCE), connect(server) as conn:
         with pytest.raises(falrt.ServerError, match="no memory left") as caught:
@@ -245,6 +251,7 @@ async def test_what_the_app_cannot_decode_fails_the_one_request(server: FalAppSe
         assert (await conn.request({"n": 2}))["n"] == 2
 
 
+@pytest.mark.wire("W50")
 async def test_text_is_refused_by_the_app_and_said_so(server: FalAppServer) -> None:
     async with asyncio.timeout(PATIENCE), connect(server, codec=falrt.codecs.Json(text=True)) as conn:
         with pytest.raises(falrt.ServerError, match="'bytes'"):
@@ -286,6 +293,7 @@ async def test_a_failing_send_is_told_by_recv_and_the_last_input_is_answered(ser
 # Idle ends.
 
 
+@pytest.mark.wire("W22")
 async def test_the_idle_end_is_ridden_out(server: FalAppServer) -> None:
     async with asyncio.timeout(PATIENCE), connect(server, "/idle") as conn:
         assert (await conn.request({"n": 1}))["n"] == 1
@@ -307,6 +315,7 @@ async def test_an_app_slower_than_twice_its_session_timeout_is_a_server_error(se
         assert (await conn.request({"n": 2}))["n"] == 2
 
 
+@pytest.mark.wire("W36")
 async def test_an_input_that_the_idle_end_swallowed_is_sent_again(server: FalAppServer) -> None:
     # The end marker takes the place of the one waiting input (wire fact 4.6).
     async with asyncio.timeout(PATIENCE), connect(server, "/idle/buffering/1") as conn:
@@ -404,6 +413,7 @@ async def test_a_live_stream_goes_on_after_a_pause_that_the_app_took_for_the_end
 # No gateway.
 
 
+@pytest.mark.wire("W13")
 async def test_an_unknown_path_is_refused_at_the_door(server: FalAppServer) -> None:
     with pytest.raises(falrt.UnauthorizedError, match="403"):
         async with asyncio.timeout(PATIENCE), connect(server, "/nowhere"):

@@ -243,6 +243,7 @@ def hearing(count: int, *inputs: Any) -> Talk:
     return talk
 
 
+@pytest.mark.wire("W31")
 @pytest.mark.parametrize(("buffering", "session_timeout", "count", "answered"), BURSTS)
 async def test_a_burst_loses_the_same_inputs(
     peers: list[str], buffering: int | None, session_timeout: float | None, count: int, answered: list[int]
@@ -273,6 +274,7 @@ async def test_a_session_says_the_same_to_its_end(
     assert ours == fals
 
 
+@pytest.mark.wire("W18")
 async def test_a_message_that_is_too_large_ends_with_1009(peers: list[str]) -> None:
     async def talk(ws: ClientConnection) -> Any:
         with suppress(ConnectionClosed):  # the server may hang up while it is still being sent

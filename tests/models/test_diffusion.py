@@ -39,6 +39,7 @@ def test_a_prompt_will_do_and_defaults_are_not_sent(model: RealtimeModel[Any, An
         model.dump({})
 
 
+@pytest.mark.wire("W63")
 @each
 def test_the_documented_quickstart_message_is_accepted(model: RealtimeModel[Any, Any]) -> None:
     message = {"prompt": "moonlit", "sync_mode": True, "image_url": FRAME}
@@ -46,6 +47,7 @@ def test_the_documented_quickstart_message_is_accepted(model: RealtimeModel[Any,
     assert model.dump(message) == message
 
 
+@pytest.mark.wire("W63")
 @each
 def test_the_picture_may_come_as_raw_bytes_as_in_fal_s_demos(model: RealtimeModel[Any, Any]) -> None:
     message = {"prompt": "moonlit", "image_bytes": JPEG, "strength": 0.6, "seed": None}
@@ -170,6 +172,7 @@ def test_the_fields_of_fal_s_turbo_demo_are_accepted() -> None:
     assert TURBO.dump(message) == message
 
 
+@pytest.mark.wire("W67")
 def test_lightning_takes_its_steps_as_text_or_number() -> None:
     assert LIGHTNING.dump({"prompt": "x", "num_inference_steps": 2})["num_inference_steps"] == "2"
     assert LIGHTNING.dump({"prompt": "x", "num_inference_steps": "8", "seed": "42"})["seed"] == 42
@@ -193,6 +196,7 @@ def test_only_the_pictures_are_required_in_an_answer(model: RealtimeModel[Any, A
     assert (out.seed, out.timings, out.has_nsfw_concepts, out.request_id) == (None, {}, [], None)
 
 
+@pytest.mark.wire("W64")
 @each
 @pytest.mark.parametrize("name", ["has_nsfw_concepts", "nsfw_content_detected"])
 def test_both_names_of_the_safety_flags_are_read(model: RealtimeModel[Any, Any], name: str) -> None:

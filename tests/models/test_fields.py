@@ -180,6 +180,7 @@ def test_the_json_schema_says_text() -> None:
 SIZES: TypeAdapter[Any] = TypeAdapter(ImageSizeChoice)
 
 
+@pytest.mark.wire("W65")
 def test_presets_have_the_documented_pixels() -> None:
     assert [image_size_pixels(SIZES.validate_python(name)) for name in IMAGE_SIZES] == list(
         IMAGE_SIZES.values()

@@ -55,6 +55,7 @@ def files() -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.wire("W64")
 @pytest.mark.parametrize(
     "fields",
     [

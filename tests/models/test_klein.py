@@ -17,6 +17,7 @@ from falrt.models import KLEIN, KleinInput, KleinOutput
 FRAME = "data:image/jpeg;base64,/9j/"
 
 
+@pytest.mark.wire("W60")
 def test_klein_is_at_its_own_path_and_echoes_no_id() -> None:
     assert (KLEIN.app, KLEIN.path, KLEIN.mode) == ("fal-ai/flux-2/klein/realtime", None, "unary")
     assert not KLEIN.echoes_request_id
@@ -43,6 +44,7 @@ def test_the_frame_is_required() -> None:
         KLEIN.dump({"prompt": "x"})
 
 
+@pytest.mark.wire("W61")
 def test_web_addresses_are_refused_with_the_cure() -> None:
     with pytest.raises(
         ValidationError, match=r"web addresses are not supported here.*download the picture and give"
@@ -82,6 +84,7 @@ def test_fields_of_other_models_are_refused_with_a_hint(field: str, words: str) 
         KLEIN.dump({"image_url": FRAME, field: 1})
 
 
+@pytest.mark.wire("W61")
 def test_pixels_are_sent_as_fal_recommends() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (72, 128, 3), dtype=np.uint8)
     picture = np.asarray(Image.fromarray(noise).resize((1280, 720)))
@@ -96,6 +99,7 @@ def test_pixels_are_sent_as_fal_recommends() -> None:
     assert np.abs(np.asarray(image).astype(int) - middle).mean() < 8
 
 
+@pytest.mark.wire("W62")
 def test_a_result_of_the_wire_is_read() -> None:
     content = jpeg_bytes(Image.new("RGB", (768, 768), "navy"))
     out = KLEIN.load(

@@ -22,6 +22,7 @@ class Answer(ModelOutput):
     text: str = ""
 
 
+@pytest.mark.wire("W66")
 def test_an_unknown_field_lists_the_allowed_ones_and_the_nearest() -> None:
     with pytest.raises(ValidationError) as caught:
         Sketch(promt="x")  # type: ignore[call-arg]  # the mistake under test

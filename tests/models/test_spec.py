@@ -151,6 +151,7 @@ def test_only_the_first_errors_are_named() -> None:
         RealtimeModel("acme/app", dict, Wide).load(5)
 
 
+@pytest.mark.wire("W35")
 def test_an_id_is_echoed_where_both_types_declare_it() -> None:
     class Silent(BaseModel):
         text: str

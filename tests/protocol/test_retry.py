@@ -147,6 +147,7 @@ def test_later_pauses_are_a_random_part_of_a_growing_ceiling() -> None:
     assert [schedule.delay_after(10.0) for _ in range(5)] == [0.05, 0.125, 0.25, 0.5, 0.5]
 
 
+@pytest.mark.wire("W14")
 def test_only_a_good_answer_restores_the_budget() -> None:
     schedule = opened(Backoff(attempts=2), 0.0)
     assert schedule.delay_after(1.0) == 0.0

@@ -47,6 +47,7 @@ def work_off(runner: Runner, now: float = 1.0) -> list[tuple[Any, ...]]:
     return batches
 
 
+@pytest.mark.wire("W31")
 @pytest.mark.parametrize(
     ("buffering", "session_timeout", "sent", "answered"),
     [
@@ -72,6 +73,7 @@ def test_a_burst_to_an_idle_runner_loses_what_the_table_says(
     assert runner.stats == RunnerStats(sent, sent - len(answered), len(answered), len(answered))
 
 
+@pytest.mark.wire("W32")
 def test_a_busy_worker_leaves_only_the_newest_waiting() -> None:
     runner = new(buffering=1)
     runner.received("a", 0.0)
@@ -85,6 +87,7 @@ def test_a_busy_worker_leaves_only_the_newest_waiting() -> None:
     assert runner.stats.dropped == 1
 
 
+@pytest.mark.wire("W33")
 def test_waiting_inputs_become_one_batch() -> None:
     runner = new(max_batch_size=4, session_timeout=9.0)
     for number in range(6):
@@ -103,6 +106,7 @@ def test_an_input_that_cannot_join_a_batch_begins_the_next() -> None:
     assert work_off(runner) == [("a1", "a2"), ("b1", "b2", "b3"), ("b4",)]
 
 
+@pytest.mark.wire("W20")
 def test_timings_follow_the_answer_they_belong_to() -> None:
     runner = new(emit_timings=True)
     runner.received("a", 1.0)
@@ -118,6 +122,7 @@ def test_timings_are_compact_json_with_seconds() -> None:
     assert timings_text(0.05) == '{"type":"x-fal-message","action":"timings","timing":0.05}'
 
 
+@pytest.mark.wire("W10")
 def test_an_idle_session_ends_with_a_timeout_message_and_close_1000() -> None:
     runner = new(now=10.0, session_timeout=2.0)
     assert runner.next_deadline() == 12.0
@@ -131,6 +136,7 @@ def test_an_idle_session_ends_with_a_timeout_message_and_close_1000() -> None:
     assert runner.take_outgoing() == [TIMEOUT, Close(1000, "")]
 
 
+@pytest.mark.wire("W22")
 def test_every_input_restarts_the_idle_timer_and_inference_does_not() -> None:
     runner = new(session_timeout=2.0)
     runner.received("a", 1.0)
@@ -157,6 +163,7 @@ def test_inference_that_runs_at_the_idle_end_is_still_answered() -> None:
     assert runner.stats.received == 1
 
 
+@pytest.mark.wire("W23")
 def test_inference_over_two_session_timeouts_is_an_internal_error_without_a_reason() -> None:
     runner = new(session_timeout=2.0)
     runner.received("a", 0.0)
@@ -170,6 +177,7 @@ def test_inference_over_two_session_timeouts_is_an_internal_error_without_a_reas
     assert runner.take_outgoing() == []
 
 
+@pytest.mark.wire("W36")
 @pytest.mark.parametrize(("buffering", "answered"), [(1, []), (2, [("b",)])])
 def test_the_end_mark_takes_a_place_in_the_buffer(buffering: int, answered: list[Any]) -> None:
     runner = new(session_timeout=2.0, buffering=buffering)

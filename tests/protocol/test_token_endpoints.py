@@ -35,11 +35,13 @@ def test_the_endpoint_that_worked_is_asked_first_the_next_time() -> None:
     assert endpoint_order(GENERAL, custom_path=True) == (GENERAL, REALTIME)
 
 
+@pytest.mark.wire("W42")
 def test_the_general_endpoint_is_sent_the_alias_alone() -> None:
     body = request_body(GENERAL, app_path="fal-ai/flux-2/klein/realtime", alias="flux-2", seconds=300)
     assert body == {"allowed_apps": ["flux-2"], "token_expiration": 300}
 
 
+@pytest.mark.wire("W43")
 def test_the_realtime_endpoint_is_sent_the_full_path_in_both_reported_forms() -> None:
     path = "fal-ai/flux-2/klein/realtime"
     assert request_body(REALTIME, app_path=path, alias="flux-2", seconds=60) == {
@@ -57,6 +59,7 @@ def test_lifetimes_are_whole_seconds_and_within_what_the_endpoint_gives() -> Non
     assert asked_lifetime(GENERAL, 9.5) == 10
 
 
+@pytest.mark.wire("W44")
 def test_only_refusals_of_the_app_lead_to_the_other_endpoint() -> None:
     assert [status for status in range(400, 600) if may_ask_other(status)] == [403, 404, 422]
 
@@ -66,6 +69,7 @@ def test_only_overload_and_the_servers_own_trouble_are_passing() -> None:
     assert all(is_passing(status) for status in range(500, 600))
 
 
+@pytest.mark.wire("W45")
 @pytest.mark.parametrize(
     "body",
     [
@@ -84,11 +88,13 @@ def test_every_reported_form_of_a_token_is_read(body: str) -> None:
     assert read_token(body) == JWT
 
 
+@pytest.mark.wire("W48")
 def test_a_token_need_not_be_a_jwt() -> None:
     assert read_token('"opaque-token_1"') == "opaque-token_1"
     assert read_token('{"token": "opaque"}') == "opaque"
 
 
+@pytest.mark.wire("W45")
 @pytest.mark.parametrize(
     "body",
     [

@@ -31,6 +31,7 @@ def jwt(claims: Any) -> str:
 # Reading a token.
 
 
+@pytest.mark.wire("W48")
 def test_expiry_and_issue_times_are_read_without_the_key() -> None:
     assert read_claims(jwt({"exp": 1120, "iat": 1000.5})) == TokenClaims(1120.0, 1000.5)
 
@@ -144,6 +145,7 @@ def test_a_token_is_renewed_at_nine_tenths_of_its_life() -> None:
     assert schedule.expires_at == 1120.0
 
 
+@pytest.mark.wire("W49")
 @pytest.mark.parametrize(("lifetime", "last_moment"), [(120, 114.0), (30, 28.0), (10, 9.0), (1, 0.9)])
 def test_a_token_about_to_expire_is_not_shown_to_the_gateway(lifetime: float, last_moment: float) -> None:
     schedule = fresh(lifetime)

@@ -63,6 +63,7 @@ async def test_the_general_endpoint_mints_for_an_alias() -> None:
     assert token not in repr(server.token_requests)
 
 
+@pytest.mark.wire("W43")
 @pytest.mark.parametrize(
     ("app", "cap"), [("fal-ai/flux-2/klein/realtime", 120), ("fal-ai/flux-2", 10), ("flux-2", 10)]
 )

@@ -90,6 +90,7 @@ async def test_slow_handshake_may_end_in_a_refusal() -> None:
             await dial(server)
 
 
+@pytest.mark.wire("W15")
 async def test_cold_start_swallows_inputs_and_closes_with_1000() -> None:
     async with FakeServer(echo, faults=[script.ColdStart(0.01, times=2)]) as server:
         for number in range(2):

@@ -180,12 +180,14 @@ async def test_an_idle_session_ends_with_timeout() -> None:
         assert await hear_all(ws) == ([TIMEOUT], 1000)
 
 
+@pytest.mark.wire("W50")
 async def test_a_text_frame_ends_the_session() -> None:
     async with FakeServer() as server, dial(server) as ws:
         await ws.send("{}")
         assert await hear_all(ws) == ([error("'bytes'")], 1000)
 
 
+@pytest.mark.wire("W23")
 async def test_undecodable_bytes_end_the_session_with_an_empty_reason() -> None:
     async with FakeServer() as server, dial(server) as ws:
         await ws.send(b"\xc1")
@@ -293,6 +295,7 @@ async def test_every_mode_takes_a_list(mode: Any, heard: list[Any]) -> None:
 # The gateway.
 
 
+@pytest.mark.wire("W24")
 async def test_a_bad_token_is_told_in_a_frame_and_the_socket_stays() -> None:
     async with FakeServer() as server, connect(f"{server.ws_url}/acme/app/realtime?fal_jwt_token=x") as ws:
         assert await hear(ws) == {"status": "error", "error": "Unauthorized"}
@@ -314,6 +317,7 @@ async def test_a_refusal_can_be_a_status(status: int) -> None:
         assert not server.connections[0].accepted
 
 
+@pytest.mark.wire("W41")
 @pytest.mark.parametrize(
     ("claims", "lifetime", "is_good"),
     [
@@ -349,6 +353,7 @@ async def test_a_token_signed_by_somebody_else_is_refused() -> None:
         assert server.connections[0].refusal == "the token was not made here"
 
 
+@pytest.mark.wire("W41")
 @pytest.mark.parametrize(
     ("header", "is_good"), [("Key test", True), ("Key other", False), ("Bearer test", False)]
 )
@@ -367,6 +372,7 @@ async def test_auth_can_be_off() -> None:
         assert "images" in await hear(ws)
 
 
+@pytest.mark.wire("W11")
 async def test_an_unknown_path_is_accepted_and_closed_with_1011() -> None:
     async with FakeServer(apps={"acme/app": None}) as server:
         async with dial(server, "/acme/app") as ws:
@@ -399,6 +405,7 @@ async def test_expired_tokens_leave_open_connections_alone() -> None:
         await writer.wait_closed()
 
 
+@pytest.mark.wire("W18")
 async def test_max_size_ends_with_1009() -> None:
     async with FakeServer(max_size=100) as server, dial(server) as ws:
         await ws.send(bytes(101))
@@ -412,6 +419,7 @@ async def test_fragments_become_one_message() -> None:
         assert await hear(ws) == {"inputs": [{"n": 1}]}
 
 
+@pytest.mark.wire("W16")
 async def test_pings_are_sent_and_a_missing_pong_ends_the_connection() -> None:
     async with FakeServer(ping_interval=0.01, ping_timeout=0.01) as server, dial(server) as ws:
         await ws.ping()
