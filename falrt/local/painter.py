@@ -137,7 +137,7 @@ class Painter:
         place = window(order.width, order.height, order.seed & 0xFFFFFFFF)
         dark = np.zeros((order.height, order.width), dtype=bool)
         for layer, level in zip(
-            (self._details[1], self._details[3], self._details[0]), (34, 22, 11), strict=True
+            (self._details[1], self._details[3], self._details[0]), (25, 16, 8), strict=True
         ):
             # Of each direction only every third stroke, or the hatching would close to a flat tone.
             hatched = (layer.jitter < -0.33) & (motif.lightness.ravel()[_spots(layer, place, motif)] < level)
@@ -193,9 +193,9 @@ class Painter:
         block = 16 - round(10 * min(1.0, order.fineness))
         size = (max(1, order.width // block), max(1, order.height // block))
         small = _graded(motif, look).resize(size, Image.Resampling.BOX)
-        dither = np.tile(np.array([[-9, 3], [9, -3]], dtype=np.float32), (size[1] // 2 + 1, size[0] // 2 + 1))
+        dither = np.tile(np.array([[-6, 2], [6, -2]], dtype=np.float32), (size[1] // 2 + 1, size[0] // 2 + 1))
         values = np.asarray(small, dtype=np.float32) + dither[: size[1], : size[0], None]
-        values = (np.clip(values, 0, 255) / 36.4).round() * 36.4
+        values = (np.clip(values, 0, 255) / 23.2).round() * 23.2
         return Image.fromarray(values.astype(np.uint8)).resize(
             (order.width, order.height), Image.Resampling.NEAREST
         )
