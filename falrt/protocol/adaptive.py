@@ -80,16 +80,20 @@ class Adaptive:
     vouched: int = 1
 
     def __post_init__(self) -> None:
-        most = 1 if self.max_in_flight is None else self.max_in_flight
-        for field, value in (("max_in_flight", most), ("vouched", self.vouched)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigurationError(
-                    f"Adaptive {field} must be a whole number, 1 or more, not {value!r}: leave it out for the default"
-                )
+        if self.max_in_flight is not None:
+            _check_count("max_in_flight", self.max_in_flight)
+        _check_count("vouched", self.vouched)
 
     def start(self) -> AdaptivePacer:
         """Return the pacer of one lane."""
         return AdaptivePacer(self.max_in_flight, self.vouched)
+
+
+def _check_count(field: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(
+            f"Adaptive {field} must be a whole number, 1 or more, not {value!r}: leave it out for the default"
+        )
 
 
 @dataclass(slots=True)
@@ -253,8 +257,10 @@ class AdaptivePacer:
             self._aim.sent(now)
             self._overlapped = True
         self._unanswered.append(_Sent(now, self._passed_over or self._source.period is None))
-        self._source.sent()
-        self._offered_at, self._passed_over = None, False
+        self._source.sent(now)
+        self._passed_over = False
+        if self._offered_at is not None and self._offered_at <= now:
+            self._offered_at = None  # else a newer one was captured while this one was encoded
 
     def answered(self, now: float, sent_at: float) -> None:
         """An answer came; with it, all older inputs are settled."""

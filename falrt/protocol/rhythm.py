@@ -92,9 +92,9 @@ class SourceRhythm:
         self._last_at = now
         self._waits = True
 
-    def sent(self) -> None:
-        """The last frame captured was sent."""
-        self._waits = False
+    def sent(self, now: float) -> None:
+        """The newest frame of that instant was sent; one captured since then waits."""
+        self._waits = self._last_at is not None and self._last_at > now
 
     def _count(self, interval: float) -> None:
         if self._untold is not None:

@@ -169,6 +169,16 @@ def test_a_frame_captured_near_the_right_instant_leaves_at_once() -> None:
     assert due_at <= capture + 0.1
 
 
+def test_a_frame_captured_while_another_was_encoded_goes_on_waiting() -> None:
+    lane = Lane().known()
+    capture = filmed(lane)
+    lane.pacer.offered(capture + 0.005)
+    lane.send(capture)  # taken before that capture, encoded until after it
+    due_at = lane.due_at(capture + 0.01)
+    assert due_at is not None
+    assert due_at > capture + 1 / 30
+
+
 # --- drops
 
 

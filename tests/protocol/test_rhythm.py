@@ -29,7 +29,7 @@ def test_a_source_that_is_asked_for_each_frame_has_no_period() -> None:
     source = SourceRhythm()
     for step in range(50):
         source.offered(step / 10)
-        source.sent()
+        source.sent(step / 10)
     assert source.period is None
 
 
@@ -40,9 +40,17 @@ def test_captures_on_both_sides_of_one_that_was_passed_over_are_counted_once() -
         for _ in range(3):  # one sent, two passed over
             source.offered(now)
             now += 0.03
-        source.sent()
+        source.sent(now)
     assert source.period == pytest.approx(0.03)
     assert source.jitter == pytest.approx(0.0)
+
+
+def test_a_frame_captured_while_the_last_one_was_encoded_still_waits() -> None:
+    source = SourceRhythm()
+    for step in range(10):
+        source.offered(step * 0.04)
+        source.sent(step * 0.04 - 0.01)
+    assert source.period == pytest.approx(0.04)
 
 
 def test_a_pause_of_the_source_does_not_change_its_period() -> None:
