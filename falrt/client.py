@@ -188,7 +188,8 @@ class Client:
     def _share(
         self, name: str, app: Any, settings: ConnectionSettings, options: Any
     ) -> RealtimeConnection[Any, Any]:
-        if not name:
+        given: object = name
+        if not isinstance(given, str) or not given:
             raise ConfigurationError(f"connection_key must be a text that is not empty, got {name!r}")
         shared = self._shared.get(name)
         if shared is not None and not shared.over:

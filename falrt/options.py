@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from falrt.codecs import Msgpack
 from falrt.exceptions import ConfigurationError
-from falrt.protocol.endpoint import check_max_buffering, redact
+from falrt.protocol.endpoint import check_max_buffering
 from falrt.protocol.liveness import Keepalive
 from falrt.protocol.modes import mode_named
 from falrt.protocol.pacing import Immediate, Pacing, Throttle
@@ -126,9 +126,9 @@ class ConnectionSettings:
             raise ConfigurationError(f"lazy must be True or False, got {self.lazy!r}")
         proxy: object = self.proxy
         if not isinstance(proxy, str | bool | None) or (isinstance(proxy, str) and "://" not in proxy):
+            # Not shown: a proxy's address may hold a password.
             raise ConfigurationError(
-                f"proxy must be a URL such as 'http://proxy:3128', True for the environment's, or None, "
-                f"got {redact(repr(proxy))}"
+                "proxy must be a URL with its scheme, such as 'http://proxy:3128', True for the environment's, or None"
             )
         pacing: object = self.pacing
         if isinstance(pacing, type) or not callable(getattr(pacing, "start", None)):
