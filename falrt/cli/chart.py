@@ -8,7 +8,7 @@ from math import ceil, floor, log10
 
 from falrt.cli.record import percentile
 
-__all__ = ["Histogram", "Scale", "histogram", "peaks", "per_interval", "scale_for"]
+__all__ = ["Histogram", "Scale", "ceiling", "curves", "histogram", "peaks", "per_interval", "scale_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,19 @@ def peaks(xs: Sequence[float], ys: Sequence[float], columns: int) -> list[tuple[
         best = max(range(start, stop), key=lambda index: ys[index])
         points.append((xs[best], ys[best]))
     return points
+
+
+def curves(
+    xs: Sequence[float], ys: Sequence[float], columns: int, gap: float = 1.0
+) -> list[list[tuple[float, float]]]:
+    """Thin a curve, and part it where nothing came for longer than ``gap``: a line over a silence would be a lie."""
+    parts: list[list[tuple[float, float]]] = []
+    for point in peaks(xs, ys, columns):
+        # Thinned points stand farther apart than the values did.
+        if not parts or point[0] - parts[-1][-1][0] > max(gap, 3 * (xs[-1] - xs[0]) / columns):
+            parts.append([])
+        parts[-1].append(point)
+    return parts
 
 
 def histogram(values: Sequence[float], high: float, steps: int = 40) -> Histogram:

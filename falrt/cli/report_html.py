@@ -6,7 +6,7 @@ import io
 from html import escape
 from typing import TYPE_CHECKING
 
-from falrt.cli.chart import Scale, ceiling, histogram, peaks, per_interval, scale_for
+from falrt.cli.chart import Scale, ceiling, curves, histogram, per_interval, scale_for
 from falrt.cli.record import percentile
 from falrt.cli.sinks import decode, fitted_to
 from falrt.cli.summary import summary_rows
@@ -97,11 +97,9 @@ def _over_time(record: Record) -> str:
         parts.append(f'<line class="reconnect" x1="{x}" x2="{x}" y1="{_TOP}" y2="{_TOP + _PLOT_HEIGHT}"/>')
         parts.append(f'<text class="alarm" x="{x + 4}" y="{_TOP + 12}">reconnect</text>')
     for name, values in (("latency", record.latencies), ("age", record.ages)):
-        points = " ".join(
-            f"{_x(across, at)},{_y(up, 1000 * value)}"
-            for at, value in peaks(record.at, values, _PLOT_WIDTH // 2)
-        )
-        parts.append(f'<polyline class="curve {name}" points="{points}"/>')
+        for curve in curves(record.at, values, _PLOT_WIDTH // 2):
+            points = " ".join(f"{_x(across, at)},{_y(up, 1000 * value)}" for at, value in curve)
+            parts.append(f'<polyline class="curve {name}" points="{points}"/>')
     parts.append(f'<text class="age" x="{_LEFT}" y="15">age</text>')
     parts.append(f'<text class="latency" x="{_LEFT + 34}" y="15">latency</text>')
     beyond = sum(1000 * value > up.high for value in record.ages)

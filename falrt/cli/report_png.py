@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from falrt.cli.chart import Scale, ceiling, histogram, peaks, per_interval, scale_for
+from falrt.cli.chart import Scale, ceiling, curves, histogram, per_interval, scale_for
 from falrt.cli.record import percentile
 from falrt.cli.sinks import decode, fitted_to
 from falrt.cli.summary import summary_rows
@@ -95,11 +95,11 @@ def _over_time(page: _Page, record: Record, top: float, bottom: float) -> None:
     for at in record.reconnects:
         page.upright(_x(across, at), top, bottom, _ALARM, dashed=False)
     for colour, values in ((_LATENCY, record.latencies), (_AGE, record.ages)):
-        points = [
-            (_x(across, at), bottom - (bottom - top) * up.place(1000 * value))
-            for at, value in peaks(record.at, values, 500)
-        ]
-        page.draw.line(points, fill=colour, width=2)
+        for curve in curves(record.at, values, 500):
+            points = [
+                (_x(across, at), bottom - (bottom - top) * up.place(1000 * value)) for at, value in curve
+            ]
+            page.draw.line(points, fill=colour, width=2)
 
 
 def _skipped(page: _Page, record: Record, top: float, bottom: float) -> None:

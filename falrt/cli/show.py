@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Show", "interruptible"]
 
-_SILENCE_SECONDS = 2.0
+_SILENCE_SECONDS = 1.5
+_LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,7 @@ class Show:
             options = {"on_error": self.screen.problem, **self.options}
             async with falrt.connect(self.choice.model, **options) as connection:
                 stream = connection.stream(self._inputs(began))
-                watcher = asyncio.create_task(self._watch(connection, record))
+                watcher = asyncio.create_task(self._watch(connection, record, began))
                 async with contextlib.aclosing(stream):
                     try:
                         await self._consume(connection, stream, record, began)
@@ -109,14 +110,14 @@ class Show:
             or (self.window is not None and self.window.is_closed)
         )
 
-    async def _watch(self, connection: RealtimeConnection[Any, Any], record: Record) -> None:
-        """Say what is waited for whenever no picture has come for a while."""
-        count = -1
+    async def _watch(self, connection: RealtimeConnection[Any, Any], record: Record, began: float) -> None:
+        """Note reconnects when they happen, and say what is waited for when no picture has come for a while."""
         while True:
-            if count == record.count:
+            await asyncio.sleep(_LOOK_SECONDS)
+            _read_stats(connection, record, began)
+            newest_at = record.at[-1] if record.count else 0.0
+            if time.monotonic() - began - newest_at > _SILENCE_SECONDS:
                 self.screen.waiting(f"{connection.app}: {connection.state}, no picture for a while")
-            count = record.count
-            await asyncio.sleep(_SILENCE_SECONDS)
 
     def _inputs(self, began: float) -> Any:
         return self._live_inputs(began) if self.source.live else self._waiting_inputs(began)

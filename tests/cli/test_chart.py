@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from falrt.cli.chart import ceiling, histogram, peaks, per_interval, scale_for
+from falrt.cli.chart import ceiling, curves, histogram, peaks, per_interval, scale_for
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,17 @@ def test_spikes_survive_thinning() -> None:
 
     assert len(points) == 100
     assert (5432.0, 9.0) in points
+
+
+def test_curve_is_parted_where_nothing_came() -> None:
+    assert curves([0.0, 0.1, 3.0, 3.1], [1.0, 2.0, 3.0, 4.0], 100) == [
+        [(0.0, 1.0), (0.1, 2.0)],
+        [(3.0, 3.0), (3.1, 4.0)],
+    ]
+
+
+def test_thinned_curve_is_one_piece() -> None:
+    assert len(curves([float(x) for x in range(10_000)], [1.0] * 10_000, 100)) == 1
 
 
 def test_short_curves_are_not_thinned() -> None:

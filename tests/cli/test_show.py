@@ -72,6 +72,7 @@ async def test_silence_is_explained(
     painter: Painter, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(show, "_SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr(show, "_LOOK_SECONDS", 0.01)
     async with LocalServer(LocalOptions(speed=1), painter=painter) as server, asyncio.timeout(30):
         await a_show(server, console, Kept(), frames=1).run(Record())
 
