@@ -12,7 +12,7 @@ import asyncio
 import inspect
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self
 
@@ -36,12 +36,14 @@ from falrt.protocol.realtime import RealtimeProtocol
 from falrt.protocol.retry import Cause, Loss
 from falrt.protocol.settings import Settings
 from falrt.typing import Frame, InputT, OutputT
+from falrt.worker import Worker
 
 if TYPE_CHECKING:
     from falrt.link import Link
     from falrt.options import ConnectionSettings
     from falrt.protocol.pacing import Pacing
-    from falrt.stream import Inputs, Reply, Stream
+    from falrt.replies import Replies, Reply
+    from falrt.stream import Inputs, Stream
     from falrt.websocket import Socket
 
 __all__ = ["RealtimeConnection"]
@@ -85,8 +87,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         self._closing: asyncio.Task[None] | None = None
         # A closer was cancelled: lines are cut instead of closed.
         self._hurried = False
-        # Polite closings of sockets that are no longer used.
-        self._farewells: set[asyncio.Task[None]] = set()
+        # What is about to end: polite closings of sockets that are no longer used, tasks of streams that were left.
+        self._farewells: dict[asyncio.Task[None], Socket | None] = {}
         self._socket: Socket | None = None
         self._timer: asyncio.TimerHandle | None = None
         # The supervisor's alarm clock, while it has no socket.
@@ -108,6 +110,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         # Encoding in a thread or by an async hook must not let a later input overtake.
         self._encoding = 0
         self._encode_turns: asyncio.Lock | None = None
+        self._worker: Worker | None = None
 
     def __repr__(self) -> str:
         return f"<RealtimeConnection {self._link.app} {self.state}>"
@@ -186,14 +189,20 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._worker is not None:
+            self._worker.close()
         await self._link.close()
 
     def _cut(self) -> None:
         """There is no time for politeness any more: drop the lines."""
+        if self._hurried:
+            return
         self._hurried = True
         if self._socket is not None:
             self._socket.cut()
-        for farewell in self._farewells:
+        for farewell, socket in self._farewells.items():
+            if socket is not None:
+                socket.cut()  # the farewell itself may not have begun
             farewell.cancel()
 
     # --- sending
@@ -335,11 +344,12 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         Raises:
             FalrtError: As :meth:`recv`, an error that nobody has been told yet.
         """
-        from falrt.stream import reply_to
+        from falrt.replies import reply_to
 
         self._running()
+        self._inbox.discarded = 0
         while self._inbox:
-            item = self._inbox.take()
+            item = self._taken_from(self._inbox)
             if isinstance(item, Exception):
                 raise item
         if self._protocol.state is State.CLOSED and not isinstance(self._protocol.error, ConnectionClosedOK):
@@ -353,7 +363,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         *,
         every: bool = False,
         gate: Callable[[Any, Any], bool] | None = None,
-    ) -> AsyncGenerator[Reply[InputT, OutputT], None]:
+    ) -> Replies[InputT, OutputT]:
         """Send inputs at the model's own pace and yield a :class:`falrt.Reply` for each answer.
 
         The stream always sends the newest input and never builds a backlog; its last input is always answered. It
@@ -361,18 +371,20 @@ class RealtimeConnection(Generic[InputT, OutputT]):
 
         Args:
             inputs: An async iterable is live: it is drained as it produces, and only its newest input is kept.
-                A callable, sync or async, is asked for an input when one can leave. Any other iterable is pulled
-                on demand, in a thread unless it is a list or tuple, and nothing is skipped.
+                A callable, sync or async, is asked for an input when one can leave; None is the end. A sync one
+                runs on the event loop: let it be quick. Any other iterable is pulled on demand, in a thread
+                unless it is a list or tuple, and nothing is skipped.
             pacing: Default: the connection's own, or ``Adaptive()`` where that is ``Immediate()``.
             every: Skip nothing of a live source either; it is then pulled on demand.
             gate: ``gate(last_sent, candidate)`` says whether a live input is worth sending, such as
                 :class:`falrt.media.Changed`. The one on which a changing source comes to rest is always sent.
 
         Raises:
-            ServerError: The app failed on three inputs in a row.
+            ServerError: The app failed on three inputs in a row; where nothing is skipped, on one.
             FalrtError: As :meth:`recv`.
             ConcurrencyError: A stream is running on this connection already.
         """
+        from falrt.replies import Replies
         from falrt.stream import Stream
 
         if not self._protocol_settings.mode.pairs:
@@ -381,7 +393,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
                 f"stream() needs one answer for each input, which mode {mode!r} does not give: use send() and recv()"
             )
         self._running()
-        return Stream(self, inputs, pacing, every=every, gate=gate).replies()
+        return Replies(Stream(self, inputs, pacing, every=every, gate=gate))
 
     # --- what it is doing
 
@@ -412,8 +424,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
     async def _prepare(self, value: Any, kind: Kind) -> Input:
         """Check and encode an input, off the event loop where that takes long."""
         self._running()
-        if self._protocol.state is State.CLOSED:
-            raise self._protocol.closed_error(unsent=(value,))
+        self._refuse_after_the_end(value)
         heavy = self._link.is_heavy(value)
         if heavy or self._settings.encode_message is not None or self._encoding:
             frame, request_id = await self._encode_in_turn(value, heavy)
@@ -423,15 +434,19 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         self._check_frame(frame)
         return Input(frame, kind, self._protocol.main, self._loop.time(), request_id, value=value)
 
+    def _refuse_after_the_end(self, value: Any) -> None:
+        if self._protocol.state is State.CLOSED:
+            raise self._protocol.closed_error(unsent=(value,))
+
     async def _encode_in_turn(self, value: Any, heavy: bool) -> tuple[Frame, str | None]:
         self._encode_turns = turns = self._encode_turns or asyncio.Lock()
         self._encoding += 1
         try:
             async with turns:
+                self._refuse_after_the_end(value)
                 if heavy:
-                    from anyio.to_thread import run_sync
-
-                    message, request_id = await run_sync(self._link.dump, value)
+                    self._worker = worker = self._worker or Worker()
+                    message, request_id = await worker.run(lambda: self._link.dump(value))
                 else:
                     message, request_id = self._link.dump(value)
                 hook = self._settings.encode_message
@@ -591,8 +606,13 @@ class RealtimeConnection(Generic[InputT, OutputT]):
     def _say_farewell(self, socket: Socket) -> None:
         """Close a socket politely, beside whatever comes next."""
         task = self._loop.create_task(socket.close_politely(), name=f"falrt closing {self._link.app}")
-        self._farewells.add(task)
-        task.add_done_callback(self._farewells.discard)
+        self._see_off(task, socket)
+
+    def _see_off(self, task: asyncio.Task[None], socket: Socket | None = None) -> None:
+        """Remember a task that is about to end: closing waits for it."""
+        if not task.done():
+            self._farewells[task] = socket
+            task.add_done_callback(self._farewells.pop)
 
     # --- after anything happened
 

@@ -11,7 +11,7 @@ one connection is open, so it works where a loop is running already (Jupyter) an
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -27,7 +27,8 @@ from falrt.typing import InputT, OutputT
 if TYPE_CHECKING:
     from falrt.models.spec import RealtimeModel
     from falrt.protocol.pacing import Pacing
-    from falrt.stream import Inputs, Reply
+    from falrt.replies import Replies, Reply
+    from falrt.stream import Inputs
 
 __all__ = ["Connection", "connect"]
 
@@ -128,7 +129,7 @@ class Connection(Generic[InputT, OutputT]):
         """As :meth:`falrt.RealtimeConnection.stream`; ends its source when the loop is left."""
         portal = self._open_portal()
 
-        async def begin() -> AsyncGenerator[Reply[InputT, OutputT], None]:
+        async def begin() -> Replies[InputT, OutputT]:
             return self._connection.stream(inputs, pacing, every=every, gate=gate)
 
         async def step() -> Reply[InputT, OutputT] | None:

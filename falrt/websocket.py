@@ -15,7 +15,6 @@ import ssl as tls
 from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
-import anyio.to_thread
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
@@ -29,6 +28,7 @@ from websockets.exceptions import (
 )
 from websockets.protocol import State
 
+from falrt.auth.threads import run_in_thread
 from falrt.exceptions import (
     ConfigurationError,
     ConnectError,
@@ -245,7 +245,7 @@ def _from(error: Exception, cause: Exception) -> Exception:
 
 async def default_ssl_context() -> tls.SSLContext:
     """Build the default TLS context in a thread: reading the certificates takes 20 ms."""
-    return await anyio.to_thread.run_sync(_ssl_context)
+    return await run_in_thread(_ssl_context)
 
 
 def _ssl_context() -> tls.SSLContext:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -79,15 +78,15 @@ async def leaves_nothing(url: str) -> AsyncIterator[None]:
     yield
     left = our_tasks() - tasks
     assert not left, f"tasks left: {left}"
-    assert our_threads() <= threads, f"threads left: {our_threads() - threads}"
+    # A thread in the middle of an import cannot be stopped, but it ends.
+    await until(lambda: our_threads() <= threads)
     await turns(3)  # a transport that was aborted closes its socket in the next turn
     assert client_sockets(url) == 0
 
 
 @pytest.fixture
 def no_strays() -> Iterator[None]:
-    """Fail a test that leaves a thread, or a task that was never finished."""
+    """Fail a test that leaves a thread."""
     threads = our_threads()
     yield
-    gc.collect()  # coroutines that were never awaited warn now, in this test
     assert our_threads() <= threads

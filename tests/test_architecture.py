@@ -35,9 +35,11 @@ FLOORS = (
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 
 # The shell around the protocol is one room in several files; `python -m falrt` belongs to the commands.
-ROOM_OF = dict.fromkeys(
-    ("options", "inbox", "link", "websocket", "connection", "stream", "closing"), "connection"
+SHELL = (
+    *("options", "inbox", "link", "websocket", "connection", "closing", "worker"),
+    *("stream", "replies", "sources", "gate"),
 )
+ROOM_OF = dict.fromkeys(SHELL, "connection")
 ROOM_OF["__main__"] = "cli"
 
 # `import falrt` gives everything up to here.

@@ -1,0 +1,100 @@
+"""The change gate: frames that did not change are held back, and the one on which the source comes to rest is sent.
+
+Pure: every instant is an argument. What counts as a change is the user's function, such as ``falrt.media.Changed``.
+
+A frame is compared with the newest one that was sent, so a slow drift passes once it is large enough. What is held
+back differs a little from what was sent, and a viewer who compares would notice: so after ``SETTLE`` seconds without
+a change the newest held frame leaves too, once, and again when the source ends. Until the next change that is all:
+a camera's noise keeps no model busy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+__all__ = ["Gate"]
+
+# A hand that rests this long has come to rest; the model is free for the settled picture by then.
+SETTLE: Final = 0.3
+
+
+class Gate:
+    """Decides which frames of a live source leave.
+
+    Attributes:
+        held_back: Frames that were not sent and never will be.
+    """
+
+    __slots__ = (
+        "_ever_sent",
+        "_has_held",
+        "_held",
+        "_held_since",
+        "_last_sent",
+        "_worth_sending",
+        "held_back",
+    )
+
+    def __init__(self, worth_sending: Callable[[Any, Any], bool]) -> None:
+        self._worth_sending = worth_sending
+        self._last_sent: Any = None
+        self._ever_sent = False
+        # The newest frame held back since the last that was sent.
+        self._held: Any = None
+        self._has_held = False
+        # When the source stopped changing; None while it changes, and once the settled frame was sent.
+        self._held_since: float | None = None
+        self.held_back = 0
+
+    def admits(self, frame: Any, now: float) -> bool:
+        """Whether a frame is to be sent now; one that is not is held."""
+        self._drop_held()
+        if not self._ever_sent or self._worth_sending(self._last_sent, frame):
+            self._note_sent(frame)
+            self._held_since = now
+            return True
+        self._held, self._has_held = frame, True
+        return False
+
+    def settles_at(self) -> float | None:
+        """Return when the held frame is to be sent, if nothing changes until then; None: nothing to send."""
+        if not self._has_held or self._held_since is None:
+            return None
+        return self._held_since + SETTLE
+
+    def settled(self) -> tuple[Any, bool]:
+        """Take the held frame, and whether it differs at all from what was sent last."""
+        self._held_since = None
+        return self.last()
+
+    def last(self) -> tuple[Any, bool]:
+        """Take the held frame at the end of the source, and whether it differs at all from what was sent last."""
+        frame, differs = self._held, self._has_held and not _same(self._held, self._last_sent)
+        if differs:
+            self._held, self._has_held = None, False
+            self._note_sent(frame)
+        else:
+            self._drop_held()
+        return frame, differs
+
+    def forget(self) -> None:
+        """What was sent last was not answered: the next frame is sent whatever it shows."""
+        self._ever_sent, self._last_sent = False, None
+
+    def _note_sent(self, frame: Any) -> None:
+        self._last_sent, self._ever_sent = frame, True
+
+    def _drop_held(self) -> None:
+        if self._has_held:
+            self._held, self._has_held = None, False
+            self.held_back += 1
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    try:
+        return bool(one == other)
+    except Exception:  # arrays do not compare to a truth value; a user's type may raise anything
+        return False
