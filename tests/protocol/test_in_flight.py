@@ -13,7 +13,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from falrt.protocol import in_flight as module
 from falrt.protocol.admission import may_join
-from falrt.protocol.in_flight import UNANSWERED_SENDS_MAX, InFlight, Input, Kind, Match, Outcome
+from falrt.protocol.in_flight import (
+    LATE_MAX,
+    UNANSWERED_BYTES_MAX,
+    UNANSWERED_SENDS_MAX,
+    InFlight,
+    Input,
+    Kind,
+    Match,
+    Outcome,
+)
 from falrt.protocol.lane import Lane
 from falrt.protocol.pacing import Immediate, Latest
 
@@ -244,6 +253,123 @@ def test_an_unanswered_request_is_never_forgotten(in_flight: InFlight, lane: Lan
     assert in_flight.oldest is request
 
 
+# Written off, and answered late.
+
+
+def test_a_late_answer_goes_to_the_input_that_was_written_off(in_flight: InFlight, lane: Lane) -> None:
+    (first,) = several(in_flight, lane, None)
+    in_flight.write_off()
+    assert in_flight.match(None) == Match(first, certain=False, late=True)
+    assert not in_flight.doubt
+
+
+def test_a_late_answer_is_told_by_its_id_after_a_write_off(in_flight: InFlight, lane: Lane) -> None:
+    several(in_flight, lane, "a")
+    in_flight.match("a")
+    second, _ = several(in_flight, lane, "b", "c")
+    in_flight.write_off()
+    assert in_flight.match("x") == Match(None)
+    assert in_flight.match("b") == Match(second, certain=False, late=True)
+
+
+def test_an_answer_that_names_a_later_input_proves_the_guess(in_flight: InFlight, lane: Lane) -> None:
+    first, second = several(in_flight, lane, "a", "b")
+    in_flight.write_off()
+    assert in_flight.match("b") == Match(second, certain=True)
+    assert (first.outcome, lane.dropped) == (Outcome.SUPERSEDED, 1)
+    assert (in_flight.stale, in_flight.doubt) == (False, False)
+
+
+def test_an_id_that_was_written_off_is_not_trusted_again(in_flight: InFlight, lane: Lane) -> None:
+    several(in_flight, lane, "a", "b", "c")
+    in_flight.match("a")
+    in_flight.write_off()
+    assert not in_flight.trusts("b")
+    (again,) = several(in_flight, lane, "b")
+    assert in_flight.match("b").certain is False
+    assert again not in in_flight.inputs
+
+
+def test_an_answer_without_an_id_belongs_to_the_input_without_one(in_flight: InFlight, lane: Lane) -> None:
+    several(in_flight, lane, "a")
+    in_flight.match("a")
+    named, plain = several(in_flight, lane, "b", None)
+    assert in_flight.match(None) == Match(plain, certain=False, overtaken=(named,))
+
+
+def test_an_unnamed_answer_after_a_write_off_may_be_anyones(in_flight: InFlight, lane: Lane) -> None:
+    several(in_flight, lane, "a")
+    in_flight.match("a")
+    several(in_flight, lane, "b", "c")
+    in_flight.write_off()
+    assert in_flight.match(None).ambiguous
+
+
+def test_a_stream_that_guesses_too_often_has_a_useless_socket(in_flight: InFlight) -> None:
+    stream = Lane(Immediate().start(), streams=True)
+    inputs = several(in_flight, stream, *[None] * (LATE_MAX + 1), kind=Kind.STREAM)
+    for _ in range(LATE_MAX - 1):
+        in_flight.write_off()
+    assert not in_flight.hopeless
+    in_flight.write_off()
+    assert in_flight.hopeless
+    in_flight.write_off()
+    assert inputs[0].outcome is Outcome.SUPERSEDED
+    assert in_flight.of_lane(stream) == inputs[1:]
+
+
+def test_what_was_written_off_ends_with_the_socket(in_flight: InFlight, lane: Lane) -> None:
+    first, second = several(in_flight, lane, None, None)
+    in_flight.write_off()
+    assert in_flight.of_lane(lane) == [first, second]
+    assert in_flight.clear() == (second,)
+    assert (first.outcome, second.outcome) == (Outcome.SUPERSEDED, None)
+
+
+def test_an_answer_that_cannot_be_read_is_taken_for_the_oldest(in_flight: InFlight, lane: Lane) -> None:
+    assert in_flight.spoiled() is None
+    first, second = several(in_flight, lane, None, None)
+    assert in_flight.spoiled() is first
+    assert in_flight.doubt
+    assert in_flight.spoiled() is second
+    assert not in_flight.doubt
+
+
+def test_an_answer_will_name_its_input_where_ids_are_trusted_and_differ(
+    in_flight: InFlight, lane: Lane
+) -> None:
+    (first,) = several(in_flight, lane, "a")
+    assert not in_flight.tells(first)
+    in_flight.match("a")
+    second, plain, third, twin = several(in_flight, lane, "b", None, "c", "c")
+    assert [in_flight.tells(input) for input in (second, plain, third, twin)] == [True, False, False, False]
+
+
+def test_it_knows_whether_somebody_waits(in_flight: InFlight, lane: Lane) -> None:
+    assert not in_flight.awaited
+    (request,) = several(in_flight, lane, None, kind=Kind.REQUEST)
+    assert (in_flight.awaited, in_flight.holds_requests) == (True, True)
+    request.outcome = Outcome.ABANDONED
+    assert (in_flight.awaited, in_flight.holds_requests) == (False, True)
+    in_flight.match(None)
+    assert not in_flight.holds_requests
+
+
+def test_only_the_newest_counts_where_inputs_have_no_answers(in_flight: InFlight, lane: Lane) -> None:
+    first, second, third = several(in_flight, lane, None, None, None)
+    assert in_flight.only_newest() == [first, second]
+    assert in_flight.inputs == (third,)
+    assert in_flight.only_newest() == []
+
+
+def test_large_sends_that_are_never_answered_are_forgotten_earlier(in_flight: InFlight, lane: Lane) -> None:
+    for _ in range(8):
+        in_flight.sent(Input(bytes(UNANSWERED_BYTES_MAX // 4), Kind.SEND, lane, 0.0), 1)
+    assert len(in_flight) == 5
+    assert lane.dropped == 3
+    assert in_flight.stale
+
+
 # Against a simulated runner.
 
 
@@ -346,6 +472,7 @@ class Pairing(RuleBasedStateMachine):
             input.outcome = input.outcome or Outcome.SUPERSEDED
             assert not any(input is late for late in self.to_come())
         if match.input is not None:
+            assert not (match.late and match.certain)
             if match.certain:
                 assert any(match.input is input for input in answer.made_of)
             match.input.outcome = match.input.outcome or Outcome.ANSWERED
@@ -367,13 +494,24 @@ class Pairing(RuleBasedStateMachine):
         assert oldest is not None
         oldest.outcome = oldest.outcome or Outcome.ABANDONED
 
+    @precondition(lambda self: self.answers and len(self.in_flight))
+    @rule()
+    def spoil(self) -> None:
+        """An answer cannot be read; where a request waits, the socket is given up instead."""
+        if not self.in_flight.strict and not self.in_flight.doubt:
+            answer = self.answers.popleft()
+            spoiled = self.in_flight.spoiled()
+            assert spoiled is not None
+            assert self.batch > 1 or any(spoiled is input for input in answer.made_of)
+            spoiled.outcome = spoiled.outcome or Outcome.FAILED
+
     @precondition(lambda self: len(self.in_flight))
     @rule()
     def write_off(self) -> None:
-        """A stream takes its oldest frame for dropped, rightly or wrongly; one that has an id is never guessed at."""
+        """The oldest is taken for dropped, rightly or wrongly; never a request, nor one whose answer will name it."""
         oldest = self.in_flight.oldest
         assert oldest is not None
-        if oldest.kind is Kind.STREAM and oldest.request_id is None:
+        if not self.in_flight.holds_requests and not self.in_flight.tells(oldest):
             assert self.in_flight.write_off() is oldest
 
     @rule()
@@ -383,9 +521,9 @@ class Pairing(RuleBasedStateMachine):
         self.connect()
 
     @invariant()
-    def a_lone_request_without_doubt_is_known_to_the_runner(self) -> None:
-        """What may be answered for certain has not been dropped already."""
-        if self.in_flight.strict and not self.in_flight.doubt and len(self.in_flight) == 1:
+    def a_lone_input_without_doubt_is_known_to_the_runner(self) -> None:
+        """What may be answered for certain has not been dropped; a batch may be named by another of its inputs."""
+        if self.batch == 1 and not self.in_flight.doubt and len(self.in_flight) == 1:
             oldest = self.in_flight.oldest
             assert any(oldest is input for input in self.to_come())
 

@@ -14,6 +14,7 @@ from falrt.exceptions import ConfigurationError
 from falrt.protocol.retry import (
     FIRST_DELAY_MAX,
     FIRST_OPENING_ATTEMPTS,
+    FIRST_OPENING_SECONDS,
     Backoff,
     Cause,
     Loss,
@@ -177,6 +178,28 @@ def test_a_connection_that_never_opened_makes_a_few_quick_tries() -> None:
     delays = [schedule.delay_after(0.0) for _ in range(FIRST_OPENING_ATTEMPTS)]
     assert delays[-1] is None
     assert sum(delay for delay in delays[:-1] if delay is not None) < 3.0
+
+
+def test_a_first_opening_that_hangs_is_given_up_after_some_seconds() -> None:
+    schedule = RetrySchedule(Backoff(), lambda: 0.0)
+    schedule.connecting(10.0)
+    schedule.connecting(15.0)
+    assert schedule.delay_after(10.0 + FIRST_OPENING_SECONDS - 0.1) == 0.0
+    assert schedule.delay_after(10.0 + FIRST_OPENING_SECONDS) is None
+
+
+def test_a_first_opening_that_nobody_wants_any_more_has_not_failed() -> None:
+    schedule = RetrySchedule(Backoff(), lambda: 0.0)
+    schedule.connecting(10.0)
+    schedule.rested()
+    schedule.connecting(100.0)
+    assert schedule.delay_after(101.0) == 0.0
+
+
+def test_later_openings_may_hang_as_long_as_the_budget_lasts() -> None:
+    schedule = opened(Backoff(), 0.0)
+    schedule.connecting(10.0)
+    assert schedule.delay_after(10.0 + 2 * FIRST_OPENING_SECONDS) == 0.0
 
 
 def test_the_server_may_ask_for_a_longer_pause_within_bounds() -> None:
