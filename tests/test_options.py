@@ -108,9 +108,10 @@ def test_every_option_has_a_wrong_value_here() -> None:
     assert {name for name, _, _ in WRONG} == CLIENT | CONNECTION
 
 
-def test_an_empty_connection_key_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="connection_key must be a text that is not empty, got ''"):
-        falrt.Client(key="k").connect("acme/app", connection_key="")
+@pytest.mark.parametrize("value", ["", 5, ["camera"]])
+def test_a_connection_key_is_a_text(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="connection_key must be a text that is not empty, got"):
+        falrt.Client(key="k").connect("acme/app", connection_key=value)
 
 
 def test_connections_without_a_key_share_nothing() -> None:
