@@ -33,7 +33,7 @@ from typing import Final
 
 from falrt.exceptions import ConfigurationError
 from falrt.protocol.aim import Aim, Probe
-from falrt.protocol.rhythm import ServerRhythm, SourceRhythm
+from falrt.protocol.rhythm import SAME_FRAME, ServerRhythm, SourceRhythm
 
 __all__ = ["Adaptive"]
 
@@ -48,6 +48,9 @@ LATE_SPREADS: Final = 3.0
 
 SURPRISE_SHARE: Final = 0.15
 """How far an answer must be from its expected instant to be worth a probe, in service times."""
+
+SLOW_SOURCE: Final = 1.5
+"""From this period on, in service times, no other frame comes near enough to be waited for."""
 
 GRACE: Final = 0.05
 """Seconds added to what an overdue answer is waited for: schedulers and garbage collectors pause too."""
@@ -218,7 +221,7 @@ class AdaptivePacer:
         period = self._source.period
         advance = self._aim.aimed(period, self._server)
         right_at, captured_at = free_at - advance, self._offered_at
-        if captured_at is None or period is None:
+        if captured_at is None or period is None or period > SLOW_SOURCE * self._server.service:
             return right_at
         if captured_at >= right_at and now - captured_at <= max(advance, self._aim.advance(period)):
             return right_at
@@ -259,7 +262,7 @@ class AdaptivePacer:
         self._unanswered.append(_Sent(now, self._passed_over or self._source.period is None))
         self._source.sent(now)
         self._passed_over = False
-        if self._offered_at is not None and self._offered_at <= now:
+        if self._offered_at is not None and self._offered_at <= now + SAME_FRAME:
             self._offered_at = None  # else a newer one was captured while this one was encoded
 
     def answered(self, now: float, sent_at: float) -> None:

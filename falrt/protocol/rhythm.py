@@ -38,6 +38,9 @@ __all__ = ["ServerRhythm", "SourceRhythm"]
 INTERVALS: Final = 15
 """Capture intervals remembered: half a second of a usual camera."""
 
+SAME_FRAME: Final = 0.001
+"""Seconds by which the capture of a frame may be told after the instant at which it was taken for sending."""
+
 WINDOW: Final = 128
 """Answers remembered. With a model that varies by 20 %, fewer leave the bend uncertain by more than 3 % of W."""
 
@@ -94,7 +97,7 @@ class SourceRhythm:
 
     def sent(self, now: float) -> None:
         """The newest frame of that instant was sent; one captured since then waits."""
-        self._waits = self._last_at is not None and self._last_at > now
+        self._waits = self._last_at is not None and self._last_at > now + SAME_FRAME
 
     def _count(self, interval: float) -> None:
         if self._untold is not None:

@@ -179,6 +179,30 @@ def test_a_frame_captured_while_another_was_encoded_goes_on_waiting() -> None:
     assert due_at > capture + 1 / 30
 
 
+def test_a_source_that_is_asked_for_frames_is_no_camera_though_it_tells_of_them_late() -> None:
+    lane = Lane().known()
+    for _ in range(20):
+        start = lane.now + 0.2
+        lane.pacer.offered(start + 0.0001)
+        lane.send(start)
+        lane.answer(start + 0.16)
+    due_at = lane.due_at(lane.now)
+    assert due_at is not None
+    assert due_at <= lane.now
+
+
+def test_a_frame_of_a_slow_source_does_not_wait_for_the_next() -> None:
+    lane = Lane().known()
+    start = lane.now + 1.0
+    for step in range(8):
+        lane.pacer.offered(start + step * 0.5)
+    lane.send(start + 3.5)
+    lane.pacer.offered(start + 3.501 + 0.01)
+    due_at = lane.due_at(start + 3.52)
+    assert due_at is not None
+    assert due_at <= start + 3.7
+
+
 # --- drops
 
 
