@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from falrt import codecs as codecs
     from falrt import media as media
     from falrt import models as models
+    from falrt import pacing as pacing
     from falrt import sync as sync
     from falrt import testing as testing
     from falrt.auth import Token as Token
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from falrt.connection import RealtimeConnection as RealtimeConnection
     from falrt.media import data_uri as data_uri
     from falrt.models.spec import RealtimeModel as RealtimeModel
-    from falrt.protocol import pacing as pacing
     from falrt.protocol.events import State as State
     from falrt.protocol.events import Stats as Stats
     from falrt.protocol.retry import Backoff as Backoff
@@ -48,7 +48,7 @@ _ROOMS = {
     "codecs": "falrt.codecs",
     "media": "falrt.media",
     "models": "falrt.models",
-    "pacing": "falrt.protocol.pacing",
+    "pacing": "falrt.pacing",
     "sync": "falrt.sync",
     "testing": "falrt.testing",
 }

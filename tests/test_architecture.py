@@ -22,7 +22,7 @@ PACKAGE = Path(falrt.__file__).parent
 FLOORS = (
     ("exceptions", "typing"),
     ("protocol",),
-    ("codecs", "media"),
+    ("codecs", "media", "pacing"),
     ("models",),
     ("auth",),
     ("connection",),
