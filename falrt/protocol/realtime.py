@@ -561,6 +561,8 @@ class RealtimeProtocol:
             now: The present.
             writable: False while the socket takes no more: what is due then waits for the socket, not for time.
         """
+        if self._phase is State.CLOSED:
+            return None
         warming = self._warming
         earliest = _sooner(self._retry_at, warming.until)
         earliest = _sooner(earliest, self._timeouts.next_at(warming=bool(warming), warm_at=warming.warm_at))
