@@ -6,7 +6,7 @@ decoded is a ``DecodeError`` that carries its size and never its content, and re
 proportion to the frame, whatever lengths its headers claim: at worst some seventy times its size, for a frame
 of nothing but empty maps.
 
-Source: protocol.md sections 5.1 to 5.3 and 6.
+Source: wire facts W26, W27 and W50 to W55, docs/reference/wire.md.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Msgpack:
     and a binary frame that is a JSON map, are read as JSON, because the gateway and apps with an encoder of
     their own send such.
 
-    Source: protocol.md sections 5.3, 6.1 to 6.3.
+    Source: wire facts W27 and W51 to W54, docs/reference/wire.md.
     """
 
     def encode(self, message: Message) -> bytes:
@@ -93,7 +93,7 @@ class Json:
 
     Attributes:
         text: Send text frames. The default sends UTF-8 in binary frames, because fal's server SDK ends the
-            session when it gets a text frame, even where the app speaks JSON (protocol.md section 5.1).
+            session when it gets a text frame, even where the app speaks JSON (wire fact W50).
     """
 
     text: bool = False

@@ -1,6 +1,6 @@
 """Keys and tokens as values that do not show themselves, and the places where a key is looked for.
 
-Source: protocol.md section 3.1.
+Source: wire fact W40, docs/reference/wire.md.
 """
 
 from __future__ import annotations

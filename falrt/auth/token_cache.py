@@ -3,7 +3,7 @@
 The times are decided by ``falrt.protocol.token_schedule``. Here live one task per fetch that is under way
 and one timer per app that is in use; between fetches there is no task at all.
 
-Source: protocol.md sections 3.3 to 3.9.
+Source: wire facts W40 to W49, docs/reference/wire.md.
 """
 
 from __future__ import annotations

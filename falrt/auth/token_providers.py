@@ -1,6 +1,6 @@
 """Tokens from the user's own function.
 
-Source: protocol.md section 3.7.
+Source: wire fact W47, docs/reference/wire.md.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 What to send and what a reply means is decided in ``falrt.protocol.token_endpoints``; here it is carried out.
 httpx is imported with the first request, in a thread together with the TLS context: the two take 300 ms.
 
-Source: protocol.md sections 3.4 to 3.6 and 9.2.
+Source: wire facts W42 to W46, docs/reference/wire.md; through a proxy, fal's own proxy protocol.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Addresses follow fal's with all hosts folded into one: ``/tokens/`` and ``/tokens/realtime`` for
 ``rest.fal.ai``, and ``/{owner}/{alias}/.../realtime`` for ``fal.run``. A socket is accepted before anything
-is checked, as fal's gateway does (wire fact 4.1), so refusals arrive as frames.
+is checked, as fal's gateway does (wire fact W14), so refusals arrive as frames.
 """
 
 from __future__ import annotations
@@ -120,11 +120,11 @@ class _Local:
         return HTMLResponse(front_page(str(request.base_url).rstrip("/"), STAND_INS, self._options))
 
     async def tokens(self, request: Request) -> Response:
-        """``POST /tokens/``: a bare JSON string (wire fact 3.4)."""
+        """``POST /tokens/``: a bare JSON string (wire fact W42)."""
         return await self._mint(request, self._gate.mint)
 
     async def realtime_tokens(self, request: Request) -> Response:
-        """``POST /tokens/realtime`` (wire fact 3.5)."""
+        """``POST /tokens/realtime`` (wire fact W43)."""
         return await self._mint(request, lambda body: self._gate.mint_realtime(body, self._models))
 
     async def _mint(self, request: Request, mint: Callable[[Any], str]) -> Response:
@@ -177,7 +177,7 @@ class _Local:
 
 
 def _max_buffering(asked: str | None, default: int | None) -> int | None:
-    """Return the runner's buffering: the URL's where it is 1 to 60 (wire fact 2.3), else the server's own."""
+    """Return the runner's buffering: the URL's where it is 1 to 60 (wire fact W17), else the server's own."""
     if asked is None or not asked.isascii() or not asked.isdigit() or not 1 <= int(asked) <= 60:
         return default
     return int(asked)
@@ -191,7 +191,7 @@ def _prepare() -> Painter:
 
 
 async def _detail(request: Request, error: Exception) -> Response:
-    """Answer 404 and 405 in fal's form (wire fact 14.3)."""
+    """Answer 404 and 405 in fal's form."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     text = f"Path {request.url.path} not found" if status == 404 else "Method Not Allowed"
     return JSONResponse({"detail": text}, status)

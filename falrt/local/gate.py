@@ -1,6 +1,6 @@
 """Who may come in: keys, and the tokens that stand for them.
 
-Source: wire facts 3.1 to 3.6.
+Source: wire facts W40 to W46, docs/reference/wire.md.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Gate:
         return claims["exp"] > time.time() and _covers(claims["allowed_apps"], path)
 
     def mint(self, body: Any) -> str:
-        """Make a token for ``POST /tokens/`` (wire fact 3.4).
+        """Make a token for ``POST /tokens/`` (wire fact W42).
 
         Raises:
             ValueError: The body is wrong; the one argument is the list that becomes ``detail``.
@@ -75,7 +75,7 @@ class Gate:
         return self._token(apps, _seconds(body, _DEFAULT_SECONDS))
 
     def mint_realtime(self, body: Any, known: Iterable[str]) -> str:
-        """Make a token for ``POST /tokens/realtime`` (wire fact 3.5, as the service's own schema has it).
+        """Make a token for ``POST /tokens/realtime`` (wire fact W43, as the service's own schema has it).
 
         Args:
             body: The decoded request.
@@ -121,5 +121,5 @@ def _seconds(body: dict[str, Any], default: int) -> int:
 
 
 def _wrong(name: str, kind: str, message: str) -> dict[str, Any]:
-    """One entry of a 422's ``detail`` (wire fact 14.2)."""
+    """One entry of a 422's ``detail``, as fal's services write it."""
     return {"loc": ["body", name], "msg": message, "type": kind}

@@ -4,7 +4,7 @@ These are not `falrt.models`: a client's models turn paths and pixels into frame
 do not know, while a server must never open a path that came over the wire, and ignores unknown fields as
 fal's do. Sharing them would also hide a client's mistakes from itself.
 
-Source: models reference, sections 1 to 6; ignoring unknown fields: wire facts 5.8 and 5.9.
+Source: fal's generated endpoint types, and wire facts W60 to W67, docs/reference/wire.md.
 """
 
 from __future__ import annotations

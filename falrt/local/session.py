@@ -172,7 +172,7 @@ class Session:
 def decode_input(frame: bytes) -> tuple[Any, bool]:
     """Return the message of a binary frame, and whether it was JSON.
 
-    No msgpack map begins with the byte of ``{`` (wire fact 5.3), so the two cannot be confused.
+    No msgpack map begins with the byte of ``{`` (wire fact W20), so the two cannot be confused.
 
     Raises:
         ValueError: Neither.

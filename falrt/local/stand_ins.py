@@ -1,6 +1,6 @@
 """The models that the stand-in serves: which route takes what, how long it works, and what it answers.
 
-Source: models reference, sections 2 to 6.
+Source: fal's generated endpoint types, and wire facts W60 to W67, docs/reference/wire.md.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class StandIn:
             pydantic.ValidationError: A field is missing or wrong.
         """
         if not isinstance(message, Mapping):
-            # What Python says to Model(**message), which is what fal's SDK does (wire fact 5.9).
+            # What Python says to Model(**message), which is what fal's SDK does (wire fact W66).
             raise TypeError(
                 f"{self.input.__name__}() argument after ** must be a mapping, not {type(message).__name__}"
             )
@@ -107,7 +107,7 @@ def _answer_diffusion(painter: Painter, given: DiffusionInput, memory: Memory) -
 
 
 def _answer_lightning(painter: Painter, given: DiffusionInput, memory: Memory) -> dict[str, Any]:
-    """Lightning's realtime route ignores pictures (models reference, section 3)."""
+    """Lightning's realtime route ignores pictures (wire facts W63 and W64)."""
     del memory
     return _paint_diffusion(painter, given, None)
 

@@ -3,8 +3,8 @@
 Pictures that are encoded already travel untouched; only pixels, and pictures of the wrong size, are encoded
 (as JPEG). At 704 x 704 encoding takes about a millisecond and base64 a twentieth of that.
 
-Source: a data URI is the form in which every realtime model takes a frame (models reference, sections 2, 3
-    and 8).
+Source: a data URI is the form in which every realtime model takes a frame (wire facts W60 to
+W64, docs/reference/wire.md).
 """
 
 from __future__ import annotations

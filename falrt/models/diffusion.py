@@ -4,7 +4,7 @@ Their HTTP schemas are documented, their realtime routes are not, and the witnes
 the picture either way (``image_url`` as the documentation says, ``image_bytes`` as fal's own demos do) and
 outputs require nothing but the pictures.
 
-Source: models reference, section 3.
+Source: wire facts W63 and W64.
 """
 
 from __future__ import annotations

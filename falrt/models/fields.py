@@ -190,7 +190,7 @@ IMAGE_SIZES: Mapping[ImageSizePreset, tuple[int, int]] = MappingProxyType(
 )
 """Width and height in pixels of each preset. Klein has its own: see :mod:`falrt.models.klein`.
 
-Source: models reference, section 1.1.
+Source: wire fact W65, docs/reference/wire.md.
 """
 
 

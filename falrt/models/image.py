@@ -1,6 +1,6 @@
 """The picture in an answer, whichever way it came: raw bytes, a data URI, or a web address.
 
-Source: models reference, sections 1.2, 1.3 and 3, conclusion 1: the same app answers with ``content`` over
+Source: wire facts W62 and W63, docs/reference/wire.md: the same app answers with ``content`` over
     msgpack and
 with ``url`` over JSON or HTTP, and the bytes decide the format.
 """

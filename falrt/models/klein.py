@@ -1,6 +1,6 @@
 """FLUX.2 [klein], image to image, realtime only: ``fal-ai/flux-2/klein/realtime``.
 
-Source: models reference, section 2 (fal's model page and the generated endpoint types).
+Source: fal's model page and its generated endpoint types; wire facts W60 to W62, docs/reference/wire.md.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 For the sub-paths build ``RealtimeModel("fal-ai/fast-lcm-diffusion/image-to-image", LCMInput, LCMOutput)``, or
 ``.../inpainting``; the documentation sends pictures to the plain id as well.
 
-Source: models reference, sections 3 and 4.
+Source: fal's generated endpoint types; wire facts W63, W64 and W67, docs/reference/wire.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """SDXL Lightning: ``fal-ai/fast-lightning-sdxl``; realtime exists on this id only, not on its sub-paths.
 
-Source: models reference, sections 3 and 6.
+Source: fal's generated endpoint types; wire facts W63, W64 and W67, docs/reference/wire.md.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 For the sub-paths build ``RealtimeModel("fal-ai/fast-turbo-diffusion/image-to-image", TurboInput,
 TurboOutput)``, or ``.../inpainting``.
 
-Source: models reference, sections 3 and 5.
+Source: fal's generated endpoint types; wire facts W63, W64 and W67, docs/reference/wire.md.
 """
 
 from __future__ import annotations

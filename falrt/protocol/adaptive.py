@@ -10,7 +10,7 @@ the answers due so far leave the model free, less the time that the next input t
 * ``SourceRhythm`` knows when the next capture comes, so that a frame is not sent if a better one is near.
 * ``Aim`` (``aim.py``) decides how much earlier than ``free`` a frame may leave, and when to probe.
 
-Pairing. A fal runner with a small buffer drops silently, and its answers name no input (wire facts 5.7, 5.8). What
+Pairing. A fal runner with a small buffer drops silently, and its answers name no input (wire facts W31 to W35). What
 keeps the pairing right, in this order:
 
 * An input leaves no earlier than when the one before it is surely in work: at most one waits at the server, which

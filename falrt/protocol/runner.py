@@ -22,7 +22,7 @@ frame on through a timer, and an idle worker has taken the first input before th
 it, the reader empties the socket before the worker wakes, so that even the first input of a burst may be
 dropped.
 
-Source: fal 1.83 `realtime.py`, and what it was seen to do: wire facts 4.6, 4.7 and 5.3 to 5.7.
+Source: fal 1.83 `realtime.py`, and what it was seen to do: wire facts W20 to W23, W30 to W33 and W36.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class RunnerOptions:
     """How the app is declared; the arguments of fal's `@fal.realtime` and one of its route signature.
 
     Attributes:
-        mode: What the app function takes and gives (wire fact 5.6).
+        mode: What the app function takes and gives (wire fact W30).
         buffering: Inputs that may wait; a further one pushes out the oldest. None: no limit.
         session_timeout: Seconds without an input after which the session ends. None: never.
         max_batch_size: Waiting inputs that are worked on together and become one output.
@@ -168,19 +168,19 @@ class RunnerStats:
 
 
 def timings_text(seconds: float) -> str:
-    """Return the `timings` message, compact JSON as fal's SDK writes it (wire fact 5.3)."""
+    """Return the `timings` message, compact JSON as fal's SDK writes it (wire fact W20)."""
     message = {"type": "x-fal-message", "action": "timings", "timing": seconds}
     return json.dumps(message, separators=(",", ":"))
 
 
 def error_text(error: str, reason: str) -> str:
-    """Return an `x-fal-error` message, compact JSON as fal's SDK writes it (wire fact 5.3)."""
+    """Return an `x-fal-error` message, compact JSON as fal's SDK writes it (wire fact W20)."""
     message = {"type": "x-fal-error", "error": error, "reason": reason}
     return json.dumps(message, separators=(",", ":"), ensure_ascii=False)
 
 
 def end_of_session() -> list[Outgoing]:
-    """Return how a session ends that did not fail: idle, or with a streaming app's return (wire fact 5.6)."""
+    """Return how a session ends that did not fail: idle, or with a streaming app's return (wire fact W30)."""
     return [Control(error_text("TIMEOUT", IDLE_REASON)), Close()]
 
 

@@ -4,7 +4,7 @@ The general endpoint is what the released clients call, with the app's alias; it
 of the service. The realtime endpoint takes the full path and knows no list, but caps the lifetime. Which of
 them serves an app shows only in the asking: a refusal by one (403, 404, 422) is a reason to ask the other.
 
-Source: protocol.md sections 3.4 to 3.6, 14.4 and 14.5.
+Source: wire facts W42 to W46, docs/reference/wire.md.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def endpoint_order(worked: TokenEndpoint | None, *, custom_path: bool) -> tuple[
     Args:
         worked: The endpoint that served this app before, if any.
         custom_path: Whether the app is reached by another path than ``/realtime``. A general token may cover
-            the standard path only (protocol.md section 3.4).
+            the standard path only (wire fact W42).
     """
     first = worked or (TokenEndpoint.REALTIME if custom_path else TokenEndpoint.GENERAL)
     other = TokenEndpoint.GENERAL if first is TokenEndpoint.REALTIME else TokenEndpoint.REALTIME

@@ -17,7 +17,7 @@ that is final stops the machine: whoever needs a token next asks again, and is t
 ``now`` is monotonic seconds. ``wall_now`` is seconds since the epoch; it is compared with the JWT's ``exp``
 and notices what the monotonic clock sleeps through: a laptop that was closed for an hour.
 
-Source: protocol.md sections 3.3, 3.8 and 3.9.
+Source: wire facts W48 and W49, docs/reference/wire.md.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ Handler: TypeAlias = Callable[..., Any] | Sequence[Any] | None
 
 
 class ServerMsgpack:
-    """msgpack exactly as fal's server SDK calls it (wire fact 6.1)."""
+    """msgpack exactly as fal's server SDK calls it (wire fact W51)."""
 
     def encode(self, message: Any) -> bytes:
         """Return the frame of an output."""
@@ -46,7 +46,7 @@ class App:
 
     Attributes:
         handler: What answers; see `FakeServer`.
-        mode: What the handler takes and gives (wire fact 5.6).
+        mode: What the handler takes and gives (wire fact W30).
         buffering: Inputs that may wait; the oldest is dropped in silence beyond it. None: no limit.
         service_time: Seconds of inference, or ``(*inputs) -> seconds``; for each output where an app streams
         them. session_timeout: Seconds without input until TIMEOUT. None: never. emit_timings: Whether a
@@ -123,7 +123,7 @@ def as_map(output: Any) -> dict[str, Any]:
     """Return an output as the map that goes on the wire.
 
     Raises:
-        TypeError: It is neither a map nor a pydantic model; the text is fal's (wire fact 5.4).
+        TypeError: It is neither a map nor a pydantic model; the text is fal's (wire fact W23).
     """
     if isinstance(output, dict):
         return output

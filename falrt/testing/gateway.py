@@ -1,6 +1,6 @@
 """fal's gateway as the fake server plays it: who may connect, and who gets a token.
 
-Simulated, after wire facts 3.2 to 3.6 and 4.1: the key in a header, both token endpoints with their bodies,
+Simulated, after wire facts W41 to W46 and W14: the key in a header, both token endpoints with their bodies,
 lifetimes, caps and status codes, and what a token allows. Not simulated: balances, key scopes, rate limits
 (use faults).
 """
@@ -30,7 +30,7 @@ PROXY: Final = "/api/fal/proxy"
 GENERAL_LIFETIME: Final = 60
 REALTIME_LIFETIME: Final = 120
 SHORT_FORM_LIFETIME: Final = 10
-"""Cap for `/tokens/realtime` where `app` names no endpoint, only an app (wire fact 3.5)."""
+"""Cap for `/tokens/realtime` where `app` names no endpoint, only an app (wire fact W43)."""
 
 
 @dataclass(frozen=True, slots=True)

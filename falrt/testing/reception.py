@@ -184,7 +184,7 @@ class Reception:
             connection.refusal = refusal
             self._refuse(connection, self._refusal)
         elif app is None:
-            # The gateway has said 101 before it asks the app (wire fact 4.1).
+            # The gateway has said 101 before it asks the app (wire fact W14).
             connection.refusal = FORWARDING_ERROR
             self._accept(connection)
             connection.socket.close(1011, FORWARDING_ERROR)

@@ -127,7 +127,7 @@ class RefuseHandshake(HandshakeFault):
 
 @dataclass(frozen=True, slots=True)
 class Unauthorized(HandshakeFault):
-    """Upgrade, then say Unauthorized in a text frame, as fal's gateway does (wire fact 4.1).
+    """Upgrade, then say Unauthorized in a text frame, as fal's gateway does (wire fact W14).
 
     Attributes:
         close: Whether the socket is then closed by us; fal's JavaScript client has to close it itself.
@@ -149,7 +149,7 @@ class SlowHandshake(HandshakeFault):
 
 @dataclass(frozen=True, slots=True)
 class ColdStart(Fault):
-    """No machine is warm: the socket opens, inputs are swallowed, and it closes with 1000 (wire fact 4.2).
+    """No machine is warm: the socket opens, inputs are swallowed, and it closes with 1000 (wire fact W15).
 
     Attributes:
         seconds: From the handshake to the close; about 30 at fal. Use `times` for how many connections it
@@ -213,7 +213,7 @@ class StopReading(MomentFault):
 
 @dataclass(frozen=True, slots=True)
 class GatewayError(MomentFault):
-    """Send the gateway's error frame, ``{"status": "error", "error": ...}`` (wire fact 5.3).
+    """Send the gateway's error frame, ``{"status": "error", "error": ...}`` (wire fact W20).
 
     Attributes:
         error: The text; ``Unauthorized`` is the only one known, others exist.

@@ -187,7 +187,7 @@ class FakeServer:
 
     @property
     def proxy_url(self) -> str:
-        """A proxy as of wire fact 9 for the token endpoints: it holds the key itself."""
+        """A proxy as fal's own for the token endpoints: it holds the key itself."""
         return f"{self.url}/api/fal/proxy"
 
     @property

@@ -212,7 +212,7 @@ class Session:
                 message, problem = taken[0]
                 if problem is not None:
                     raise problem
-                # An untyped app's nil ends the input (wire fact 5.6).
+                # An untyped app's nil ends the input (wire fact W30).
                 return END_OF_INPUT if message is None else message
             if taken is END_OF_INPUT or self._is_over():
                 return END_OF_INPUT

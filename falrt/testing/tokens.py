@@ -1,6 +1,6 @@
 """Tokens for tests: shaped like fal's, signed with a secret that everybody may know.
 
-They are JWTs of three parts (wire fact 3.9), so clients that read `exp` from a token can be tested with them.
+They are JWTs of three parts (wire fact W48), so clients that read `exp` from a token can be tested with them.
 """
 
 from __future__ import annotations

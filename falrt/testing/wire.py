@@ -38,8 +38,8 @@ class SocketOptions:
     Attributes:
         incoming: The path from the client to us.
         outgoing: The path from us to the client.
-        max_size: Largest message taken, in bytes; a larger one ends the connection with 1009 (wire fact 4.8).
-        ping_interval: Seconds between our pings, or None for none (wire fact 4.5).
+        max_size: Largest message taken, in bytes; a larger one ends the connection with 1009 (wire fact W18).
+        ping_interval: Seconds between our pings, or None for none (wire fact W16).
         ping_timeout: Seconds that a pong may take before the connection ends with 1011, or None for ever.
         close_timeout: Seconds that the client may take to answer our close frame.
     """

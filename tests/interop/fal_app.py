@@ -3,7 +3,7 @@
 The SDK's app stands where the gateway's runner does: it knows neither ``/owner/alias`` nor tokens. :class:`_Front`
 plays the little of the gateway that is needed to let clients use their ordinary URLs.
 
-Source: protocol reference, section 19.
+Source: seen by running fal's SDK 1.83.
 """
 
 from __future__ import annotations

@@ -317,7 +317,7 @@ async def test_an_app_slower_than_twice_its_session_timeout_is_a_server_error(se
 
 @pytest.mark.wire("W36")
 async def test_an_input_that_the_idle_end_swallowed_is_sent_again(server: FalAppServer) -> None:
-    # The end marker takes the place of the one waiting input (wire fact 4.6).
+    # The end marker takes the place of the one waiting input (wire fact W22).
     async with asyncio.timeout(PATIENCE), connect(server, "/idle/buffering/1") as conn:
         await conn.send({"n": 1, "work_seconds": 0.35})
         await until(lambda: server.app.seen == [1])

@@ -1,6 +1,6 @@
 """The fake server against fal's own server SDK: the same client, the same frames, the same answers.
 
-Each test drives both; what they say must be equal. Where fal's own mix depends on timing (wire fact 5.7), a burst is
+Each test drives both; what they say must be equal. Where fal's own mix depends on timing (wire fact W31), a burst is
 sent until it shows what it mostly shows.
 """
 

@@ -1,4 +1,4 @@
-"""The runner's queues, against what fal's own server code was seen to do (wire facts 4.6 and 5.3 to 5.7)."""
+"""The runner's queues, against what fal's own server code was seen to do (wire facts W20 to W23 and W30 to W36)."""
 
 from __future__ import annotations
 
