@@ -82,7 +82,7 @@ def source_of(inputs: Any, *, every: bool, ring: Callable[[], None], offered: Ca
     if isinstance(inputs, list | tuple):
         return Pulled(inputs)
     # A single input is a mapping or a pydantic model, which can be iterated over too.
-    single = isinstance(inputs, str | bytes | Mapping) or hasattr(inputs, "model_fields")
+    single = isinstance(inputs, str | bytes | Mapping) or hasattr(type(inputs), "model_fields")
     if isinstance(inputs, Iterable) and not single:
         return PulledInThread(inputs)
     if callable(inputs) and not isinstance(inputs, type):

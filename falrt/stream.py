@@ -296,13 +296,20 @@ class Stream(Generic[InputT, OutputT]):
 
     @property
     def _lost_last(self) -> bool:
-        """Whether the server dropped the newest input: nothing stands for it, so it has to go again."""
-        return self._last is not None and self._last.outcome is Outcome.SUPERSEDED
+        """Whether the newest input was given up: it is the last word so far, so it has to go again."""
+        last = self._last
+        if last is None or last.outcome not in (None, Outcome.SUPERSEDED):
+            return False
+        return last not in self._lane.waiting and last not in self._connection._protocol.in_flight.inputs
 
     async def _send_again(self) -> None:
-        assert self._last is not None  # noqa: S101 - asked only where there is one
-        self._skipped -= 1
-        await self._submit(self._last.value)
+        last = self._last
+        assert last is not None  # noqa: S101 - asked only where there is one
+        if last.outcome is None:
+            self._connection._protocol.abandon(last)  # a late answer must not count twice
+        else:
+            self._skipped -= 1  # it was counted as dropped
+        await self._submit(last.value)
 
     async def _submit(self, frame: Any) -> None:
         taken_at = self._loop.time()
