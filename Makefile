@@ -45,6 +45,14 @@ cov: .venv/.dev ## line and branch coverage of the pure core, which must be comp
 	$(BIN)/coverage run -m pytest -q tests/protocol
 	$(BIN)/coverage report --include='falrt/protocol/*' --fail-under=100
 
+docs: .venv/.dev ## run every code block of the README and the docs, follow their links
+	$(BIN)/pytest -q tests/test_docs.py tests/test_wire.py
+
+bench: .venv/.dev ## compare with fal-client and a bare socket loop; then how fresh the pictures are
+	$(BIN)/python -m benchmarks.compare
+	$(BIN)/python -m benchmarks.freshness
+	$(BIN)/python -m benchmarks.freshness_live
+
 fmt: .venv/.dev ## format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
