@@ -1,6 +1,7 @@
 """A drawing canvas: strokes come fast, a picture is wanted when the hand pauses. Debounce does that.
 
-python examples/canvas.py
+Needs: pip install 'falrt[local]'
+Use: python examples/canvas.py
 """
 
 import asyncio

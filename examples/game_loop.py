@@ -1,6 +1,7 @@
 """A game loop: it runs at its own rate, offers a frame each turn and shows the newest picture there is.
 
-python examples/game_loop.py [seconds]
+Needs: pip install 'falrt[local]'
+Use: python examples/game_loop.py [seconds]
 """
 
 import asyncio

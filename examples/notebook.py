@@ -1,6 +1,7 @@
 """Blocking calls, as in a Jupyter notebook or a plug-in: no await, no event loop of your own.
 
-python examples/notebook.py
+Needs: pip install 'falrt[local]'
+Use: python examples/notebook.py
 """
 
 import falrt.sync

@@ -1,6 +1,7 @@
 """Pictures in and out: a PIL image, a numpy array and an OpenCV frame through the same model.
 
-python examples/pil_and_opencv.py
+Needs: pip install 'falrt[local]' opencv-python
+Use: python examples/pil_and_opencv.py
 """
 
 import asyncio

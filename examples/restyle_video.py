@@ -1,6 +1,7 @@
 """Restyle a video file, frame by frame, into another. A file has no hurry: nothing is skipped.
 
-python examples/restyle_video.py [in.mp4 [out.mp4]]
+Needs: pip install 'falrt[local,video]'
+Use: python examples/restyle_video.py [in.mp4 [out.mp4]]
 """
 
 import asyncio

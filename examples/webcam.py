@@ -1,6 +1,7 @@
 """A webcam through Klein, live in a window. Without a camera or a display it films a moving disc and saves pictures.
 
-python examples/webcam.py [seconds]
+Needs: pip install 'falrt[local]' opencv-python
+Use: python examples/webcam.py [seconds]
 """
 
 import asyncio
