@@ -9,9 +9,11 @@ protocol's; what happens next is always :meth:`RealtimeConnection._react`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self
@@ -51,6 +53,8 @@ __all__ = ["RealtimeConnection"]
 logger = logging.getLogger("falrt.connection")
 
 # uvicorn's limit, which fal's server SDK keeps: a larger frame costs the connection.
+# Messages that wait to be decoded before the server is held up.
+UNREAD_MAX: Final = 16
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -101,8 +105,15 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         self._receiving = False
         # A callback is running.
         self._calling = False
-        # While the reader reads: lets a timer interrupt it.
-        self._reading: asyncio.Timeout | None = None
+        # Messages are seen to in the turn of the loop in which they come, unless a decoder may wait or a slow
+        # consumer holds the server up.
+        self._at_once = settings.decode_message is None and self._protocol_settings.mode.pairs
+        # Messages that wait for that, and the bell that wakes the one who sees to them.
+        self._unread: deque[tuple[bytes, bool]] = deque()
+        self._bell: asyncio.Future[None] | None = None
+        self._waiting_read: asyncio.Timeout | None = None
+        # A mistake of ours, met where nobody could be told.
+        self._broken: Exception | None = None
         self._frame_size = 0
         self._stream: Stream[InputT, OutputT] | None = None
         # The newest answer to a send or in a stream, for latest().
@@ -221,8 +232,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             EncodeError: It cannot be put on the wire, or is larger than 16 MiB; nothing was sent.
             ConnectionClosed: The connection has ended; ``unsent`` holds the input.
         """
-        item = await self._prepare(input, Kind.SEND)
-        if not item.lane.pacer.keeps_newest:
+        item = self._prepared(input, Kind.SEND) or await self._prepare_in_turn(input, Kind.SEND)
+        if item.lane.waiting and not item.lane.pacer.keeps_newest:
             await self._wait_for_room(item)
         self._submit(item)
         if item.sent_at is None and not item.lane.pacer.keeps_newest:
@@ -254,19 +265,21 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         if timeout is not None and not timeout > 0:
             raise ConfigurationError(f"timeout must be seconds above 0 or None, got {timeout!r}")
         timeout_at = None if timeout is None else self._running().time() + timeout
-        item = await self._prepare(input, Kind.REQUEST)
+        item = self._prepared(input, Kind.REQUEST) or await self._prepare_in_turn(input, Kind.REQUEST)
         item.timeout_at = timeout_at
         answer: asyncio.Future[Any] = self._loop.create_future()
         item.tag = answer
         try:
-            await self._wait_for_room(item)
+            if item.lane.waiting:
+                await self._wait_for_room(item)
             self._submit(item)
             message = await answer
         finally:
             if item.outcome is None:
                 self._protocol.abandon(item)
                 self._react()
-            _forget(answer)
+                _forget(answer)
+            item.tag = None
         return self._link.load(message)
 
     async def flush(self) -> None:
@@ -421,21 +434,29 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             )
         return self._loop
 
-    async def _prepare(self, value: Any, kind: Kind) -> Input:
-        """Check and encode an input, off the event loop where that takes long."""
+    def _prepared(self, value: Any, kind: Kind) -> Input | None:
+        """Check and encode an input if that takes no time; None where it may."""
         self._running()
         self._refuse_after_the_end(value)
-        heavy = self._link.is_heavy(value)
-        if heavy or self._settings.encode_message is not None or self._encoding:
-            frame, request_id = await self._encode_in_turn(value, heavy)
-        else:
-            message, request_id = self._link.dump(value)
-            frame = self._link.encode(message)
+        link = self._link
+        if self._encoding or self._settings.encode_message is not None or link.is_heavy(value):
+            return None
+        message, request_id = link.dump(value)
+        frame = link.encode(message)
+        self._check_frame(frame)
+        return Input(frame, kind, self._protocol.main, self._loop.time(), request_id, value=value)
+
+    async def _prepare(self, value: Any, kind: Kind) -> Input:
+        """Check and encode an input, off the event loop or by an async hook where that is called for."""
+        return self._prepared(value, kind) or await self._prepare_in_turn(value, kind)
+
+    async def _prepare_in_turn(self, value: Any, kind: Kind) -> Input:
+        frame, request_id = await self._encode_in_turn(value, self._link.is_heavy(value))
         self._check_frame(frame)
         return Input(frame, kind, self._protocol.main, self._loop.time(), request_id, value=value)
 
     def _refuse_after_the_end(self, value: Any) -> None:
-        if self._protocol.state is State.CLOSED:
+        if self._protocol.error is not None:
             raise self._protocol.closed_error(unsent=(value,))
 
     async def _encode_in_turn(self, value: Any, heavy: bool) -> tuple[Frame, str | None]:
@@ -473,8 +494,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             await self._until(lambda: self._protocol.state is State.CLOSED or item.lane.has_room_for(size))
 
     def _submit(self, item: Input) -> None:
-        self._protocol.submit(item, self._loop.time())
-        self._react()
+        now = self._loop.time()
+        self._protocol.submit(item, now)
+        self._react(now)
 
     async def _until_left(self, item: Input) -> None:
         """Wait until an input is on the socket; take it back if the caller gives up."""
@@ -527,7 +549,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             self._link.end()
 
     async def _sleep(self) -> None:
-        self._arm()
+        self._arm(self._loop.time())
         self._alarm = self._loop.create_future()
         try:
             await self._alarm
@@ -556,6 +578,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         finally:
             self._socket = None
             socket.on_writable = None
+            socket.ignore()
+            self._unread.clear()
             # Cancelled by anybody but close(), the loop is ending and waits for no farewell.
             if (polite or protocol.state is State.CLOSED) and not self._hurried:
                 self._say_farewell(socket)
@@ -563,34 +587,72 @@ class RealtimeConnection(Generic[InputT, OutputT]):
                 socket.cut()
 
     async def _read(self, socket: Socket) -> Loss:
-        """Read a socket until it is lost, or until the protocol gives it up."""
-        from websockets.exceptions import ConnectionClosed
-
+        """Wait until a socket is lost, or until the protocol gives it up; see to what cannot be seen to at once."""
         protocol = self._protocol
-        try:
-            async with asyncio.timeout(None) as self._reading:
-                while protocol.leaving is None:
-                    await self._read_one(socket)
-        except ConnectionClosed as exc:
-            return protocol.leaving or self._link.loss_of_close(exc)
-        except TimeoutError:
-            pass  # a timer gave up the socket: see _on_timer
-        finally:
-            self._reading = None
-        return protocol.leaving or Loss(Cause.RECYCLED, 1000)
+        socket.listen(self._arrived, self._ring)
+        while protocol.leaving is None:
+            if self._unread:
+                with contextlib.suppress(TimeoutError):  # given up meanwhile
+                    async with asyncio.timeout(None) as self._waiting_read:
+                        await self._read_one(*self._unread.popleft())
+                self._waiting_read = None
+                socket.pause_reading(len(self._unread) > UNREAD_MAX)
+            elif self._broken is not None:
+                raise self._broken
+            elif socket.gone:
+                return self._link.loss_of_close(socket.close_exc)
+            else:
+                self._bell = self._loop.create_future()
+                await self._bell
+        return protocol.leaving
 
-    async def _read_one(self, socket: Socket) -> None:
+    def _arrived(self, data: bytes | bytearray, text: bool) -> None:
+        """Take a message, in the turn of the loop in which it came wherever that is possible."""
+        if self._at_once:
+            try:
+                self._take(data, text)
+            except Exception as exc:  # the transport would swallow it: the reader must raise it
+                self._broken = exc
+                self._ring()
+            return
+        self._unread.append((bytes(data), text))
+        if self._socket is not None and len(self._unread) > UNREAD_MAX:
+            self._socket.pause_reading(True)
+        self._ring()
+
+    def _take(self, data: bytes | bytearray, text: bool) -> None:
+        now, self._frame_size = self._loop.time(), len(data)
+        try:
+            frame = data.decode() if text else data
+            control = control_in(frame)
+            message = self._link.decode(frame) if control is None else control
+        except (DecodeError, UnicodeDecodeError) as exc:
+            self._garbled(exc)
+        else:
+            self._protocol.received(message, now, self._frame_size)
+        self._react(now)
+
+    def _garbled(self, exc: DecodeError | UnicodeDecodeError) -> None:
+        if isinstance(exc, UnicodeDecodeError):
+            exc = DecodeError("a text frame is not UTF-8", size=len(exc.object))
+        self._protocol.garbled(exc, self._loop.time(), self._frame_size)
+
+    def _ring(self) -> None:
+        """Let the reader look again; where a decoder or a consumer holds it up, only the end of the socket does."""
+        if self._waiting_read is not None and self._protocol.leaving is not None:
+            self._waiting_read.reschedule(self._loop.time())
+        if self._bell is not None and not self._bell.done():
+            self._bell.set_result(None)
+
+    async def _read_one(self, data: bytes, text: bool) -> None:
         protocol, loop = self._protocol, self._loop
         try:
-            frame = await socket.recv()
-            self._frame_size = len(frame)
+            self._frame_size = len(data)
+            frame = data.decode() if text else data
             control = control_in(frame)
             message = control if control is not None else await self._decode(frame)
-        except UnicodeDecodeError as exc:
-            error = DecodeError("a text frame is not UTF-8", size=len(exc.object))
-            protocol.garbled(error, loop.time(), len(exc.object))
-        except DecodeError as exc:
-            protocol.garbled(exc, loop.time(), self._frame_size)
+        except (DecodeError, UnicodeDecodeError) as exc:
+            self._garbled(exc)
         else:
             protocol.received(message, loop.time(), self._frame_size)
         self._react()
@@ -616,33 +678,34 @@ class RealtimeConnection(Generic[InputT, OutputT]):
 
     # --- after anything happened
 
-    def _react(self) -> None:
+    def _react(self, now: float | None = None) -> None:
         """Do what follows from the protocol's new state: tell people, send what is due, set the timer."""
         protocol = self._protocol
-        self._pump()
+        now = self._loop.time() if now is None else now
+        self._pump(now)
         for event in protocol.take_events():
             self._tell(event)
         if self._watchers:
             self._wake_watchers()
         if self._stream is not None:
             self._stream.wake()
-        alarm = self._alarm
-        over = protocol.state is State.CLOSED
-        if alarm is not None and not alarm.done() and (over or protocol.wants_socket(self._loop.time())):
+        if protocol.leaving is not None:
+            self._ring()
+        over, alarm = protocol.error is not None, self._alarm
+        if alarm is not None and not alarm.done() and (over or protocol.wants_socket(now)):
             alarm.set_result(None)
         if over:
             self._inbox.wake()
             if self._calls is not None:
                 self._calls.wake()
-        self._arm()
+        self._arm(now)
 
-    def _pump(self, now: float | None = None) -> None:
+    def _pump(self, now: float) -> None:
         """Write everything that may leave, as long as the transport takes it."""
-        socket = self._socket
+        socket, protocol = self._socket, self._protocol
         if socket is None:
             return
-        now = self._loop.time() if now is None else now
-        while socket.writable and (item := self._protocol.take_due(now)) is not None:
+        while protocol.waits and socket.writable and (item := protocol.take_due(now)) is not None:
             socket.write(item.frame)
 
     def _wake_watchers(self) -> None:
@@ -651,12 +714,14 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             if not entry[1].done():
                 entry[1].set_result(None)
 
-    def _arm(self) -> None:
+    def _arm(self, now: float) -> None:
         """Set the one timer to the next deadline; an earlier timer is left alone, for it will set itself anew."""
+        if self._timer is not None and self._protocol.undisturbed(self._timer.when()):
+            return
         socket = self._socket
         # What a full socket holds up waits for room, not for time: it will say so, and a timer would spin.
         writable = socket is None or socket.writable
-        deadline = self._protocol.next_deadline(self._loop.time(), writable=writable)
+        deadline = self._protocol.next_deadline(now, writable=writable)
         timer = self._timer
         if timer is not None:
             if deadline is not None and timer.when() <= deadline:
@@ -677,10 +742,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         protocol.tick(now)
         if socket is not None and protocol.take_ping():
             socket.probe()
-        if protocol.leaving is not None and self._reading is not None:
-            self._reading.reschedule(self._loop.time())
-        self._pump(now)
-        self._react()
+        self._react(now)
 
     # --- telling people
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic
 from urllib.parse import urlsplit
 
+from falrt.codecs import Msgpack
 from falrt.exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -43,8 +44,8 @@ class Link(Generic[InputT, OutputT]):
     """The way to one app."""
 
     __slots__ = (
-        "_codec", "_echoes", "_endpoint", "_hosts", "_json", "_key", "_on_close", "_settings", "_spec", "_ssl",
-        "_token", "_tokens", "app", "full_path", "mode",
+        "_codec", "_echoes", "_endpoint", "_hosts", "_json", "_key", "_on_close", "_reads_buffers", "_settings",
+        "_spec", "_ssl", "_token", "_tokens", "app", "full_path", "mode",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +69,8 @@ class Link(Generic[InputT, OutputT]):
         self._codec: Codec = settings.codec
         # A codec may say that it has no bytes, as JSON: inputs are then dumped with base64 text.
         self._json = not getattr(settings.codec, "carries_bytes", True)
+        # Ours read the socket's own buffer; for others it is copied into the bytes that they expect.
+        self._reads_buffers = type(settings.codec) is Msgpack
         self._echoes = spec is not None and spec.echoes_request_id
         # Either the key goes in the header, or tokens are fetched.
         self._key, self._tokens = key, tokens
@@ -90,7 +93,8 @@ class Link(Generic[InputT, OutputT]):
         """Whether :meth:`dump` would hold up the event loop."""
         if self._spec is not None:
             return self._spec.is_heavy(value)
-        return type(value) is dict and any(map(plain.is_heavy, value.values()))
+        # msgpack takes bytes of any length as they are; only base64 takes its time.
+        return self._json and type(value) is dict and any(map(plain.is_heavy, value.values()))
 
     def dump(self, value: Any) -> tuple[Any, str | None]:
         """Check an input; return its message and the id that its answer may carry."""
@@ -115,10 +119,12 @@ class Link(Generic[InputT, OutputT]):
             # A user's codec may raise anything; its text could hold the picture.
             raise EncodeError(f"codec.encode failed with {type(exc).__name__}") from exc
 
-    def decode(self, frame: Frame) -> Any:
+    def decode(self, frame: Frame | bytearray) -> Any:
         """Return the frame's message; every failure is a ``DecodeError``."""
         try:
-            return self._codec.decode(frame)
+            if type(frame) is bytearray and not self._reads_buffers:
+                frame = bytes(frame)
+            return self._codec.decode(frame)  # type: ignore[arg-type]  # a bytearray where the codec reads it
         except DecodeError:
             raise
         except Exception as exc:

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import ssl as tls
 from collections.abc import Callable, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -26,7 +26,9 @@ from websockets.exceptions import (
     ProxyError,
     WebSocketException,
 )
-from websockets.protocol import State
+from websockets.frames import Frame as DataFrame
+from websockets.frames import Opcode
+from websockets.protocol import Event, State
 
 from falrt.auth.threads import run_in_thread
 from falrt.exceptions import (
@@ -50,6 +52,17 @@ _TOO_BIG: Final = 1009
 _OUR_COMPLAINTS: Final = frozenset({1002, 1007, _TOO_BIG})
 
 
+_DATA: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
+
+
+MessageTaker: TypeAlias = Callable[[Any, bool], None]
+"""Takes a message's bytes, or a buffer that holds them, and whether they are text."""
+
+
+def _nothing(*_: object) -> None:
+    """Take no notice."""
+
+
 class _Quiet(logging.LoggerAdapter[logging.Logger]):
     """Keeps the library's wire log off: its DEBUG lines hold the token in the URL and the pictures' bytes."""
 
@@ -69,6 +82,17 @@ class Socket(ClientConnection):
     heard_at: float = 0.0
     # Called when a full write buffer has emptied.
     on_writable: Callable[[], None] | None = None
+    # Called with each message, and whether it is text, in the turn of the loop in which its last bytes came: a task
+    # that waits in recv() costs another turn. Messages before :meth:`listen` are kept for it.
+    _on_message: MessageTaker | None = None
+    # Called once, when the line has gone.
+    _on_lost: Callable[[], None] | None = None
+    # What came with the handshake, in the same bytes.
+    _early: tuple[tuple[Any, bool], ...] = ()
+    # The beginning of a message that comes in several frames; its first frame says whether it is text.
+    _fragments: tuple[DataFrame, ...] = ()
+    # Whether we ourselves take nothing from the network, because what came is not used up.
+    reading_paused: bool = False
 
     @property
     def writable(self) -> bool:
@@ -76,9 +100,27 @@ class Socket(ClientConnection):
         return not self.paused and self.protocol.state is State.OPEN
 
     @property
-    def reading_paused(self) -> bool:
-        """Whether we ourselves take nothing from the network, because what came is not used up."""
-        return self.recv_messages.paused
+    def gone(self) -> bool:
+        """Whether the line has gone; ``close_exc`` says how."""
+        return self.connection_lost_waiter.done()
+
+    def listen(self, on_message: MessageTaker, on_lost: Callable[[], None]) -> None:
+        """Hand over each message from now on, those first that came with the handshake."""
+        early, self._early = self._early, ()
+        self._on_message, self._on_lost = on_message, on_lost
+        for message in early:
+            on_message(*message)
+
+    def ignore(self) -> None:
+        """Hand over nothing any more."""
+        self._on_message = self._on_lost = _nothing
+        self.pause_reading(False)
+
+    def pause_reading(self, pause: bool) -> None:
+        """Take nothing from the network for a while, so that the server is slowed down, or go on."""
+        if pause is not self.reading_paused:
+            self.reading_paused = pause
+            (self.transport.pause_reading if pause else self.transport.resume_reading)()
 
     def write(self, frame: Frame) -> None:
         """Hand a frame to the transport of a socket that is :attr:`writable`."""
@@ -98,6 +140,31 @@ class Socket(ClientConnection):
         """Note the sign of life, then go on as usual."""
         self.heard_at = self.loop.time()
         super().data_received(data)
+
+    def process_event(self, event: Event) -> None:
+        """Assemble messages here; the rest goes on as usual."""
+        if self.response is None or not isinstance(event, DataFrame) or event.opcode not in _DATA:
+            super().process_event(event)
+        elif event.fin and not self._fragments:
+            self._message(event.data, event.opcode is Opcode.TEXT)
+        else:
+            self._fragments += (event,)
+            if event.fin:
+                fragments, self._fragments = self._fragments, ()
+                data = b"".join(fragment.data for fragment in fragments)
+                self._message(data, fragments[0].opcode is Opcode.TEXT)
+
+    def _message(self, data: Any, text: bool) -> None:
+        if self._on_message is None:
+            self._early += ((data, text),)
+        else:
+            self._on_message(data, text)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Go on as usual, then tell."""
+        super().connection_lost(exc)
+        if self._on_lost is not None:
+            self._on_lost()
 
     def resume_writing(self) -> None:
         """Go on as usual, then let waiting frames leave."""

@@ -93,9 +93,9 @@ class Input:
     outcome: Outcome | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Match:
-    """What an answer was paired with.
+    """What an answer was paired with; not frozen, for that would double the cost of one for each answer.
 
     Attributes:
         input: The input answered; None where the answer belongs to none that still counts.

@@ -76,7 +76,7 @@ class ServerFault:
 Control = Timings | Notice | IdleTimeout | Unauthorized | ServerFault
 
 
-def control_in(frame: Frame) -> Control | None:
+def control_in(frame: Frame | bytearray) -> Control | None:
     """Return the control message that a frame holds as JSON, text or bytes, else None."""
     if len(frame) > CONTROL_MAX_BYTES:
         return None
