@@ -2,7 +2,7 @@
 
 *Strict* inputs are those whose pairing matters: requests and stream frames. While one is unanswered, nothing else
 leaves, unless the answer will name its input or the caller vouched that the server keeps more. A stream alone may go
-beyond that with its own frames; its replies then say that they are not certain.
+beyond that with its own frames, where frames may be skipped; its replies then say that they are not certain.
 
 A strict input may be held up by inputs whose answers may never come: plain sends that the server dropped, or requests
 that their callers gave up. After a while the socket is *recycled*: a new one has no stale answers.
@@ -29,6 +29,8 @@ def may_join(in_flight: InFlight, kind: Kind, lane: Lane, request_id: str | None
     """Whether an input of this kind, lane and id may leave now as far as pairing is concerned."""
     if not len(in_flight):
         return kind is not Kind.REQUEST or not in_flight.doubt or in_flight.trusts(request_id)
+    if lane.keeps_all and in_flight.count_of(lane) >= lane.pacer.vouched:
+        return False  # nothing of this lane may be skipped, and the server keeps no more for sure
     if kind is Kind.SEND and not in_flight.strict:
         return True
     if in_flight.trusts(request_id):

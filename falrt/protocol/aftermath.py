@@ -7,7 +7,7 @@ when the app failed, they are sent again one at a time, and the one at fault sho
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +16,7 @@ from falrt.protocol.lane import Lane
 from falrt.protocol.modes import Mode, Replay
 from falrt.protocol.retry import Cause, Loss
 
-__all__ = ["Aftermath", "guilty", "sort_out"]
+__all__ = ["Aftermath", "guilty", "sort_out", "still_owed"]
 
 # Losses that an input itself can cause, so that sending it again would repeat them.
 BLAMING: Final = frozenset({Cause.SERVER_FAULT, Cause.BAD_FRAME})
@@ -79,3 +79,30 @@ def _newest_and_owed(lane: Lane, inputs: list[Input]) -> tuple[list[Input], list
     for input in superseded:
         input.outcome = Outcome.SUPERSEDED
     return [input for input in inputs if input.outcome is None], superseded
+
+
+def still_owed(overtaken: Sequence[Input], younger: Sequence[Input]) -> list[Input]:
+    """Return which inputs have to be sent again of those that the server surely dropped on a socket that lives.
+
+    A request that was dropped is its caller's affair. The newest send or frame is not to be lost, and it is where
+    something of another kind came behind it that the server drops it although nothing newer stands for it.
+
+    Args:
+        overtaken: The dropped inputs, oldest first.
+        younger: What left later on the same socket, the input that was answered included.
+    """
+    later = [*overtaken, *younger]
+    return [
+        input
+        for index, input in enumerate(overtaken)
+        if input.outcome is None
+        and input.kind is not Kind.REQUEST
+        and (
+            input.lane.keeps_all
+            or not any(map(_stands_for(input), [*later[index + 1 :], *input.lane.waiting]))
+        )
+    ]
+
+
+def _stands_for(input: Input) -> Callable[[Input], bool]:
+    return lambda other: other.lane is input.lane and other.kind is not Kind.REQUEST

@@ -186,6 +186,10 @@ class InFlight:
         """Whether every unanswered input came from this lane."""
         return all(input.lane is lane for input in self._inputs)
 
+    def count_of(self, lane: Lane) -> int:
+        """How many unanswered inputs came from this lane."""
+        return sum(input.lane is lane for input in self._inputs)
+
     def trusts(self, request_id: str | None) -> bool:
         """Whether an input with this id may go out among others: its answer will name it."""
         return (

@@ -344,8 +344,8 @@ class RealtimeProtocol:
         request_id, inference_time = _marks(message)
         stranger = not self.in_flight.stale and (request_id is None or not self.in_flight.ids_trusted)
         match = self.in_flight.match(request_id)
-        for old in match.overtaken:
-            self._overtaken(old)
+        if match.overtaken:
+            self._overtaken(match.overtaken, match.input)
         if match.ambiguous:
             self.leaving = Loss(Cause.RECYCLED, 1000, reason="answers no longer name their inputs")
         elif match.input is not None:
@@ -371,8 +371,15 @@ class RealtimeProtocol:
             input.outcome = Outcome.ANSWERED
             self._events.append(Answered(input, message, certain, latency))
 
-    def _overtaken(self, input: Input) -> None:
-        if input.outcome is None:
+    def _overtaken(self, inputs: Sequence[Input], by: Input | None) -> None:
+        """The server surely dropped these: what nothing newer stands for is sent again, the rest is over."""
+        younger = [*self.in_flight.inputs] if by is None else [by, *self.in_flight.inputs]
+        owed = aftermath.still_owed(inputs, younger)
+        for input in reversed(owed):
+            input.lane.put_back([input])
+        for input in inputs:
+            if input.outcome is not None or input in owed:
+                continue
             input.outcome = Outcome.SUPERSEDED
             input.lane.dropped += 1
             if input.kind is Kind.REQUEST:

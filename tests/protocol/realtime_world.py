@@ -70,7 +70,9 @@ class World:
         # Inputs whose answers reached the user, as the truth knows them.
         self.seen: set[int] = set()
         self.uncertain = self.wrong = 0
-        self.left: set[tuple[int, int]] = set()
+        # Inputs by socket: how often each left; which the runner began to work on.
+        self.left: Counter[tuple[int, int]] = Counter()
+        self.taken: set[tuple[int, int]] = set()
         self.lane: Lane | None = None
         # The newest frame of the camera that has not been taken, and how many were passed over.
         self.frame: int | None = None
@@ -158,9 +160,11 @@ class World:
     def pump(self) -> bool:
         socket, read = self.socket, False
         while socket is not None and (input := self.protocol.take_due(self.now)) is not None:
-            assert (socket.number, input.tag) not in self.left, "sent twice on one socket"
+            # Again on one socket only what an answer to a younger one proves to have been dropped.
+            key = (socket.number, input.tag)
+            assert not self.left[key] or key not in self.taken, "sent twice on one socket"
             assert input.outcome is None, "sent after its end"
-            self.left.add((socket.number, input.tag))
+            self.left[key] += 1
             message = json.loads(input.frame)
             if not socket.swallows:
                 socket.runner.received((message["n"], message["id"]), self.now)
@@ -219,6 +223,7 @@ class World:
             batch = socket.runner.take(self.now)
             if isinstance(batch, tuple):
                 socket.working = tuple(batch)
+                self.taken.update((socket.number, number) for number, _ in batch)
                 socket.done_at = self.now + self.server.service_time
 
     def work(self) -> None:
@@ -357,7 +362,7 @@ class World:
             elif input.outcome is not None:
                 self.outcomes[input.tag] = input.outcome
         stats = protocol.stats(self.now)
-        assert stats.sent == len(self.left)
+        assert stats.sent == self.left.total()
         assert stats.in_flight == len(protocol.in_flight)
         assert stats.dropped == sum(o is Outcome.SUPERSEDED for o in self.outcomes.values())
         assert stats.reconnects == max(0, self.sockets - 1)

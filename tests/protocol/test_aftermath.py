@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from falrt.protocol.aftermath import guilty, sort_out
+from falrt.protocol.aftermath import guilty, sort_out, still_owed
 from falrt.protocol.in_flight import Input, Kind, Outcome
 from falrt.protocol.lane import Lane
 from falrt.protocol.modes import MODES, Mode
@@ -138,3 +138,33 @@ def test_every_input_is_sorted_once_and_order_is_kept(
         for lane in lanes:
             loose = [input for input in inputs if input.lane is lane and input.kind is not Kind.REQUEST]
             assert not loose or lane.waiting or loose[-1] in again
+
+
+# What is owed although the socket lives.
+
+
+def test_the_newest_send_that_a_request_overtook_is_owed(lane: Lane) -> None:
+    old, newest = one(lane), one(lane)
+    assert still_owed([old, newest], [one(lane, Kind.REQUEST)]) == [newest]
+
+
+def test_a_send_that_a_newer_one_stands_for_is_not_owed(lane: Lane) -> None:
+    assert still_owed([one(lane)], [one(lane)]) == []
+    lane.put(one(lane))
+    assert still_owed([one(lane)], [one(lane, Kind.REQUEST)]) == []
+
+
+def test_a_request_that_was_overtaken_is_its_callers_affair(lane: Lane) -> None:
+    assert still_owed([one(lane, Kind.REQUEST)], [one(lane)]) == []
+
+
+def test_what_has_ended_is_not_owed(lane: Lane) -> None:
+    ended = one(lane)
+    ended.outcome = Outcome.ABANDONED
+    assert still_owed([ended], []) == []
+
+
+def test_where_nothing_may_be_skipped_every_frame_is_owed() -> None:
+    every = Lane(Latest().start(), streams=True, keeps_all=True)
+    frames = [one(every, Kind.STREAM), one(every, Kind.STREAM)]
+    assert still_owed(frames, [one(every, Kind.STREAM)]) == frames
