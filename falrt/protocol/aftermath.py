@@ -1,6 +1,6 @@
 """What becomes of the unanswered inputs of a lost socket.
 
-Three questions, each a pure function: which input is to blame (:func:`guilty`), which may be asked again
+Three questions, each a pure function: which input is to blame (:func:`blame`), which may be asked again
 (:func:`sort_out`), and what the rest is told. Nothing is blamed on suspicion: where several inputs were unanswered
 when the app failed, they are sent again one at a time, and the one at fault shows itself.
 """
@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from falrt.protocol.in_flight import Input, Kind, Outcome
+from falrt.protocol.in_flight import InFlight, Input, Kind, Outcome
 from falrt.protocol.lane import Lane
 from falrt.protocol.modes import Mode, Replay
 from falrt.protocol.retry import Cause, Loss
 
-__all__ = ["Aftermath", "guilty", "sort_out", "still_owed"]
+__all__ = ["Aftermath", "Blame", "blame", "guilty", "sort_out", "still_owed"]
 
 # Losses that an input itself can cause, so that sending it again would repeat them.
 BLAMING: Final = frozenset({Cause.SERVER_FAULT, Cause.BAD_FRAME})
@@ -35,6 +35,49 @@ class Aftermath:
     again: dict[Lane, list[Input]] = field(default_factory=dict)
     superseded: list[Input] = field(default_factory=list)
     failed: list[Input] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """Whose fault a loss was.
+
+    Attributes:
+        culprit: The input that surely caused it.
+        suspects: Those of which one may have caused it: each is to go out alone.
+        settled: Nobody is left who could cause it again.
+        tell: The error is to be told to whoever receives, for no caller waits for the input at fault.
+    """
+
+    culprit: Input | None = None
+    suspects: tuple[Input, ...] = ()
+    settled: bool = False
+    tell: bool = False
+
+
+def blame(in_flight: InFlight, loss: Loss, mode: Mode, *, answered_here: bool) -> Blame:
+    """Say whose fault the loss of a socket was.
+
+    Args:
+        in_flight: What is unanswered, the inputs that were given up included: one of them may be at fault.
+        loss: What happened.
+        mode: In one that ends the whole session fails, and tells of it.
+        answered_here: The lost socket had given at least one result.
+    """
+    if loss.cause not in BLAMING or loss.error is None:
+        return Blame()
+    if mode.ends:
+        return Blame(settled=True)
+    present = in_flight.inputs
+    culprit = None if in_flight.stale else guilty(list(present), loss)
+    if culprit is not None:
+        return Blame(culprit, settled=True, tell=culprit.outcome is None and culprit.kind is Kind.SEND)
+    if not present and loss.cause is Cause.SERVER_FAULT and not loss.reason and answered_here:
+        return Blame(
+            settled=True
+        )  # an app that idled out while busy says so without a reason: nothing is wrong
+    suspects = tuple(input for input in present if input.outcome is None)
+    only_requests = bool(suspects) and all(input.kind is Kind.REQUEST for input in suspects)
+    return Blame(suspects=suspects, tell=not only_requests)
 
 
 def guilty(unanswered: list[Input], loss: Loss) -> Input | None:

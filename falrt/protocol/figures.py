@@ -33,13 +33,18 @@ class Figures:
     _latencies: list[float] = field(default_factory=list)
     _answered_at: list[float] = field(default_factory=list)
 
+    def left(self, size_bytes: int) -> None:
+        """Note an input that left."""
+        self.sent += 1
+        self.bytes_sent += size_bytes
+
     def answered(self, now: float, latency: float) -> None:
         """Note an answer."""
         self.last = latency
-        for samples, value in ((self._latencies, latency), (self._answered_at, now)):
-            samples.append(value)
-            if len(samples) > 2 * _SAMPLES_MAX:
-                del samples[:-_SAMPLES_MAX]
+        self._latencies.append(latency)
+        self._answered_at.append(now)
+        if len(self._latencies) > 2 * _SAMPLES_MAX:
+            del self._latencies[:-_SAMPLES_MAX], self._answered_at[:-_SAMPLES_MAX]
 
     def percentile(self, share: float) -> float | None:
         """Return the latency that ``share`` (0 to 1) of the recent answers stayed within, in seconds."""

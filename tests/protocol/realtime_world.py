@@ -211,7 +211,7 @@ class World:
         self.socket = None
         before = self.protocol.state
         self.protocol.lost(loss, self.now)
-        retry_at = self.protocol._retry_at
+        retry_at = self.protocol._comeback.retry_at
         if answered and retry_at is not None and before is State.OPEN:
             assert retry_at <= self.now + 0.1, "the first try comes within 100 ms"
         self.react()
@@ -371,9 +371,9 @@ class World:
             assert protocol.error is not None
             assert all(input.outcome is not None for input in self.inputs)
         if protocol.state is State.WARMING:
-            assert protocol._warming.until is not None
-            assert self.now <= protocol._warming.until
-        tries = protocol._retry.tries
+            assert protocol._comeback.warming.until is not None
+            assert self.now <= protocol._comeback.warming.until
+        tries = protocol._comeback.retry.tries
         assert tries >= self.tries_seen or protocol._answers_here > 0, (
             "only a good answer restores the budget"
         )
