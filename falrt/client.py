@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from falrt.auth import Key, TokenCache, find_key
+from falrt.closing import completed
 from falrt.connection import RealtimeConnection
-from falrt.exceptions import ConfigurationError
+from falrt.exceptions import ConcurrencyError, ConfigurationError
 from falrt.link import Link
 from falrt.options import (
     AllOptions,
@@ -20,6 +21,7 @@ from falrt.options import (
     check_seconds,
 )
 from falrt.protocol.endpoint import Hosts
+from falrt.protocol.events import State
 from falrt.typing import InputT, OutputT, TokenProvider
 
 if TYPE_CHECKING:
@@ -103,6 +105,7 @@ class Client:
         self._connections: set[RealtimeConnection[Any, Any]] = set()
         self._shared: dict[str, SharedConnection[Any, Any]] = {}
         self._closed = False
+        self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<falrt.Client {self._hosts.socket}>"
@@ -118,14 +121,24 @@ class Client:
     async def aclose(self) -> None:
         """Close every connection made with this client, then the token requests' HTTP client."""
         self._closed = True
-        try:
-            for connection in list(self._connections):
-                await connection._shut_down()
-        finally:
-            if self._ssl_task is not None:
-                self._ssl_task.cancel()
-            if self._tokens is not None:
-                await self._tokens.aclose()
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(
+                self._finish(), name="falrt closing client"
+            )
+        await completed(self._closing, self._cut)
+
+    async def _finish(self) -> None:
+        closings = (connection._shut_down() for connection in list(self._connections))
+        await asyncio.gather(*closings, return_exceptions=True)
+        if self._ssl_task is not None and not self._ssl_task.done():
+            self._ssl_task.cancel()
+            await asyncio.wait({self._ssl_task})
+        if self._tokens is not None:
+            await self._tokens.aclose()
+
+    def _cut(self) -> None:
+        for connection in self._connections:
+            connection._cut()
 
     @overload
     def connect(
@@ -192,7 +205,7 @@ class Client:
         if not isinstance(given, str) or not given:
             raise ConfigurationError(f"connection_key must be a text that is not empty, got {name!r}")
         shared = self._shared.get(name)
-        if shared is not None and not shared.over:
+        if shared is not None and not shared.over and shared.state is not State.CLOSED:
             if (app, options) != (shared.asked_app, shared.asked_options):
                 raise ConfigurationError(
                     f"connection_key {name!r} is in use with another app or other options: "
@@ -224,7 +237,11 @@ class Client:
             self._ssl_task = asyncio.get_running_loop().create_task(
                 default_ssl_context(), name="falrt TLS context"
             )
-        self._ssl = await asyncio.shield(self._ssl_task)
+        try:
+            self._ssl = await asyncio.shield(self._ssl_task)
+        except Exception:
+            self._ssl_task = None  # whoever asks next tries again
+            raise
         return self._ssl
 
 
@@ -239,15 +256,16 @@ class SharedConnection(RealtimeConnection[InputT, OutputT]):
     _opening: asyncio.Task[None] | None = None
 
     async def _start(self) -> None:
+        if self.over:
+            raise ConcurrencyError("this connection was used already: call connect() again for another")
         self.users += 1
         if self._opening is None:
-            self._opening = asyncio.get_running_loop().create_task(super()._start())
+            opening = super()._start()
+            self._opening = asyncio.get_running_loop().create_task(opening, name="falrt opening")
         try:
             await asyncio.shield(self._opening)
         except BaseException:
-            self.users -= 1
-            if not self.users:
-                self.over = True
+            await self.close()
             raise
 
     async def close(self) -> None:

@@ -155,11 +155,11 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         try:
             await self._until(lambda: self._protocol.state in (State.OPEN, State.CLOSED))
         except BaseException:
-            await self.close()
+            await self._shut_down()
             raise
         if self._protocol.state is State.CLOSED:
             error = self._protocol.closed_error()
-            await self.close()
+            await self._shut_down()
             raise error
 
     async def close(self) -> None:

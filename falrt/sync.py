@@ -11,7 +11,10 @@ one connection is open, so it works where a loop is running already (Jupyter) an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import inspect
+import threading
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -19,10 +22,11 @@ from anyio.from_thread import BlockingPortal, BlockingPortalProvider
 
 from falrt import client
 from falrt.connection import RealtimeConnection
-from falrt.exceptions import ConfigurationError, ConnectionClosedOK
+from falrt.exceptions import ConcurrencyError, ConfigurationError, ConnectionClosedOK
 from falrt.options import AllOptions
 from falrt.protocol.events import State, Stats
 from falrt.typing import InputT, OutputT
+from falrt.worker import Worker
 
 if TYPE_CHECKING:
     from falrt.models.spec import RealtimeModel
@@ -42,24 +46,30 @@ _LOOP = BlockingPortalProvider()
 class Connection(Generic[InputT, OutputT]):
     """A blocking :class:`falrt.RealtimeConnection`, with the same methods; made by :func:`connect`.
 
-    Its methods may be called from any thread, also from several. Callbacks (``on_result``, ``on_error``) are called
-    in the background thread, as are callables and iterables given to :meth:`stream`.
+    Its methods may be called from any thread, also from several, but not from a callback: ``on_result`` and
+    ``on_error`` are called in the background thread, which must go on. An interrupt (Ctrl-C) ends a waiting call and
+    leaves the connection usable.
     """
 
     def __init__(self, make: Callable[[], RealtimeConnection[InputT, OutputT]]) -> None:
         # Checks its arguments at once, in the caller's thread.
         self._connection = make()
         self._portal: BlockingPortal | None = None
+        # The background loop's thread: a blocking call from there would wait for itself.
+        self._loop_thread = 0
+        self._was_open = False
 
     def __repr__(self) -> str:
         return repr(self._connection)
 
     def __enter__(self) -> Self:
-        if self._portal is not None:
-            raise ConfigurationError("this connection is open already: call connect() again for another")
+        if self._was_open:
+            raise ConcurrencyError("this connection was used already: call connect() again for another")
+        self._was_open = True
         portal = _LOOP.__enter__()
         try:
-            portal.call(self._connection.__aenter__)
+            self._loop_thread = portal.call(threading.get_ident)
+            _wait(portal, self._connection.__aenter__)
         except BaseException:
             _LOOP.__exit__(None, None, None)
             raise
@@ -77,11 +87,12 @@ class Connection(Generic[InputT, OutputT]):
 
     def close(self) -> None:
         """As :meth:`falrt.RealtimeConnection.close`; with the last connection the background loop ends."""
-        portal, self._portal = self._portal, None
-        if portal is None:
+        if self._portal is None:
             return
+        self._refuse_own_thread()
+        portal, self._portal = self._portal, None
         try:
-            portal.call(self._connection.close)
+            _wait(portal, self._connection.close)
         finally:
             _LOOP.__exit__(None, None, None)
 
@@ -107,7 +118,11 @@ class Connection(Generic[InputT, OutputT]):
 
     def latest(self) -> Reply[InputT, OutputT] | None:
         """As :meth:`falrt.RealtimeConnection.latest`."""
-        return self._open_portal().call(self._connection.latest)
+
+        async def latest() -> Reply[InputT, OutputT] | None:
+            return self._connection.latest()
+
+        return self._call(latest)
 
     def __iter__(self) -> Iterator[OutputT]:
         """Yield results as :meth:`recv` returns them; ends on ``ConnectionClosedOK``."""
@@ -126,53 +141,102 @@ class Connection(Generic[InputT, OutputT]):
         every: bool = False,
         gate: Callable[[Any, Any], bool] | None = None,
     ) -> Iterator[Reply[InputT, OutputT]]:
-        """As :meth:`falrt.RealtimeConnection.stream`; ends its source when the loop is left."""
-        portal = self._open_portal()
+        """As :meth:`falrt.RealtimeConnection.stream`; its source is closed when the loop has been left.
+
+        A function is asked in a thread of its own, so it may wait for its camera.
+        """
+        worker = Worker()
 
         async def begin() -> Replies[InputT, OutputT]:
-            return self._connection.stream(inputs, pacing, every=every, gate=gate)
+            source = inputs
+            if callable(source) and not isinstance(source, type | Iterable | AsyncIterable):
+                source = _asked_in(worker, source)
+            return self._connection.stream(source, pacing, every=every, gate=gate)
 
         async def step() -> Reply[InputT, OutputT] | None:
             return await anext(replies, None)
 
-        replies = portal.call(begin)
+        async def end() -> None:
+            await replies.aclose()
+            worker.close()
+
+        replies = self._call(begin)
         try:
-            while (reply := portal.call(step)) is not None:
+            while (reply := self._call(step)) is not None:
                 yield reply
+        except ConnectionClosedOK:
+            return
         finally:
-            portal.call(replies.aclose)
+            if self._portal is not None:
+                self._call(end)
+            else:
+                worker.close()
 
     @property
     def state(self) -> State:
         """Where the connection stands."""
-        return (
-            self._connection.state
-            if self._portal is None
-            else self._portal.call(lambda: self._connection.state)
-        )
+        return self._connection.state
 
     @property
     def stats(self) -> Stats:
         """A snapshot of the figures so far."""
-        return (
-            self._connection.stats
-            if self._portal is None
-            else self._portal.call(lambda: self._connection.stats)
-        )
+        return self._connection.stats
 
     @property
     def app(self) -> str:
         """The full path of the app."""
         return self._connection.app
 
-    def _open_portal(self) -> BlockingPortal:
-        if self._portal is None:
-            raise ConfigurationError("the connection is not open: use it inside 'with' or call open() first")
-        return self._portal
+    def _refuse_own_thread(self) -> None:
+        if threading.get_ident() == self._loop_thread:
+            raise ConcurrencyError(
+                "callbacks run in the connection's own thread, where a blocking call would wait for itself: "
+                "hand what you got to another thread, such as with a queue.Queue"
+            )
 
     def _call(self, method: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        portal = self._open_portal()
-        return portal.call(lambda: method(*args, **kwargs))
+        portal = self._portal
+        if portal is None:
+            if not self._was_open:
+                raise ConfigurationError(
+                    "the connection is not open: use it inside 'with' or call open() first"
+                )
+            raise self._closed_error(method, args)
+        self._refuse_own_thread()
+        try:
+            return _wait(portal, lambda: method(*args, **kwargs))
+        except RuntimeError as exc:
+            if self._portal is None:  # another thread closed the connection, and the loop with it, in between
+                raise self._closed_error(method, args) from exc
+            raise
+
+    def _closed_error(self, method: Callable[..., object], args: tuple[Any, ...]) -> ConnectionClosedOK:
+        sends = method in (self._connection.send, self._connection.request)
+        return ConnectionClosedOK(1000, "closed by close()", unsent=args[:1] if sends else ())
+
+
+def _asked_in(worker: Worker, function: Callable[[], Any]) -> Callable[[], Awaitable[Any]]:
+    def ask() -> Any:
+        try:
+            return function()
+        except StopIteration:  # the end, as None is; it cannot cross from a thread as what it is
+            return None
+
+    async def asked() -> Any:
+        frame = await worker.run(ask)
+        return await frame if inspect.isawaitable(frame) else frame
+
+    return asked
+
+
+def _wait(portal: BlockingPortal, function: Callable[[], Awaitable[T]]) -> T:
+    """Wait for a coroutine of the loop; an interrupt (Ctrl-C, Jupyter's stop button) cancels it."""
+    future: Future[T] = portal.start_task_soon(function)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
 
 
 @overload

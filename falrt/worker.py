@@ -53,6 +53,9 @@ class Worker:
             error: BaseException | None = None
             try:
                 value = context.run(function)
+            except StopIteration as exc:  # a future refuses it, as a coroutine does
+                error = RuntimeError("a function in a thread raised StopIteration")
+                error.__cause__ = exc
             except BaseException as exc:  # raised again by the waiter, whatever it is
                 error = exc
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is waiting
