@@ -103,7 +103,7 @@ def test_errors_come_out_as_they_are(server: BackgroundFakeServer) -> None:
     with pytest.raises(falrt.AuthenticationError):
         server.connect(key="wrong").open()
     with pytest.raises(falrt.ConfigurationError, match="app id"):
-        falrt.sync.connect("nonsense")
+        falrt.sync.connect("nonsense", key="k")
 
 
 def test_two_connections_share_the_loop_and_end_one_by_one(server: BackgroundFakeServer) -> None:
