@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mappin
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self
 
+from falrt.callbacks import Callbacks, blame
 from falrt.closing import completed
 from falrt.exceptions import (
     ConcurrencyError,
@@ -26,7 +27,6 @@ from falrt.exceptions import (
     DecodeError,
     EncodeError,
     FalrtError,
-    QueueFullError,
     RequestTimeout,
 )
 from falrt.inbox import Inbox
@@ -86,7 +86,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         self._loop: asyncio.AbstractEventLoop
         self._protocol: RealtimeProtocol
         self._task: asyncio.Task[None] | None = None
-        self._callbacks: asyncio.Task[None] | None = None
+        self._callbacks: Callbacks | None = None
         # The one closing of this connection; whoever closes waits for it.
         self._closing: asyncio.Task[None] | None = None
         # A closer was cancelled: lines are cut instead of closed.
@@ -99,12 +99,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         self._alarm: asyncio.Future[None] | None = None
         # Those who wait for some state of the connection: open, room, quiet, flushed.
         self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
-        # What recv() hands out, and what the callbacks get.
+        # What recv() hands out.
         self._inbox = Inbox()
-        self._calls = Inbox() if settings.on_result or settings.on_error else None
         self._receiving = False
-        # A callback is running.
-        self._calling = False
         # Messages are seen to in the turn of the loop in which they come, unless a decoder may wait or a slow
         # consumer holds the server up.
         self._at_once = settings.decode_message is None and self._protocol_settings.mode.pairs
@@ -146,10 +143,16 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         self._loop = asyncio.get_running_loop()
         self._protocol = RealtimeProtocol(self._protocol_settings, self._loop.time(), random.random)
         self._task = self._loop.create_task(self._run(), name=f"falrt {self._link.app}")
-        if self._calls is not None:
-            self._callbacks = self._loop.create_task(
-                self._call_back(self._calls), name=f"falrt callbacks {self._link.app}"
+        settings = self._settings
+        if settings.on_result is not None or settings.on_error is not None:
+            self._callbacks = Callbacks(
+                self._link,
+                settings.on_result,
+                settings.on_error,
+                ended=self._final_error,
+                returned=self._wake_watchers,
             )
+            self._callbacks.start()
         if self._settings.lazy:
             return
         try:
@@ -185,7 +188,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
 
     def _own_tasks(self) -> set[asyncio.Task[None]]:
         stream = [] if self._stream is None else self._stream.tasks
-        return {task for task in (self._task, self._callbacks, *stream) if task is not None}
+        callbacks = None if self._callbacks is None else self._callbacks.task
+        return {task for task in (self._task, callbacks, *stream) if task is not None}
 
     async def _finish(self, closer: asyncio.Task[Any] | None) -> None:
         """End everything; a callback or a source that asked for it ends by itself."""
@@ -302,11 +306,12 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             ConnectionClosed: The connection ended with something unanswered.
         """
         self._running()
-        within = self._callbacks is not None and asyncio.current_task() is self._callbacks
-        calls = None if within else self._calls
+        callbacks = self._callbacks
+        if callbacks is not None and asyncio.current_task() is callbacks.task:
+            callbacks = None  # one of them asks: it would wait for itself
 
         def drained() -> bool:
-            return self._protocol.quiet and (calls is None or not (calls or self._calling))
+            return self._protocol.quiet and (callbacks is None or callbacks.idle)
 
         try:
             async with asyncio.timeout(timeout):
@@ -362,7 +367,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         self._running()
         self._inbox.discarded = 0
         while self._inbox:
-            item = self._taken_from(self._inbox)
+            item = self._inbox.take()
+            self._wake_watchers()
             if isinstance(item, Exception):
                 raise item
         if self._protocol.state is State.CLOSED and not isinstance(self._protocol.error, ConnectionClosedOK):
@@ -656,8 +662,12 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         else:
             protocol.received(message, loop.time(), self._frame_size)
         self._react()
-        if self._inbox.full and not protocol.settings.mode.pairs:
-            await self._until(lambda: not self._inbox.full)
+        if not protocol.settings.mode.pairs and not self._has_room():
+            await self._until(self._has_room)
+
+    def _has_room(self) -> bool:
+        """Whether what comes next can be kept until somebody takes it."""
+        return not (self._inbox.full or (self._callbacks is not None and self._callbacks.inbox.full))
 
     async def _decode(self, frame: Frame) -> Any:
         hook = self._settings.decode_message
@@ -696,8 +706,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             alarm.set_result(None)
         if over:
             self._inbox.wake()
-            if self._calls is not None:
-                self._calls.wake()
+            if self._callbacks is not None:
+                self._callbacks.inbox.wake()
         self._arm(now)
 
     def _pump(self, now: float) -> None:
@@ -772,20 +782,20 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         try:
             on_event(event)
         except Exception as exc:
-            self._blame(on_event, exc)
+            blame(on_event, exc)
 
     def _report(self, error: Exception) -> None:
         """Tell of an error that a stream lived through."""
-        if self._calls is not None and self._settings.on_error is not None:
-            self._calls.put(error)
+        if self._callbacks is not None and self._settings.on_error is not None:
+            self._callbacks.inbox.put(error)
         else:
             logger.warning("%s: the stream goes on after %s: %s", self._link.app, type(error).__name__, error)
 
     def _put(self, item: Any) -> None:
         """Give a result or an error to the callbacks where there is one for it, else to recv()."""
-        failed, settings = isinstance(item, Exception), self._settings
-        called_back = settings.on_result is not None or (failed and settings.on_error is not None)
-        inbox = self._calls if called_back and self._calls is not None else self._inbox
+        failed, callbacks = isinstance(item, Exception), self._callbacks
+        called_back = callbacks is not None and callbacks.takes(failed=failed)
+        inbox = callbacks.inbox if callbacks is not None and called_back else self._inbox
         if inbox.full and self._protocol.settings.mode.pairs:
             # Waiting here would hold up the answers to requests: better to lose the oldest, and say so.
             inbox.discard_oldest()
@@ -807,63 +817,13 @@ class RealtimeConnection(Generic[InputT, OutputT]):
                 await inbox.wait()
         finally:
             self._receiving = False
-        return self._taken_from(inbox)
-
-    def _taken_from(self, inbox: Inbox) -> Any:
-        if inbox.discarded:
-            discarded, inbox.discarded = inbox.discarded, 0
-            text = f"{discarded} unread results were discarded: receive faster, or use stream() or latest()"
-            return QueueFullError("receive", text, dropped=discarded)
-        item = inbox.take()
+        item = inbox.next()
         if self._watchers:
             self._wake_watchers()
         return item
 
-    async def _call_back(self, calls: Inbox) -> None:
-        """Hand results and errors to the user's functions, one at a time; the final error last."""
-        protocol, settings = self._protocol, self._settings
-        while True:
-            while not calls and protocol.state is not State.CLOSED:
-                await calls.wait()
-            final = not calls
-            item = protocol.closed_error() if final else self._taken_from(calls)
-            if not isinstance(item, Exception):
-                try:
-                    item = self._link.load(item)
-                except FalrtError as exc:
-                    item = exc
-            if not isinstance(item, Exception):
-                await self._call(settings.on_result, item)
-            elif not isinstance(item, ConnectionClosedOK):
-                await self._call(settings.on_error, item)
-            if final:
-                return
-
-    async def _call(self, function: Callable[[Any], object] | None, value: Any) -> None:
-        if function is None:
-            logger.error("%s: %s", self._link.app, value)
-            return
-        self._calling = True
-        try:
-            outcome = function(value)
-            if inspect.isawaitable(outcome):
-                await outcome
-        except asyncio.CancelledError as exc:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            self._blame(
-                function, exc
-            )  # something that the function waited for was cancelled, not the function
-        except Exception as exc:
-            self._blame(function, exc)
-        finally:
-            self._calling = False
-            self._wake_watchers()
-
-    def _blame(self, function: Callable[..., object], error: BaseException) -> None:
-        """A mistake in the user's function is theirs to see, and no reason to stop receiving."""
-        self._loop.call_exception_handler({"message": f"falrt: {function!r} failed", "exception": error})
+    def _final_error(self) -> FalrtError | None:
+        return self._protocol.closed_error() if self._protocol.state is State.CLOSED else None
 
 
 async def _hooked(

@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import Any, Final
 
+from falrt.exceptions import QueueFullError
+
 __all__ = ["Inbox"]
 
 MESSAGES_MAX: Final = 256
@@ -48,6 +50,14 @@ class Inbox:
         item, size_bytes = self._items.popleft()
         self._bytes -= size_bytes
         return item
+
+    def next(self) -> Any:
+        """Remove and return what is to be handed out: the oldest item, or first that some were given up."""
+        if not self.discarded:
+            return self.take()
+        discarded, self.discarded = self.discarded, 0
+        text = f"{discarded} unread results were discarded: receive faster, or use stream() or latest()"
+        return QueueFullError("receive", text, dropped=discarded)
 
     def discard_oldest(self) -> None:
         """Make room, and count it."""

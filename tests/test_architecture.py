@@ -36,16 +36,10 @@ FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floo
 
 # The shell around the protocol is one room in several files; `python -m falrt` belongs to the commands.
 SHELL = (
-    *("options", "inbox", "link", "websocket", "connection", "closing", "worker"),
+    *("options", "inbox", "link", "websocket", "connection", "callbacks", "closing", "worker"),
     *("stream", "replies", "sources", "gate"),
 )
-ROOM_OF = dict.fromkeys(
-    (
-        *("options", "inbox", "link", "websocket", "connection", "stream"),
-        *("closing", "gate", "replies", "sources", "worker"),
-    ),
-    "connection",
-)
+ROOM_OF = dict.fromkeys(SHELL, "connection")
 ROOM_OF["__main__"] = "cli"
 
 # `import falrt` gives everything up to here.

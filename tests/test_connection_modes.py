@@ -1,0 +1,159 @@
+"""The three modes whose sessions end: iteration ends with them, and nothing after the end hangs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+import falrt
+from falrt.testing import FakeServer, script
+from tests.leaks import leaves_nothing, no_strays, soon, until  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_strays")
+
+QUICK = falrt.Backoff(initial=0.01, maximum=0.02)
+
+
+def three(message: Any) -> Any:
+    return ({"n": message["n"], "step": step} for step in range(3))
+
+
+async def total(inputs: AsyncIterator[Any]) -> dict[str, Any]:
+    return {"sum": sum([message["n"] async for message in inputs])}
+
+
+async def doubled(inputs: AsyncIterator[Any]) -> AsyncIterator[dict[str, Any]]:
+    async for message in inputs:
+        if message.get("end"):
+            return
+        yield {"n": 2 * message["n"]}
+
+
+async def test_server_streaming_ends_where_the_app_ends() -> None:
+    async with (
+        FakeServer(three, mode="server_streaming") as server,
+        leaves_nothing(server.url),
+        server.connect(mode="server_streaming") as conn,
+    ):
+        await conn.send({"n": 1})
+        async with asyncio.timeout(5):
+            outputs = [output async for output in conn]
+        assert outputs == [{"n": 1, "step": step} for step in range(3)]
+
+
+async def test_after_the_end_recv_raises_at_once_and_the_next_send_begins_anew() -> None:
+    async with (
+        FakeServer(three, mode="server_streaming") as server,
+        server.connect(mode="server_streaming") as conn,
+    ):
+        for n in range(3):
+            await conn.send({"n": n})
+            async with asyncio.timeout(5):
+                assert [output["n"] async for output in conn] == [n] * 3
+            for _ in range(3):
+                with pytest.raises(falrt.ConnectionClosedOK, match="ended the stream"):
+                    await soon(conn.recv())
+        assert len(server.connections) == 3
+
+
+async def test_client_streaming_gives_one_result_at_its_end() -> None:
+    async with (
+        FakeServer(total, mode="client_streaming", session_timeout=0.05) as server,
+        server.connect(mode="client_streaming") as conn,
+    ):
+        for n in range(4):
+            await conn.send({"n": n})
+        async with asyncio.timeout(5):
+            assert [output async for output in conn] == [{"sum": 6}]
+        with pytest.raises(falrt.ConnectionClosedOK):
+            await soon(conn.recv())
+        await conn.send({"n": 7})
+        assert await soon(conn.recv()) == {"sum": 7}
+
+
+async def test_bidi_goes_both_ways_and_ends_with_the_app() -> None:
+    async with FakeServer(doubled, mode="bidi") as server, server.connect(mode="bidi") as conn:
+        await conn.send({"n": 1})
+        assert await soon(conn.recv()) == {"n": 2}
+        await conn.send({"n": 2})
+        assert await soon(conn.recv()) == {"n": 4}
+        await conn.send({"end": True})
+        async with asyncio.timeout(5):
+            assert [output async for output in conn] == []
+        await conn.send({"n": 3})
+        assert await soon(conn.recv()) == {"n": 6}
+        assert len(server.connections) == 2
+
+
+async def test_a_models_own_mode_is_used() -> None:
+    model = falrt.RealtimeModel("acme/app", dict, dict, mode="bidi")
+    async with FakeServer(doubled, mode="bidi") as server, server.connect(model) as conn:
+        await conn.send({"n": 1})
+        assert await soon(conn.recv()) == {"n": 2}
+        with pytest.raises(falrt.ConfigurationError, match="bidi"):
+            await conn.request({"n": 1})
+
+
+async def rest_of(conn: Any) -> list[Any]:
+    """Iterate to the end."""
+    async with asyncio.timeout(5):
+        return [output async for output in conn]
+
+
+async def test_a_session_lost_in_the_middle_raises() -> None:
+    faults = [script.Reset(after=1)]
+    async with (
+        FakeServer(doubled, mode="bidi", faults=faults) as server,
+        leaves_nothing(server.url),
+        server.connect(mode="bidi", reconnect=QUICK) as conn,
+    ):
+        await conn.send({"n": 1})
+        with pytest.raises(falrt.ConnectionClosedError):
+            await rest_of(conn)
+        await conn.send({"n": 2})
+        assert await soon(conn.recv()) == {"n": 4}
+
+
+async def test_server_streaming_is_asked_again_only_where_nothing_came() -> None:
+    faults = [script.Reset(inputs=1)]
+    async with (
+        FakeServer(three, mode="server_streaming", faults=faults) as server,
+        server.connect(mode="server_streaming", reconnect=QUICK) as conn,
+    ):
+        await conn.send({"n": 1})
+        async with asyncio.timeout(5):
+            assert [output["step"] async for output in conn] == [0, 1, 2]
+        assert len(server.inputs) == 2
+
+
+async def test_an_app_that_fails_in_the_middle_tells_its_reason() -> None:
+    def broken(message: Any) -> Any:
+        yield {"n": 1}
+        raise ValueError("out of memory")
+
+    async with (
+        FakeServer(broken, mode="server_streaming") as server,
+        server.connect(mode="server_streaming") as conn,
+    ):
+        await conn.send({"n": 1})
+        assert await soon(conn.recv()) == {"n": 1}
+        with pytest.raises((falrt.ServerError, falrt.ConnectionClosedError), match="out of memory"):
+            await soon(conn.recv())
+
+
+async def test_a_reader_that_stands_still_holds_up_the_server_and_loses_nothing() -> None:
+    def many(message: Any) -> Any:
+        return ({"n": n, "data": bytes(1000)} for n in range(3000))
+
+    async with (
+        FakeServer(many, mode="server_streaming") as server,
+        server.connect(mode="server_streaming") as conn,
+    ):
+        await conn.send({"go": 1})
+        await until(lambda: conn._inbox.full)
+        assert conn.stats.received <= 300
+        async with asyncio.timeout(5):
+            assert [output["n"] async for output in conn] == list(range(3000))
