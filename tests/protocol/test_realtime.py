@@ -1,0 +1,570 @@
+"""The verbs of one connection on a socket that lives: what leaves, whose answers are whose, what time demands."""
+
+from __future__ import annotations
+
+import pytest
+
+from falrt.exceptions import (
+    ConcurrencyError,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    DecodeError,
+    QueueFullError,
+    RequestDropped,
+    RequestTimeout,
+)
+from falrt.protocol.events import Answered, Failed, Noticed, Problem, Pushed, State
+from falrt.protocol.in_flight import UNANSWERED_SENDS_MAX, Outcome
+from falrt.protocol.liveness import Keepalive
+from falrt.protocol.messages import Notice, Timings
+from falrt.protocol.pacing import Debounce, Immediate, Latest, Throttle
+from falrt.protocol.retry import Cause, Loss
+from tests.protocol.line import Line
+
+# --- opening
+
+
+def test_an_eager_connection_wants_its_socket_at_once() -> None:
+    line = Line(start=5.0)
+    assert line.protocol.state is State.WAITING
+    assert line.protocol.wants_socket(5.0)
+    assert line.next == 5.0
+
+
+def test_a_lazy_connection_wants_its_socket_at_the_first_input() -> None:
+    line = Line(lazy=True)
+    assert line.protocol.state is State.IDLE
+    assert not line.protocol.wants_socket(9.0)
+    assert line.next is None
+    line.send("a", 9.0)
+    assert line.protocol.wants_socket(9.0)
+    assert line.open(9.0).leave(9.0) == ["a"]
+
+
+def test_nothing_leaves_before_the_socket_is_open() -> None:
+    line = Line()
+    line.send("a", 0.0)
+    assert line.leave(0.0) == []
+    line.protocol.connecting(0.1)
+    assert line.protocol.state is State.CONNECTING
+    assert line.leave(0.2) == []
+    line.protocol.opened(0.3)
+    assert line.leave(0.3) == ["a"]
+
+
+# --- sends
+
+
+def test_sends_leave_at_once_in_order_and_their_results_come_in_order() -> None:
+    line = Line().open(0.0)
+    line.send("a", 1.0)
+    line.send("b", 1.0)
+    assert line.leave(1.0) == ["a", "b"]
+    assert line.result(1.5) == [("a", False)]
+    assert line.result(1.6) == [("b", False)]
+    assert line.protocol.quiet
+
+
+def test_a_send_that_is_alone_is_paired_for_certain() -> None:
+    line = Line().open(0.0)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    assert line.result(1.25) == [("a", True)]
+    stats = line.protocol.stats(2.0)
+    assert (stats.sent, stats.received, stats.in_flight) == (1, 1, 0)
+    assert (stats.bytes_sent, stats.latency.last, stats.open_seconds) == (1, 0.25, 2.0)
+
+
+def test_an_answer_frees_the_frame_it_answers() -> None:
+    line = Line().open(0.0)
+    input = line.send("a", 1.0)
+    line.leave(1.0)
+    line.result(1.25)
+    assert (input.frame, input.value) == (b"", "a")
+
+
+def test_a_throttle_holds_the_newest_back_and_counts_the_rest() -> None:
+    line = Line(pacing=Throttle(0.5)).open(0.0)
+    line.send("a", 1.0)
+    assert line.leave(1.0) == ["a"]
+    line.send("b", 1.1)
+    line.send("c", 1.2)
+    assert line.leave(1.3) == []
+    assert line.protocol.next_deadline(1.3) == 1.5
+    assert line.leave(1.5) == ["c"]
+    assert line.protocol.stats(1.5).dropped == 1
+
+
+def test_flush_lets_what_waits_leave_without_the_clock() -> None:
+    line = Line(pacing=Debounce(10.0)).open(0.0)
+    line.send("a", 1.0)
+    assert line.leave(1.0) == []
+    assert not line.protocol.flushed(1.0)
+    line.protocol.flush(1.0)
+    assert line.leave(1.0) == ["a"]
+    assert line.protocol.flushed(1.0)
+
+
+def test_what_a_full_socket_holds_up_is_no_deadline() -> None:
+    line = Line(keepalive=Keepalive(None, None)).open(0.0)
+    line.send("a", 1.0)
+    assert line.protocol.next_deadline(1.0) == 1.0
+    assert line.protocol.next_deadline(1.0, writable=False) is None
+
+
+def test_a_full_queue_refuses_and_leaves_the_pacing_alone() -> None:
+    line = Line()
+    for number in range(256):
+        line.send(str(number), 0.0)
+    with pytest.raises(QueueFullError):
+        line.send("more", 0.0)
+
+
+def test_a_result_that_nobody_asked_for_is_handed_on() -> None:
+    line = Line().open(0.0)
+    line.protocol.received({"hello": 1}, 0.5)
+    assert line.events() == [Pushed({"hello": 1})]
+
+
+def test_results_of_sends_that_were_forgotten_still_come() -> None:
+    line = Line().open(0.0)
+    for number in range(UNANSWERED_SENDS_MAX + 2):
+        line.send(str(number), 1.0)
+        line.leave(1.0)
+    for _ in range(UNANSWERED_SENDS_MAX):
+        line.result(2.0)
+    for _ in range(2):
+        line.protocol.received({"late": 1}, 2.0)
+        assert line.events() == [Pushed({"late": 1})]
+
+
+def test_cancelling_a_send_takes_it_back_only_while_it_waits() -> None:
+    line = Line(pacing=Throttle(1.0)).open(0.0)
+    left = line.send("a", 1.0)
+    line.leave(1.0)
+    waiting = line.send("b", 1.1)
+    for input in (left, waiting):
+        line.protocol.abandon(input)
+    assert (left.outcome, waiting.outcome) == (None, Outcome.ABANDONED)
+    assert line.leave(3.0) == []
+    assert line.result(3.0) == [("a", True)]
+
+
+# --- requests
+
+
+def test_requests_take_turns_and_get_their_own_answers() -> None:
+    line = Line().open(0.0)
+    line.request("a", 1.0)
+    line.request("b", 1.0)
+    assert line.leave(1.0) == ["a"]
+    assert line.result(1.5) == [("a", True)]
+    assert line.leave(1.5) == ["b"]
+    assert line.result(2.0) == [("b", True)]
+
+
+def test_a_request_waits_for_the_answers_of_sends_and_sends_for_its_own() -> None:
+    line = Line().open(0.0)
+    line.send("a", 1.0)
+    line.request("b", 1.0)
+    line.send("c", 1.0)
+    assert line.leave(1.0) == ["a"]
+    line.result(1.5)
+    assert line.leave(1.5) == ["b"]
+    assert line.result(2.0) == [("b", True)]
+    assert line.leave(2.0) == ["c"]
+
+
+def test_vouched_requests_go_out_together() -> None:
+    line = Line(pacing=Latest(2)).open(0.0)
+    for name in "abc":
+        line.request(name, 1.0)
+    assert line.leave(1.0) == ["a", "b"]
+    assert line.result(1.5) == [("a", True)]
+    assert line.leave(1.5) == ["c"]
+
+
+def test_echoed_ids_let_requests_out_together_and_tell_which_was_dropped() -> None:
+    line = Line().open(0.0)
+    line.request("a", 1.0, request_id="a")
+    line.leave(1.0)
+    line.result(1.5, "a")
+    for name in "bcd":
+        line.request(name, 2.0, request_id=name)
+    assert line.leave(2.0) == ["b", "c", "d"]
+    line.protocol.received({"request_id": "c"}, 2.5)
+    dropped, answered = line.events()
+    assert isinstance(dropped, Failed)
+    assert isinstance(dropped.error, RequestDropped)
+    assert dropped.input.value == "b"
+    assert isinstance(answered, Answered)
+    assert (answered.input.value, answered.certain) == ("c", True)
+
+
+def test_an_app_that_stops_echoing_costs_the_socket_and_no_request() -> None:
+    line = Line().open(0.0)
+    line.request("a", 1.0, request_id="a")
+    line.leave(1.0)
+    line.result(1.5, "a")
+    for name in "bc":
+        line.request(name, 2.0, request_id=name)
+    line.leave(2.0)
+    assert line.result(2.5) == []
+    assert line.given_up() == Loss(Cause.RECYCLED, 1000, reason="answers no longer name their inputs")
+    line.lose(2.5)
+    assert line.open(2.5).leave(2.5) == ["b"]
+    assert line.result(2.6, "something else") == [("b", True)]
+    assert line.leave(2.6) == ["c"]
+
+
+def test_an_unknown_id_of_an_app_that_echoes_is_ignored() -> None:
+    line = Line().open(0.0)
+    line.request("a", 1.0, request_id="a")
+    line.leave(1.0)
+    line.result(1.5, "a")
+    line.protocol.received({"request_id": "z"}, 1.6)
+    assert line.events() == []
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_request_runs_out_of_time_sent_or_not(left: bool) -> None:
+    line = Line()
+    line.request("a", 1.0, timeout_at=3.0)
+    assert line.next == 0.0
+    if left:
+        line.open(0.5).leave(1.0)
+    else:
+        line.protocol.connecting(0.5)
+    assert line.next == 3.0
+    assert line.at(2.9) == []
+    (failed,) = line.at(3.0)
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, RequestTimeout)
+    assert ("was not answered" in str(failed.error)) is left
+    assert "within 2 s" in str(failed.error)
+    assert line.at(4.0) == []
+    assert line.protocol.quiet
+
+
+def test_a_request_without_a_deadline_has_the_connections() -> None:
+    line = Line(request_timeout=10.0, keepalive=Keepalive(None, None)).open(0.0)
+    line.request("a", 1.0)
+    line.leave(1.0)
+    assert line.next == 11.0
+    assert line.at(11.0) != []
+
+
+def test_a_request_may_wait_for_ever_where_nobody_says_otherwise() -> None:
+    line = Line(request_timeout=None, keepalive=Keepalive(None, None)).open(0.0)
+    line.request("a", 1.0)
+    line.leave(1.0)
+    assert line.next is None
+
+
+def test_the_late_answer_of_a_request_is_not_given_to_the_next() -> None:
+    line = Line().open(0.0)
+    line.request("a", 1.0, timeout_at=2.0)
+    line.leave(1.0)
+    line.at(2.0)
+    line.request("b", 2.0)
+    assert line.leave(2.0) == []
+    assert line.result(2.5) == []
+    assert line.leave(2.5) == ["b"]
+    assert line.result(3.0) == [("b", True)]
+
+
+def test_a_cancelled_request_that_waits_is_taken_back() -> None:
+    line = Line()
+    request = line.request("a", 0.0)
+    line.protocol.abandon(request)
+    assert request.outcome is Outcome.ABANDONED
+    line.protocol.abandon(request)
+    assert line.open(0.0).leave(0.0) == []
+    assert line.failures() == []
+
+
+# --- streams
+
+
+def test_a_stream_is_asked_for_a_frame_when_one_can_leave() -> None:
+    line = Line().open(0.0)
+    lane = line.protocol.add_lane(Latest(1), keeps_all=False)
+    assert line.protocol.slot_at(lane, 1.0, None) == 1.0
+    line.frame(lane, "a", 1.0, taken_at=0.9)
+    assert line.protocol.slot_at(lane, 1.0, None) is None
+    assert line.leave(1.0) == ["a"]
+    assert line.protocol.slot_at(lane, 1.1, None) is None
+    assert line.result(1.5) == [("a", True)]
+    assert line.protocol.slot_at(lane, 1.5, None) == 1.5
+
+
+def test_a_stream_yields_to_a_request_that_could_leave() -> None:
+    line = Line().open(0.0)
+    lane = line.protocol.add_lane(Latest(1), keeps_all=False)
+    line.frame(lane, "a", 1.0)
+    line.leave(1.0)
+    line.request("b", 1.1)
+    line.result(1.5)
+    assert line.protocol.slot_at(lane, 1.5, None) is None
+    assert line.leave(1.5) == ["b"]
+
+
+def test_a_stream_does_not_wait_for_a_send_whose_time_has_not_come() -> None:
+    line = Line(pacing=Throttle(10.0)).open(0.0)
+    lane = line.protocol.add_lane(Latest(1), keeps_all=False)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    line.result(1.5)
+    line.send("b", 1.5)
+    assert line.protocol.slot_at(lane, 1.6, None) == 1.6
+
+
+def test_frames_beyond_what_is_surely_kept_are_not_certain() -> None:
+    line = Line().open(0.0)
+    lane = line.protocol.add_lane(Immediate(), keeps_all=False)
+    for name in "ab":
+        line.frame(lane, name, 1.0)
+        line.leave(1.0)
+    assert line.result(1.5) == [("a", False)]
+    assert line.result(1.6) == [("b", False)]
+    line.frame(lane, "c", 2.0)
+    line.leave(2.0)
+    assert line.result(2.5) == [("c", True)]
+
+
+def test_there_is_one_stream_at_a_time_and_none_after_the_end() -> None:
+    line = Line().open(0.0)
+    lane = line.protocol.add_lane(Latest(1), keeps_all=False)
+    with pytest.raises(ConcurrencyError, match="a stream is running"):
+        line.protocol.add_lane(Latest(1), keeps_all=False)
+    line.protocol.remove_lane(lane)
+    line.protocol.add_lane(Latest(1), keeps_all=False)
+    line.protocol.close(1.0)
+    with pytest.raises(ConnectionClosedOK):
+        line.protocol.add_lane(Latest(1), keeps_all=False)
+
+
+def test_what_a_stream_leaves_behind_is_given_up() -> None:
+    line = Line()
+    lane = line.protocol.add_lane(Latest(1), keeps_all=False)
+    first = line.frame(lane, "a", 0.0)
+    second = line.frame(lane, "b", 0.0)
+    line.open(0.0).leave(0.0)
+    third = line.frame(lane, "c", 0.0)
+    line.protocol.remove_lane(lane)
+    assert first.outcome is Outcome.SUPERSEDED
+    assert (second.outcome, third.outcome) == (Outcome.ABANDONED, Outcome.ABANDONED)
+    assert line.protocol.stats(0.0).dropped == 1
+    assert line.result(1.0) == []
+
+
+def test_a_stream_that_wants_a_frame_ends_the_rest() -> None:
+    line = Line(lazy=True)
+    lane = line.protocol.add_lane(Latest(1), keeps_all=False)
+    assert line.protocol.slot_at(lane, 1.0, None) is None
+    assert line.protocol.wanted(1.0)
+    assert not line.protocol.wanted(1.0)
+    assert line.protocol.wants_socket(1.0)
+
+
+# --- what the server says
+
+
+def test_timings_tell_the_inference_time_of_the_answer_before_them() -> None:
+    line = Line().open(0.0)
+    line.protocol.received(Timings(0.0), 0.1)
+    assert line.protocol.stats(0.1).inference_time is None
+    input = line.send("a", 1.0)
+    line.leave(1.0)
+    line.result(1.5)
+    line.protocol.received(Timings(0.3), 1.5)
+    line.protocol.received(Timings(9.0), 1.6)
+    assert (input.inference_time, line.protocol.stats(2.0).inference_time) == (0.3, 0.3)
+
+
+def test_a_result_may_carry_its_inference_time() -> None:
+    line = Line().open(0.0)
+    input = line.send("a", 1.0)
+    line.leave(1.0)
+    line.result(1.5, timings={"inference": 0.25})
+    assert input.inference_time == 0.25
+
+
+@pytest.mark.parametrize("odd", [10**400, float("nan"), -1, True, "1", None])
+def test_an_inference_time_that_makes_no_sense_is_none(odd: object) -> None:
+    line = Line().open(0.0)
+    input = line.send("a", 1.0)
+    line.leave(1.0)
+    assert line.result(1.5, timings={"inference": odd}) == [("a", True)]
+    assert input.inference_time is None
+
+
+def test_a_result_need_not_be_a_map() -> None:
+    line = Line().open(0.0)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    line.protocol.received(["a", "list"], 1.5)
+    (event,) = line.events()
+    assert isinstance(event, Answered)
+
+
+def test_unknown_notices_are_shown() -> None:
+    line = Line().open(0.0)
+    notice = {"type": "x-fal-message", "action": "news"}
+    line.protocol.received(notice, 1.0)
+    assert line.events() == [Noticed(Notice("news", notice))]
+
+
+def test_garbage_among_sends_is_told_and_the_connection_goes_on() -> None:
+    line = Line().open(0.0)
+    first = line.send("a", 1.0)
+    line.send("b", 1.0)
+    line.leave(1.0)
+    garbage = DecodeError("garbage")
+    line.protocol.garbled(garbage, 1.5, 7)
+    assert line.events() == [Problem(garbage)]
+    assert first.outcome is Outcome.FAILED
+    assert line.protocol.leaving is None
+    assert line.result(1.6) == [("b", False)]
+    line.protocol.garbled(garbage, 1.7)
+    assert line.events() == [Problem(garbage)]
+    assert line.protocol.stats(2.0).bytes_received == 7
+
+
+def test_garbage_that_may_be_a_requests_answer_costs_the_socket() -> None:
+    line = Line().open(0.0)
+    line.request("a", 1.0)
+    line.leave(1.0)
+    garbage = DecodeError("garbage")
+    line.protocol.garbled(garbage, 1.5)
+    assert line.given_up().cause is Cause.BAD_FRAME
+    line.protocol.garbled(garbage, 1.5)
+    line.protocol.received({"seed": 1}, 1.5)
+    assert line.leave(1.5) == []
+    assert line.events() == []
+    line.lose(1.5)
+    assert line.failures() == [("a", garbage)]
+
+
+# --- liveness
+
+
+def test_a_silent_peer_is_pinged_and_then_given_up() -> None:
+    line = Line(keepalive=Keepalive(20.0, 10.0)).open(0.0)
+    assert line.next == 20.0
+    line.at(20.0)
+    assert line.protocol.take_ping()
+    assert not line.protocol.take_ping()
+    assert line.next == 30.0
+    line.at(30.0)
+    assert line.given_up().cause is Cause.SILENCE
+    assert "the server stopped answering" in line.given_up().reason
+
+
+def test_a_sign_of_life_puts_the_ping_off() -> None:
+    line = Line(keepalive=Keepalive(20.0, 10.0)).open(0.0)
+    line.protocol.heard(15.0)
+    line.at(20.0)
+    assert not line.protocol.take_ping()
+    assert line.next == 35.0
+
+
+# --- cost
+
+
+def test_an_idle_socket_is_closed_and_the_next_input_opens_another() -> None:
+    line = Line(idle_close=5.0).open(0.0)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    assert line.at(9.0) == []
+    assert line.protocol.leaving is None, "an answer is still awaited"
+    line.result(9.0)
+    assert line.next == 14.0
+    line.at(14.0)
+    line.lose(14.0, code=1000)
+    assert line.protocol.state is State.IDLE
+    assert line.protocol.stats(20.0).open_seconds == 14.0
+    line.send("b", 20.0)
+    assert line.open(20.0).leave(20.0) == ["b"]
+    assert line.protocol.stats(20.0).reconnects == 1
+
+
+def test_a_request_that_was_given_up_does_not_keep_an_idle_socket_open() -> None:
+    line = Line(idle_close=5.0).open(0.0)
+    line.request("a", 1.0, timeout_at=2.0)
+    line.leave(1.0)
+    line.at(2.0)
+    line.at(6.0)
+    assert line.given_up().reason == "idle_close"
+
+
+# --- the quick look
+
+
+def test_nothing_disturbs_a_connection_whose_only_deadline_is_far() -> None:
+    line = Line().open(0.0)
+    assert line.protocol.undisturbed(20.0)
+    line.request("a", 1.0, timeout_at=10.0)
+    assert not line.protocol.undisturbed(20.0)
+    line.leave(1.0)
+    assert not line.protocol.undisturbed(20.0)
+    assert line.protocol.undisturbed(10.0)
+
+
+# --- the end
+
+
+def test_close_hands_back_what_never_left_and_tells_everybody() -> None:
+    line = Line(pacing=Immediate()).open(0.0)
+    sent = line.send("a", 1.0)
+    line.leave(1.0)
+    waiting, unsent = line.request("b", 1.0), line.send("c", 1.0)
+    line.protocol.close(2.0)
+    assert line.protocol.state is State.CLOSED
+    error = line.protocol.closed_error()
+    assert isinstance(error, ConnectionClosedOK)
+    assert error.unsent == ("b", "c")
+    assert line.failures() == [("b", error)]
+    assert (sent.outcome, waiting.outcome, unsent.outcome) == (
+        Outcome.FAILED,
+        Outcome.UNSENT,
+        Outcome.UNSENT,
+    )
+    assert line.protocol.stats(5.0).open_seconds == 2.0
+
+
+def test_the_end_is_final() -> None:
+    line = Line().open(0.0)
+    line.protocol.close(1.0)
+    error = line.protocol.error
+    line.protocol.close(2.0)
+    line.protocol.connecting(2.0)
+    line.protocol.opened(2.0)
+    line.lose(2.0)
+    line.protocol.received({"seed": 1}, 2.0)
+    assert line.at(900.0) == []
+    assert line.protocol.state is State.CLOSED
+    assert line.protocol.error is error
+    assert line.next is None
+    assert line.leave(3.0) == []
+    assert not line.protocol.wants_socket(3.0)
+    assert not line.protocol.wanted(3.0)
+
+
+def test_an_input_after_the_end_comes_back_in_the_error() -> None:
+    line = Line()
+    line.protocol.close(1.0)
+    with pytest.raises(ConnectionClosedOK) as raised:
+        line.send("a", 2.0)
+    assert raised.value.unsent == ("a",)
+    assert line.failures() == []
+
+
+def test_an_input_after_a_final_error_comes_back_in_a_closed_error() -> None:
+    line = Line()
+    error = ValueError("no such certificate")
+    line.lose(0.5, Cause.SETUP, error=error)
+    assert isinstance(line.protocol.closed_error(), ConnectionClosedError)
+    with pytest.raises(ConnectionClosedError) as raised:
+        line.send("a", 2.0)
+    assert raised.value.unsent == ("a",)
