@@ -625,6 +625,23 @@ async def test_frames_that_did_not_change_are_not_sent_and_the_settled_one_is() 
         assert len(replies) + sum(reply.dropped for reply in replies) == 10
 
 
+async def test_the_ready_made_gate_compares_pictures() -> None:
+    numpy = pytest.importorskip("numpy")
+    from falrt import media
+
+    dark, bright = numpy.zeros((64, 64, 3), numpy.uint8), numpy.full((64, 64, 3), 200, numpy.uint8)
+
+    async def source() -> AsyncIterator[Any]:
+        for pixels in (dark, dark + 1, bright, bright + 1, bright):
+            yield models.KleinInput(image_url=pixels, prompt="a fox")
+            await asyncio.sleep(0.02)
+
+    async with FakeServer() as server, server.connect(models.KLEIN) as conn:
+        replies = await collect(conn, source(), gate=media.Changed())
+        assert len(replies) == 2
+        assert len(server.inputs) == 2
+
+
 async def test_at_the_end_the_frame_held_back_is_sent_if_it_differs_at_all() -> None:
     async with FakeServer(echo) as server, server.connect() as conn:
         replies = await collect(conn, camera(4, 0.01), gate=lambda last, new: False)

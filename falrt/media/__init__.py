@@ -5,6 +5,7 @@ Bytes, paths and data URIs need no image library; pixels need the extra ``images
 
 from __future__ import annotations
 
+from falrt.media.change import Changed
 from falrt.media.data_uri import (
     Channels,
     DataURI,
@@ -20,6 +21,7 @@ from falrt.media.source import BGR, ImageSource
 
 __all__ = [
     "BGR",
+    "Changed",
     "Channels",
     "DataURI",
     "ImageFormat",

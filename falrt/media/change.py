@@ -1,0 +1,152 @@
+"""Tells whether a picture changed: the ready-made gate of ``conn.stream(camera(), gate=media.Changed())``.
+
+Pictures are compared by the brightness of 16 x 16 tiles. A tile's average forgives a camera's noise and JPEG's
+artefacts, and a small thing that moves still changes the tile that it is in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+from falrt.exceptions import ConfigurationError
+from falrt.media.data_uri import parse_data_uri
+from falrt.media.image_header import image_format
+from falrt.media.source import BGR, is_array, is_pil
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image as PILImage
+
+__all__ = ["Changed"]
+
+TILES: Final = 16
+# Samples along a tile's side: enough to average noise away, few enough to take some microseconds.
+SAMPLES: Final = 4
+
+
+class Changed:
+    """Called with the input that was sent last and a newer one: whether the newer one is worth sending.
+
+    Inputs may be pictures (bytes, data URIs, PIL images, numpy arrays, ``media.BGR``), or maps and typed inputs that
+    hold some; whatever else they hold, such as the prompt, is compared as it is. Encoded pictures are decoded with
+    Pillow, in one to two milliseconds; without Pillow they count as changed where their bytes differ. A camera that
+    writes every frame into the same array has to copy it: nothing differs from itself.
+
+    Args:
+        threshold: By how much the most changed tile's brightness must differ, from 0 to 1. At 0 any difference counts.
+
+    Raises:
+        ConfigurationError: The threshold is none.
+    """
+
+    __slots__ = ("_seen", "threshold")
+
+    def __init__(self, threshold: float = 0.05) -> None:
+        value: object = threshold
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise ConfigurationError(
+                f"threshold must be a share of the full brightness, 0 to 1, got {threshold!r}"
+            )
+        self.threshold = threshold
+        # Tiles of the pictures of the last call: the frame sent last is asked about again and again.
+        self._seen: dict[int, tuple[Any, bytes | None]] = {}
+
+    def __repr__(self) -> str:
+        return f"Changed(threshold={self.threshold!r})"
+
+    def __call__(self, last: Any, candidate: Any) -> bool:
+        """Whether the candidate differs enough from what was sent last."""
+        before, self._seen = self._seen, {}
+        return self._differs(last, candidate, before)
+
+    def _differs(self, one: Any, other: Any, before: dict[int, tuple[Any, bytes | None]]) -> bool:
+        if one is other:
+            return False
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            return one.keys() != other.keys() or self._any_differs(one, other, before)
+        if hasattr(type(one), "model_fields") and type(one) is type(other):
+            return self._any_differs(vars(one), vars(other), before)
+        if self.threshold and _is_picture(one) and _is_picture(other):
+            first, second = self._tiles(one, before), self._tiles(other, before)
+            if first is not None and second is not None:
+                largest = max(abs(a - b) for a, b in zip(first, second, strict=True))
+                return largest > self.threshold * 255
+        return not _equal(one, other)
+
+    def _any_differs(
+        self, one: Mapping[str, Any], other: Mapping[str, Any], before: dict[int, tuple[Any, bytes | None]]
+    ) -> bool:
+        # All are looked at, so that the tiles of every picture are there for the next call.
+        differing = [name for name, value in one.items() if self._differs(value, other[name], before)]
+        return bool(differing)
+
+    def _tiles(self, picture: Any, before: dict[int, tuple[Any, bytes | None]]) -> bytes | None:
+        known = before.get(id(picture))
+        tiles = known[1] if known is not None and known[0] is picture else _tiles_of(picture)
+        self._seen[id(picture)] = (picture, tiles)
+        return tiles
+
+
+def _is_picture(value: Any) -> bool:
+    if isinstance(value, str):
+        return value[:11].lower() == "data:image/"
+    if isinstance(value, bytes | bytearray | memoryview):
+        return image_format(bytes(value[:64])) is not None
+    return isinstance(value, BGR) or is_array(value) or is_pil(value)
+
+
+def _tiles_of(picture: Any) -> bytes | None:
+    """Return the brightness of each tile, row by row; None where it cannot be told."""
+    if isinstance(picture, BGR):
+        picture = picture.pixels
+    if is_array(picture):
+        return _tiles_of_array(picture)
+    if is_pil(picture):
+        return _tiles_of_image(picture)
+    try:
+        from PIL import Image
+
+        data = parse_data_uri(picture).data if isinstance(picture, str) else bytes(picture)
+        with Image.open(BytesIO(data)) as image:
+            # JPEG can be decoded at an eighth of its size for a fraction of the time.
+            image.draft("L", (TILES * SAMPLES, TILES * SAMPLES))
+            return _tiles_of_image(image)
+    except Exception:  # no Pillow, or damaged in any of Pillow's many ways: its bytes are compared instead
+        return None
+
+
+def _tiles_of_image(image: PILImage) -> bytes:
+    from PIL.Image import Resampling
+
+    return image.convert("L").resize((TILES, TILES), Resampling.BOX).tobytes()
+
+
+def _tiles_of_array(array: NDArray[Any]) -> bytes | None:
+    if array.ndim not in (2, 3) or min(array.shape[:2]) < TILES:
+        return None
+    height, width = array.shape[:2]
+    step_y, step_x = max(1, height // (TILES * SAMPLES)), max(1, width // (TILES * SAMPLES))
+    samples = array[::step_y, ::step_x]
+    rows, columns = samples.shape[0] // TILES, samples.shape[1] // TILES
+    tiles = samples[: rows * TILES, : columns * TILES].reshape(TILES, rows, TILES, columns, -1)
+    scale = 255.0 if array.dtype.kind in "bf" else 1.0
+    brightness: bytes = (tiles.mean(axis=(1, 3, 4)) * scale).clip(0, 255).astype("uint8").tobytes()
+    return brightness
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if is_array(one) or is_array(other):
+        import numpy
+
+        return bool(numpy.array_equal(one, other))
+    if isinstance(one, BGR) and isinstance(other, BGR):
+        return _equal(one.pixels, other.pixels)
+    if isinstance(one, os.PathLike):
+        return False  # the file behind it may have changed
+    try:
+        return bool(one == other)
+    except Exception:  # a user's type may raise anything
+        return False
