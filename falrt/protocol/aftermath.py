@@ -54,19 +54,20 @@ class Blame:
     tell: bool = False
 
 
-def blame(in_flight: InFlight, loss: Loss, mode: Mode, *, answered_here: bool) -> Blame:
+def blame(in_flight: InFlight, loss: Loss, mode: Mode, *, used: bool, answered_here: bool) -> Blame:
     """Say whose fault the loss of a socket was.
 
     Args:
         in_flight: What is unanswered, the inputs that were given up included: one of them may be at fault.
         loss: What happened.
         mode: In one that ends the whole session fails, and tells of it.
+        used: An input had left on the lost socket.
         answered_here: The lost socket had given at least one result.
     """
     if loss.cause not in BLAMING or loss.error is None:
         return Blame()
     if mode.ends:
-        return Blame(settled=True)
+        return Blame(settled=True, tell=not used)
     present = in_flight.inputs
     culprit = None if in_flight.stale else guilty(list(present), loss)
     if culprit is not None:

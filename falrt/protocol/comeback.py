@@ -87,18 +87,18 @@ class Comeback:
                 return loss
             case Step.REST:
                 self._rest()
+                return None
             case Step.NOW:
-                self.at(now)
+                return self._go_on(now, loss)
             case Step.RENEW:
                 self._renewed = True
-                self.at(now)
+                return self._go_on(now, loss)
             case Step.WARM_UP:
                 at = self.warming.swallowed(now, since=self.opened_at)
                 return self._go_on(at, self.still_cold())
-            case Step.BACK_OFF:
+            case _:  # Step.BACK_OFF
                 delay = self.retry.delay_after(now, loss.retry_after)
                 return self._go_on(None if delay is None else now + delay, loss)
-        return None
 
     def _go_on(self, at: float | None, otherwise: Loss) -> Loss | None:
         if at is None:

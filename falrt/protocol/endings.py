@@ -12,13 +12,17 @@ from falrt.exceptions import (
     FalrtError,
     RequestDropped,
     RequestTimeout,
+    ServerError,
+    UnauthorizedError,
 )
+from falrt.protocol.messages import IdleTimeout, ServerFault, Unauthorized
 from falrt.protocol.retry import Cause, Loss, Verdict, verdict_on
 
 __all__ = [
     "ending_of_connection",
     "ending_of_session",
     "in_order",
+    "leaving_for",
     "request_dropped",
     "request_timeout",
     "still_cold",
@@ -29,6 +33,17 @@ __all__ = [
 def in_order(loss: Loss) -> bool:
     """Whether a socket ended as it should."""
     return verdict_on(loss) is Verdict.REST and loss.cause is not Cause.SERVER_FAULT
+
+
+def leaving_for(control: IdleTimeout | Unauthorized | ServerFault, app: str) -> Loss:
+    """Return the loss that a terminal control message announces."""
+    if isinstance(control, IdleTimeout):
+        return Loss(Cause.IDLE, 1000, reason="no inputs")
+    if isinstance(control, Unauthorized):
+        refused = UnauthorizedError(f"the gateway refused the credential for {app!r}: Unauthorized")
+        return Loss(Cause.UNAUTHORIZED, reason="Unauthorized", error=refused)
+    fault = ServerError(control.error, control.reason, payload=control.payload)
+    return Loss(Cause.SERVER_FAULT, reason=control.reason, error=fault)
 
 
 def ending_of_connection(loss: Loss, unsent: Sequence[Any]) -> FalrtError:

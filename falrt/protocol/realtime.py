@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from falrt.exceptions import ConnectionClosedOK, FalrtError, ServerError, UnauthorizedError
+from falrt.exceptions import ConnectionClosedOK, FalrtError
 from falrt.protocol import aftermath, endings
 from falrt.protocol.comeback import Comeback
 from falrt.protocol.events import Answered, Ended, Event, Failed, Noticed, Problem, Pushed, State, Stats
@@ -30,7 +30,7 @@ from falrt.protocol.in_flight import InFlight, Input, Kind, Match, Outcome
 from falrt.protocol.lane import Lane
 from falrt.protocol.liveness import Liveness, Pulse
 from falrt.protocol.marks import marks_in
-from falrt.protocol.messages import Control, IdleTimeout, Notice, ServerFault, Timings, Unauthorized, classify
+from falrt.protocol.messages import Control, Notice, Timings, classify
 from falrt.protocol.modes import Replay
 from falrt.protocol.pacing import Pacing
 from falrt.protocol.retry import Cause, Loss
@@ -306,21 +306,12 @@ class RealtimeProtocol:
                 self._events.append(Failed(input, endings.request_dropped()))
 
     def _control(self, control: Control, now: float) -> None:
-        match control:
-            case Timings(inference_time):
-                self._timed(inference_time, now)
-            case Notice():
-                self._events.append(Noticed(control))
-            case IdleTimeout():
-                self.leaving = Loss(Cause.IDLE, 1000, reason="no inputs")
-            case Unauthorized():
-                error = UnauthorizedError(
-                    f"the gateway refused the credential for {self.settings.app!r}: Unauthorized"
-                )
-                self.leaving = Loss(Cause.UNAUTHORIZED, reason="Unauthorized", error=error)
-            case ServerFault(fault, reason, payload):
-                told = ServerError(fault, reason, payload=payload)
-                self.leaving = Loss(Cause.SERVER_FAULT, reason=reason, error=told)
+        if isinstance(control, Timings):
+            self._timed(control.inference_time, now)
+        elif isinstance(control, Notice):
+            self._events.append(Noticed(control))
+        else:
+            self.leaving = endings.leaving_for(control, self.settings.app)
 
     def _timed(self, inference_time: float, now: float) -> None:
         """Note an inference time; one that follows no answer, as after connecting, says nothing."""
@@ -345,7 +336,9 @@ class RealtimeProtocol:
         for lane in self._queue.lanes:
             lane.pacer.lost(now)
         answered = self._answers_here > 0
-        blame = aftermath.blame(self.in_flight, loss, mode, answered_here=answered)
+        blame = aftermath.blame(
+            self.in_flight, loss, mode, used=self._queue.left_here > 0, answered_here=answered
+        )
         self._accuse(blame, loss)
         unanswered = [input for input in self.in_flight.clear() if input.outcome is None]
         if self.settings.backoff is None:
@@ -507,15 +500,15 @@ class RealtimeProtocol:
 
     def _give_up_the_silent(self, now: float) -> None:
         silence, in_flight = self._silence, self.in_flight
-        if _reached(silence.overdue_at(in_flight), now):
-            self._write_off(now)
         if _reached(silence.settles_at(in_flight), now):
-            while len(in_flight):
-                self._write_off(now)
-
-    def _write_off(self, now: float) -> None:
-        if (lost := self.in_flight.write_off()) is not None:
-            lost.lane.pacer.written_off(now)
+            lost = in_flight.inputs
+        elif _reached(silence.overdue_at(in_flight), now):
+            lost = in_flight.inputs[:1]
+        else:
+            return
+        for input in lost:
+            in_flight.write_off()
+            input.lane.pacer.written_off(now)
 
     def _give_up_the_socket(self, now: float) -> None:
         if _reached(self._recycle_at(), now):

@@ -77,7 +77,7 @@ class World:
         # The newest frame of the camera that has not been taken, and how many were passed over.
         self.frame: int | None = None
         self.answers = 0
-        self.tries_seen = 0
+        self.tries_seen = self.received_seen = 0
         self.react()
 
     # --- the user
@@ -374,9 +374,10 @@ class World:
             assert protocol._comeback.warming.until is not None
             assert self.now <= protocol._comeback.warming.until
         tries = protocol._comeback.retry.tries
-        assert tries >= self.tries_seen or protocol._answers_here > 0, (
-            "only a good answer restores the budget"
+        assert tries >= self.tries_seen or stats.received > self.received_seen, (
+            "only answers restore the budget"
         )
+        self.received_seen = stats.received
         self.tries_seen = tries
 
     def recover(self) -> None:

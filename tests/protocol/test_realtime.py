@@ -105,6 +105,15 @@ def test_flush_lets_what_waits_leave_without_the_clock() -> None:
     assert line.protocol.flushed(1.0)
 
 
+def test_what_waits_for_an_answer_is_no_deadline() -> None:
+    line = Line(pacing=Latest(1), keepalive=Keepalive(None, None)).open(0.0)
+    for name in "ab":
+        line.send(name, 1.0)
+        line.leave(1.0)
+    assert line.protocol.waits
+    assert line.next is None
+
+
 def test_what_a_full_socket_holds_up_is_no_deadline() -> None:
     line = Line(keepalive=Keepalive(None, None)).open(0.0)
     line.send("a", 1.0)
@@ -498,6 +507,19 @@ def test_a_request_that_was_given_up_does_not_keep_an_idle_socket_open() -> None
     assert line.given_up().reason == "idle_close"
 
 
+# --- figures
+
+
+def test_figures_cover_the_last_answers_only() -> None:
+    line = Line().open(0.0)
+    for number in range(600):
+        line.send("a", float(number))
+        line.leave(float(number))
+        line.result(number + (0.9 if number < 300 else 0.25))
+    latency = line.protocol.stats(600.0).latency
+    assert (latency.p50, latency.p95, latency.last) == (0.25, 0.25, 0.25)
+
+
 # --- the quick look
 
 
@@ -524,6 +546,7 @@ def test_close_hands_back_what_never_left_and_tells_everybody() -> None:
     error = line.protocol.closed_error()
     assert isinstance(error, ConnectionClosedOK)
     assert error.unsent == ("b", "c")
+    assert not line.protocol.waits
     assert line.failures() == [("b", error)]
     assert (sent.outcome, waiting.outcome, unsent.outcome) == (
         Outcome.FAILED,
@@ -531,6 +554,16 @@ def test_close_hands_back_what_never_left_and_tells_everybody() -> None:
         Outcome.UNSENT,
     )
     assert line.protocol.stats(5.0).open_seconds == 2.0
+
+
+def test_a_request_that_was_given_up_hears_nothing_at_the_end() -> None:
+    line = Line().open(0.0)
+    request = line.request("a", 1.0)
+    line.leave(1.0)
+    line.protocol.abandon(request)
+    line.protocol.close(2.0)
+    assert request.outcome is Outcome.ABANDONED
+    assert line.events() == []
 
 
 def test_the_end_is_final() -> None:

@@ -1,0 +1,193 @@
+"""The modes in which an app ends the session: what is one session's, and how its end is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from falrt.exceptions import ConnectionClosedError, ConnectionClosedOK, DecodeError, ServerError
+from falrt.protocol.events import Ended, Problem, Pushed, State
+from falrt.protocol.in_flight import Outcome
+from falrt.protocol.messages import Timings
+from falrt.protocol.pacing import Throttle
+from falrt.protocol.retry import Cause
+from tests.protocol.line import TIMEOUT, UNAUTHORIZED, Line, fault
+
+ENDING = ["server_streaming", "client_streaming", "bidi"]
+
+
+def ended(line: Line) -> list[type[Exception]]:
+    return [type(event.error) for event in line.events() if isinstance(event, Ended)]
+
+
+@pytest.mark.parametrize("mode", ENDING)
+def test_the_end_of_a_session_is_told_and_the_next_input_begins_another(mode: str) -> None:
+    line = Line(mode).open(0.0)
+    input = line.send("a", 1.0)
+    assert line.leave(1.0) == ["a"]
+    line.protocol.received({"seed": 1}, 1.5)
+    assert line.events() == [Pushed({"seed": 1})]
+    assert not line.protocol.quiet
+    line.say(TIMEOUT, 2.0)
+    assert ended(line) == [ConnectionClosedOK]
+    assert line.protocol.state is State.IDLE
+    assert isinstance(line.protocol.session_end, ConnectionClosedOK)
+    assert input.outcome is Outcome.DELIVERED
+    assert line.protocol.quiet
+    line.send("b", 9.0)
+    assert line.protocol.session_end is None
+    assert line.open(9.0).leave(9.0) == ["b"]
+
+
+@pytest.mark.parametrize("mode", ENDING)
+def test_a_session_without_any_output_may_end_as_well(mode: str) -> None:
+    line = Line(mode).open(0.0)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    line.say(TIMEOUT, 2.0)
+    assert ended(line) == [ConnectionClosedOK]
+    assert line.protocol.state is State.IDLE
+
+
+@pytest.mark.parametrize("mode", ["client_streaming", "bidi"])
+def test_half_a_session_is_not_repeated_and_the_rest_is_handed_back(mode: str) -> None:
+    line = Line(mode, pacing=Throttle(1.0)).open(0.0)
+    first = line.send("a", 1.0)
+    line.leave(1.0)
+    rest = line.send("b", 1.1)
+    line.lose(1.5)
+    (event,) = line.events()
+    assert isinstance(event, Ended)
+    assert isinstance(event.error, ConnectionClosedError)
+    assert event.error.unsent == ("b",)
+    assert (first.outcome, rest.outcome) == (Outcome.FAILED, Outcome.UNSENT)
+    assert line.protocol.state is State.IDLE
+    assert line.protocol.closed_error() is event.error
+    again = line.protocol.closed_error(unsent=("b",))
+    assert isinstance(again, ConnectionClosedError)
+    assert again.__cause__ is event.error
+
+
+def test_what_waits_behind_a_session_that_ended_in_order_begins_the_next() -> None:
+    line = Line("server_streaming").open(0.0)
+    line.send("a", 1.0)
+    line.send("b", 1.0)
+    assert line.leave(1.0) == ["a"]
+    assert line.next == 20.0
+    line.protocol.received({"seed": 1}, 1.5)
+    line.say(TIMEOUT, 2.0)
+    assert line.protocol.session_end is None, "recv() waits for the next session"
+    assert line.open(2.0).leave(2.0) == ["b"]
+
+
+def test_server_streaming_is_repeated_only_before_the_first_output() -> None:
+    line = Line("server_streaming").open(0.0)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    line.lose(1.5)
+    assert ended(line) == []
+    assert line.open(2.0).leave(2.0) == ["a"]
+    line.protocol.received({"seed": 1}, 2.5)
+    line.lose(3.0)
+    assert ended(line) == [ConnectionClosedError]
+    assert line.protocol.state is State.IDLE
+
+
+@pytest.mark.parametrize("mode", ENDING)
+def test_a_fault_ends_the_session_with_the_servers_own_error(mode: str) -> None:
+    line = Line(mode).open(0.0)
+    input = line.send("a", 1.0)
+    line.leave(1.0)
+    line.say(fault(), 1.5)
+    (event,) = line.events()
+    assert isinstance(event, Ended)
+    assert isinstance(event.error, ServerError)
+    assert line.protocol.session_end is event.error
+    assert input.outcome is Outcome.FAILED
+
+
+def test_a_fault_with_inputs_to_hand_back_tells_both() -> None:
+    line = Line("bidi", pacing=Throttle(1.0)).open(0.0)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    line.send("b", 1.1)
+    line.say(fault(), 1.5)
+    problem, end = line.events()
+    assert isinstance(problem, Problem)
+    assert isinstance(problem.error, ServerError)
+    assert isinstance(end, Ended)
+    assert isinstance(end.error, ConnectionClosedError)
+    assert end.error.unsent == ("b",)
+    assert end.error.__cause__ is problem.error
+
+
+def test_a_fault_on_a_socket_without_a_session_is_told_and_ends_none() -> None:
+    line = Line("bidi").open(0.0)
+    line.say(fault(), 1.5)
+    (event,) = line.events()
+    assert isinstance(event, Problem)
+    assert line.protocol.state is State.IDLE
+
+
+@pytest.mark.parametrize("mode", ENDING)
+def test_a_socket_that_was_not_used_ends_no_session(mode: str) -> None:
+    line = Line(mode).open(0.0)
+    line.say(TIMEOUT, 30.0)
+    assert ended(line) == []
+    assert line.protocol.state is State.IDLE
+
+
+def test_a_session_ends_once_however_often_the_way_back_fails() -> None:
+    line = Line("bidi").open(0.0)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    line.lose(1.5)
+    assert ended(line) == [ConnectionClosedError]
+    line.send("b", 2.0)
+    line.protocol.connecting(2.0)
+    line.lose(2.1, Cause.NETWORK)
+    assert ended(line) == []
+    assert line.open(2.5).leave(2.5) == ["b"]
+
+
+def test_only_the_newest_input_of_a_session_counts_as_unanswered() -> None:
+    line = Line("bidi").open(0.0)
+    inputs = [line.send(name, 1.0) for name in "abc"]
+    line.leave(1.0)
+    assert [input.outcome for input in inputs] == [Outcome.DELIVERED, Outcome.DELIVERED, None]
+    stats = line.protocol.stats(1.0)
+    assert (stats.in_flight, stats.dropped) == (1, 0)
+
+
+def test_garbage_in_a_session_is_told_and_it_goes_on() -> None:
+    line = Line("bidi").open(0.0)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    garbage = DecodeError("garbage")
+    line.protocol.garbled(garbage, 1.5)
+    assert line.events() == [Problem(garbage)]
+    assert line.protocol.leaving is None
+
+
+def test_a_sessions_timings_need_no_answer_of_their_own() -> None:
+    line = Line("server_streaming").open(0.0)
+    line.protocol.received(Timings(1.5), 1.0)
+    assert line.protocol.stats(1.0).inference_time == 1.5
+
+
+@pytest.mark.parametrize("mode", ENDING)
+def test_a_bare_socket_ends_with_its_session(mode: str) -> None:
+    line = Line(mode, backoff=None).open(0.0)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    line.say(TIMEOUT, 2.0)
+    assert line.protocol.state is State.CLOSED
+    assert isinstance(line.protocol.error, ConnectionClosedOK)
+
+
+def test_a_refused_token_before_any_output_repeats_a_server_stream() -> None:
+    line = Line("server_streaming").open(0.0)
+    line.send("a", 0.0)
+    line.leave(0.0)
+    line.say(UNAUTHORIZED, 0.1)
+    assert ended(line) == []
+    assert line.open(0.1).leave(0.1) == ["a"]

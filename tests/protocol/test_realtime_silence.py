@@ -1,0 +1,344 @@
+"""What silence means on a socket that lives: drops that are found out, apps that hang, answers that come late."""
+
+from __future__ import annotations
+
+from falrt.protocol.events import Answered
+from falrt.protocol.in_flight import LATE_MAX, Kind, Outcome
+from falrt.protocol.lane import Lane
+from falrt.protocol.liveness import Keepalive
+from falrt.protocol.pacing import Immediate, Latest, Pacer
+from falrt.protocol.retry import Cause
+from tests.protocol.line import Line
+
+SILENT = Keepalive(None, None)
+
+
+class Guessing:
+    """A policy that takes a frame for dropped half a second after it left."""
+
+    def start(self) -> Pacer:
+        return _GuessingPacer()
+
+
+class _GuessingPacer(type(Immediate().start())):  # type: ignore[misc]  # the least code for a pacer that guesses
+    keeps_newest = True
+
+    def __init__(self) -> None:
+        self.left: list[float] = []
+        self.guesses = 0
+
+    def sent(self, now: float, unanswered: int, size_bytes: int = 0) -> None:
+        self.left.append(now)
+
+    def overdue_at(self) -> float | None:
+        return self.left[0] + 0.5 if self.left else None
+
+    def written_off(self, now: float) -> None:
+        self.left.pop(0)
+        self.guesses += 1
+
+
+def streaming(*, keeps_all: bool = False) -> tuple[Line, Lane]:
+    line = Line(keepalive=SILENT).open(0.0)
+    return line, line.protocol.add_lane(Guessing(), keeps_all=keeps_all)
+
+
+def warm(line: Line) -> Line:
+    """An answer has come within 0.1 s: the patience is one second, the least."""
+    line.send("w", 0.0)
+    line.leave(0.0)
+    line.result(0.1)
+    return line
+
+
+# --- sends that the server dropped
+
+
+def test_sends_that_the_server_dropped_are_settled_after_a_silence() -> None:
+    line = warm(Line(keepalive=SILENT).open(0.0))
+    inputs = [line.send(name, 1.0) for name in "abc"]
+    line.leave(1.0)
+    line.result(1.1)
+    assert not line.protocol.quiet
+    assert line.next == 2.1
+    line.at(2.1)
+    assert line.protocol.quiet
+    assert line.protocol.leaving is None
+    assert [input.outcome for input in inputs] == [Outcome.ANSWERED, None, None]
+
+
+def test_what_was_settled_wrongly_is_answered_all_the_same() -> None:
+    line = warm(Line(keepalive=SILENT).open(0.0))
+    for name in "ab":
+        line.send(name, 1.0)
+    line.leave(1.0)
+    line.result(1.1)
+    line.at(2.1)
+    assert line.result(9.0) == [("b", False)]
+    line.request("c", 10.0)
+    assert line.leave(10.0) == ["c"], "as many answers as inputs: nothing is in doubt any more"
+    assert line.result(10.1) == [("c", True)]
+
+
+def test_a_newest_send_without_any_answer_behind_it_is_waited_for() -> None:
+    line = warm(Line(keepalive=SILENT).open(0.0))
+    for name in "ab":
+        line.send(name, 1.0)
+    line.leave(1.0)
+    assert line.next is None
+
+
+def test_a_settled_send_is_superseded_when_its_socket_goes() -> None:
+    line = warm(Line(keepalive=SILENT).open(0.0))
+    for name in "ab":
+        last = line.send(name, 1.0)
+    line.leave(1.0)
+    line.result(1.1)
+    line.at(2.1)
+    line.lose(3.0)
+    assert last.outcome is Outcome.SUPERSEDED
+    assert line.protocol.stats(3.0).dropped == 1
+    assert not line.protocol.wants_socket(3.0)
+
+
+def test_an_idle_socket_is_closed_although_sends_were_dropped() -> None:
+    line = warm(Line(idle_close=5.0, keepalive=SILENT).open(0.0))
+    for name in "ab":
+        line.send(name, 1.0)
+    line.leave(1.0)
+    line.result(1.1)
+    line.at(2.1)
+    line.at(6.1)
+    assert line.given_up().reason == "idle_close"
+
+
+# --- requests behind answers that never come
+
+
+def test_a_request_behind_dropped_sends_gets_a_new_socket() -> None:
+    line = warm(Line(keepalive=SILENT).open(0.0))
+    for name in "abc":
+        line.send(name, 1.0)
+    line.leave(1.0)
+    line.request("r", 1.0)
+    assert line.leave(1.0) == []
+    assert line.next == 2.0
+    line.at(2.0)
+    assert line.given_up().cause is Cause.RECYCLED
+    line.lose(2.0)
+    assert line.open(2.0).leave(2.0) == ["c"]
+    line.result(2.1)
+    assert line.leave(2.1) == ["r"]
+    assert line.result(2.2) == [("r", True)]
+
+
+def test_a_request_after_settled_sends_gets_a_new_socket_at_once() -> None:
+    line = warm(Line(keepalive=SILENT).open(0.0))
+    for name in "ab":
+        line.send(name, 1.0)
+    line.leave(1.0)
+    line.result(1.1)
+    line.at(2.1)
+    line.request("r", 7.0)
+    assert line.leave(7.0) == []
+    line.at(7.0)
+    line.lose(7.0)
+    assert line.open(7.0).leave(7.0) == ["r"]
+
+
+def test_a_socket_recycled_in_vain_grants_the_next_twice_the_time() -> None:
+    line = warm(Line(keepalive=SILENT, request_timeout=None).open(0.0))
+    now, waits = 1.0, []
+    line.request("given up", now, timeout_at=now)
+    line.leave(now)
+    line.at(now)
+    for _ in range(3):
+        line.request("r", now, timeout_at=now + 0.5)
+        at = line.next
+        assert at == now + 0.5
+        line.at(at)
+        line.request("next", at)
+        assert line.next is not None
+        waits.append(line.next - now)
+        now = line.next
+        line.at(now)
+        line.lose(now)
+        line.open(now)
+        line.leave(now)
+        line.at(now)
+        line.protocol.abandon(line.protocol.in_flight.inputs[0])
+    assert waits == [1.0, 2.0, 4.0]
+
+
+def test_a_request_whose_socket_is_bare_waits_for_its_own_time_out() -> None:
+    line = Line(backoff=None, keepalive=SILENT).open(0.0)
+    line.request("a", 1.0, timeout_at=2.0)
+    line.leave(1.0)
+    line.at(2.0)
+    line.request("b", 2.0, timeout_at=90.0)
+    assert line.next == 90.0
+
+
+# --- streams
+
+
+def test_a_frame_that_is_overdue_is_written_off_and_the_next_is_not_certain() -> None:
+    line, lane = streaming()
+    first = line.frame(lane, "a", 1.0)
+    line.leave(1.0)
+    line.frame(lane, "b", 1.0)
+    line.leave(1.0)
+    assert line.next == 1.5
+    line.at(1.5)
+    assert first.outcome is None
+    assert line.result(1.6) == [("b", False)]
+    line.protocol.remove_lane(lane)
+    assert first.outcome is Outcome.ABANDONED
+
+
+def test_the_newest_frame_is_only_slow_where_nothing_came_behind_it() -> None:
+    line, lane = streaming()
+    line.frame(lane, "a", 1.0)
+    line.leave(1.0)
+    assert line.next == 121.0
+    line.at(1.5)
+    assert line.result(3.0) == [("a", True)]
+
+
+def test_a_late_answer_goes_to_a_frame_that_was_written_off() -> None:
+    line, lane = streaming()
+    for name in "ab":
+        line.frame(lane, name, 1.0)
+        line.leave(1.0)
+    line.at(1.5)
+    assert line.result(1.6) == [("b", False)]
+    assert line.result(1.7) == [("a", False)]
+    line.request("r", 2.0)
+    assert line.leave(2.0) == ["r"]
+
+
+def test_a_certain_answer_proves_that_what_was_written_off_is_gone() -> None:
+    line, lane = streaming()
+    line.frame(lane, "x", 0.5, request_id="x")
+    line.leave(0.5)
+    line.result(0.6, "x")
+    lane.pacer.left.clear()  # type: ignore[attr-defined]
+    first = line.frame(lane, "a", 1.0)
+    line.leave(1.0)
+    line.frame(lane, "b", 1.0, request_id="b")
+    line.leave(1.0)
+    line.at(1.5)
+    assert line.result(1.6, "b") == [("b", True)]
+    assert first.outcome is Outcome.SUPERSEDED
+    assert line.protocol.stats(2.0).dropped == 1
+
+
+def test_a_frame_whose_answer_will_name_it_is_never_guessed_at() -> None:
+    line, lane = streaming()
+    line.frame(lane, "x", 0.5, request_id="x")
+    line.leave(0.5)
+    line.result(0.6, "x")
+    for name in "ab":
+        line.frame(lane, name, 1.0, request_id=name)
+        line.leave(1.0)
+    line.at(30.0)
+    assert len(line.protocol.in_flight) == 2
+
+
+def test_frames_that_share_an_id_are_guessed_at_like_those_without() -> None:
+    line, lane = streaming()
+    line.frame(lane, "x", 0.5, request_id="camera")
+    line.leave(0.5)
+    line.result(0.6, "camera")
+    lane.pacer.left.clear()  # type: ignore[attr-defined]
+    for name in "ab":
+        line.frame(lane, name, 1.0, request_id="camera")
+        line.leave(1.0)
+    line.at(1.5)
+    assert len(line.protocol.in_flight) == 1
+    assert line.result(1.6, "camera") == [("b", False)]
+
+
+def test_a_socket_on_which_guess_follows_guess_is_replaced() -> None:
+    line, lane = streaming()
+    now = 1.0
+    for number in range(LATE_MAX + 1):
+        line.frame(lane, str(number), now)
+        line.leave(now)
+    for _ in range(LATE_MAX):
+        now += 0.5
+        line.at(now)
+    assert line.given_up().cause is Cause.RECYCLED
+    line.lose(now)
+    assert line.open(now).leave(now) == [str(LATE_MAX)]
+
+
+def test_an_app_that_hangs_costs_the_socket_after_the_time_of_a_request() -> None:
+    line = Line(request_timeout=30.0, keepalive=SILENT).open(0.0)
+    lane = line.protocol.add_lane(Latest(1), keeps_all=False)
+    line.frame(lane, "a", 1.0)
+    line.leave(1.0)
+    assert line.next == 31.0
+    line.at(31.0)
+    line.lose(31.0)
+    assert line.open(31.0).leave(31.0) == ["a"]
+    assert line.next == 91.0
+
+
+def test_an_app_may_hang_for_ever_where_requests_may() -> None:
+    line = Line(request_timeout=None, keepalive=SILENT).open(0.0)
+    lane = line.protocol.add_lane(Latest(1), keeps_all=False)
+    line.frame(lane, "a", 1.0)
+    line.leave(1.0)
+    assert line.next is None
+
+
+def test_a_vouched_frame_that_was_dropped_does_not_keep_the_stream_from_ending() -> None:
+    line = warm(Line(keepalive=SILENT).open(0.0))
+    lane = line.protocol.add_lane(Latest(2), keeps_all=False)
+    for name in "ab":
+        line.frame(lane, name, 1.0)
+        line.leave(1.0)
+    line.result(1.1)
+    assert line.next == 2.1
+    line.at(2.1)
+    assert line.protocol.in_flight.inputs == ()
+
+
+def test_a_stream_held_up_by_dropped_sends_gets_a_new_socket() -> None:
+    line = warm(Line(keepalive=SILENT).open(0.0))
+    for name in "ab":
+        line.send(name, 1.0)
+    line.leave(1.0)
+    lane = line.protocol.add_lane(Latest(1), keeps_all=False)
+    assert line.next is None, "the stream wants nothing yet"
+    assert line.protocol.slot_at(lane, 1.5, None) is None
+    assert line.protocol.wanted(1.5)
+    assert not line.protocol.wanted(1.5)
+    assert line.next == 2.0
+    line.at(2.0)
+    line.lose(2.0)
+    line.open(2.0).leave(2.0)
+    line.result(2.1)
+    assert line.protocol.slot_at(lane, 2.1, None) == 2.1
+
+
+def test_late_answers_are_told_by_their_ids() -> None:
+    line, lane = streaming()
+    line.offer(Kind.REQUEST, "x", 0.5, request_id="x")
+    line.leave(0.5)
+    line.result(0.6, "x")
+    late = line.frame(lane, "a", 1.0, request_id="same")
+    line.leave(1.0)
+    line.frame(lane, "b", 1.0, request_id="same")
+    line.leave(1.0)
+    line.frame(lane, "c", 1.0, request_id="c")
+    line.leave(1.0)
+    line.at(1.5)
+    assert late not in line.protocol.in_flight.inputs
+    line.protocol.received({"request_id": "unknown"}, 1.6)
+    assert line.events() == []
+    line.protocol.received({"request_id": "same"}, 1.6)
+    (answered,) = line.events()
+    assert isinstance(answered, Answered)
+    assert (answered.input.value, answered.certain) == ("b", False)
