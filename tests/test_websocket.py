@@ -1,0 +1,92 @@
+"""What the ends and failures of sockets mean, one exception of the library after the other."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+from websockets.datastructures import Headers
+from websockets.exceptions import (
+    ConnectionClosedError,
+    InvalidMessage,
+    InvalidProxy,
+    InvalidStatus,
+    InvalidUpgrade,
+    InvalidURI,
+    ProxyError,
+)
+from websockets.frames import Close
+from websockets.http11 import Response
+
+import falrt
+from falrt.protocol.retry import Cause, Verdict, verdict_on
+from falrt.websocket import loss_of_close, loss_of_opening
+
+TOKEN = "fal_jwt_token=topsecret"
+
+
+def status(code: int, body: bytes = b"", **headers: str) -> InvalidStatus:
+    return InvalidStatus(Response(code, "phrase", Headers(headers), body))
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "kind", "verdict"),
+    [
+        (status(401), Cause.UNAUTHORIZED, falrt.UnauthorizedError, Verdict.RENEW),
+        (status(403, b"no"), Cause.UNAUTHORIZED, falrt.UnauthorizedError, Verdict.RENEW),
+        (status(404, b"no app"), Cause.HANDSHAKE, falrt.HandshakeError, Verdict.FINAL),
+        (status(503), Cause.HANDSHAKE, falrt.HandshakeError, Verdict.RETRY),
+        (status(302), Cause.HANDSHAKE, falrt.HandshakeError, Verdict.FINAL),
+        (TimeoutError(), Cause.TIMEOUT, falrt.ConnectTimeoutError, Verdict.RETRY),
+        (ssl.SSLCertVerificationError(1, "bad"), Cause.SETUP, falrt.ConnectError, Verdict.FINAL),
+        (EOFError("ended"), Cause.HANDSHAKE, falrt.HandshakeError, None),
+        (InvalidMessage("no HTTP"), Cause.HANDSHAKE, falrt.HandshakeError, None),
+        (InvalidUpgrade("Upgrade", "h2c"), Cause.HANDSHAKE, falrt.HandshakeError, None),
+        (ConnectionRefusedError("refused"), Cause.NETWORK, falrt.ConnectError, Verdict.RETRY),
+        (ProxyError("no proxy"), Cause.SETUP, falrt.ConfigurationError, Verdict.FINAL),
+        (InvalidProxy("x", "bad"), Cause.SETUP, falrt.ConfigurationError, Verdict.FINAL),
+        (InvalidURI(f"ws://h/?{TOKEN}", "bad"), Cause.SETUP, falrt.ConfigurationError, Verdict.FINAL),
+        (RuntimeError(f"odd {TOKEN}"), Cause.SETUP, falrt.ConnectError, Verdict.FINAL),
+    ],
+)
+def test_a_failed_opening_is_an_error_of_ours(
+    error: Exception, cause: Cause, kind: type[Exception], verdict: Verdict | None
+) -> None:
+    loss = loss_of_opening(error, "acme/app", "fal.run")
+    assert loss.cause is cause
+    assert type(loss.error) is kind
+    assert "topsecret" not in str(loss.error)
+    assert "fal.run" in str(loss.error)
+    assert verdict is None or verdict_on(loss) is verdict
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("7", 7.0), ("soon", None), ("", None)])
+def test_retry_after_is_heard(value: str, seconds: float | None) -> None:
+    assert loss_of_opening(status(503, **{"Retry-After": value}), "acme/app", "h").retry_after == seconds
+
+
+def test_an_end_without_a_close_frame_is_a_cut_line() -> None:
+    loss = loss_of_close(ConnectionClosedError(None, None), None)
+    assert (loss.cause, loss.code, loss.reason) == (Cause.CLOSED, 1006, "the line was cut")
+    cut = ConnectionClosedError(None, None)
+    cut.__cause__ = ConnectionResetError("reset by peer")
+    assert "reset by peer" in loss_of_close(cut, None).reason
+
+
+def test_a_close_frame_is_passed_on_with_code_and_reason() -> None:
+    loss = loss_of_close(ConnectionClosedError(Close(1012, "restart"), Close(1012, ""), True), None)
+    assert (loss.cause, loss.code, loss.reason) == (Cause.CLOSED, 1012, "restart")
+
+
+@pytest.mark.parametrize("code", [1002, 1007, 1009])
+def test_a_complaint_of_ours_is_a_bad_frame_of_theirs(code: int) -> None:
+    loss = loss_of_close(ConnectionClosedError(None, Close(code, "why")), 50)
+    assert loss.cause is Cause.BAD_FRAME
+    assert isinstance(loss.error, falrt.DecodeError)
+    assert ("max_size=50" in str(loss.error)) is (code == 1009)
+
+
+def test_a_server_that_takes_smaller_frames_says_so() -> None:
+    loss = loss_of_close(ConnectionClosedError(Close(1009, ""), Close(1009, ""), True), None)
+    assert isinstance(loss.error, falrt.ServerError)
+    assert loss.cause is Cause.SERVER_FAULT
