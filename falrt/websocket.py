@@ -324,9 +324,10 @@ def loss_of_opening(exc: Exception, app: str, where: str) -> Loss:
         # The library's texts may hold the whole URL, token included.
         wrong = ConfigurationError(f"cannot connect to {where}: {redact(str(exc))}")
         return Loss(Cause.SETUP, error=wrong)
-    return Loss(
-        Cause.SETUP, error=_from(ConnectError(f"cannot connect to {where}: {redact(repr(exc))}"), exc)
-    )
+    said = repr(exc)
+    odd = ConnectError(f"cannot connect to {where}: {redact(said)}")
+    # A cause is shown in tracebacks: one that holds the credential is left out.
+    return Loss(Cause.SETUP, error=_from(odd, exc) if redact(said) == said else odd)
 
 
 def _loss_of_status(exc: InvalidStatus, app: str, where: str) -> Loss:
