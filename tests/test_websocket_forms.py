@@ -1,0 +1,133 @@
+"""Every form in which a message may come: whole, in fragments, byte by byte, compressed, with the handshake."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.frames import Frame, Opcode
+
+import falrt
+from falrt import codecs
+from falrt.testing import FakeServer, FaultProxy
+from tests.leaks import leaves_nothing, no_strays, soon  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_strays")
+
+SIZES = [0, 1, 125, 126, 65_535, 65_536, 300_000]
+
+
+def frame(opcode: Opcode, data: bytes, fin: bool = True) -> bytes:
+    return Frame(opcode, data, fin).serialize(mask=False)
+
+
+async def opened(server: FakeServer, **options: Any) -> tuple[Any, Any]:
+    conn = await server.connect(**options)
+    return conn, server.connections[0].socket
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_messages_of_every_size_go_both_ways(size: int) -> None:
+    async with FakeServer(lambda message: message) as server, server.connect() as conn:
+        message = {"data": bytes(size), "text": "ä" * (size // 2)}
+        assert await soon(conn.request(message)) == message
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_fragments_make_one_message_with_a_ping_among_them(size: int) -> None:
+    async with FakeServer() as server:
+        conn, socket = await opened(server)
+        async with leaves_nothing(server.url):
+            data = codecs.Msgpack().encode({"data": bytes(size)})
+            socket.send_bytes(
+                frame(Opcode.BINARY, data[:1], fin=False)
+                + frame(Opcode.PING, b"alive?")
+                + frame(Opcode.CONT, data[1:2], fin=False)
+                + frame(Opcode.CONT, data[2:])
+            )
+            assert await soon(conn.recv()) == {"data": bytes(size)}
+            await conn.close()
+
+
+async def test_a_message_that_comes_byte_by_byte_is_whole() -> None:
+    async with FakeServer() as server:
+        conn, socket = await opened(server)
+        for text, opcode in (('{"a": "ä"}'.encode(), Opcode.TEXT), (b"\x81\xa1a\x01", Opcode.BINARY)):
+            for byte in frame(opcode, text):
+                socket.send_bytes(bytes([byte]))
+                await asyncio.sleep(0.001)
+        assert await soon(conn.recv()) == {"a": "ä"}
+        assert await soon(conn.recv()) == {"a": 1}
+        await conn.close()
+
+
+async def test_many_messages_in_one_piece_come_in_order() -> None:
+    async with FakeServer() as server:
+        conn, socket = await opened(server)
+        encode = codecs.Msgpack().encode
+        socket.send_bytes(b"".join(frame(Opcode.BINARY, encode({"n": n})) for n in range(100)))
+        assert [(await soon(conn.recv()))["n"] for _ in range(100)] == list(range(100))
+        await conn.close()
+
+
+async def test_a_message_in_the_very_bytes_of_the_handshake_is_not_lost() -> None:
+    import base64
+    import hashlib
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(
+            line.split(": ")[1] for line in head.splitlines() if line.lower().startswith("sec-websocket-key")
+        )
+        magic = f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()
+        accept = base64.b64encode(hashlib.sha1(magic).digest()).decode()
+        writer.write(
+            f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+            + frame(Opcode.BINARY, codecs.Msgpack().encode({"early": 1}))
+        )
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, falrt.connect("acme/app", base_url=url, key="k", auth="key") as conn:
+        assert await soon(conn.recv()) == {"early": 1}
+
+
+async def test_compression_is_spoken_where_it_is_asked_for() -> None:
+    async def app(ws: ServerConnection) -> None:
+        assert ws.protocol.extensions
+        async for message in ws:
+            await ws.send(message)
+
+    async with serve(app, "127.0.0.1", 0, compression="deflate") as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        options: Any = {"base_url": url, "key": "k", "auth": "key", "compression": "deflate"}
+        async with falrt.connect("acme/app", **options) as conn:
+            message = {"prompt": "a fox " * 1000}
+            assert await soon(conn.request(message)) == message
+
+
+@pytest.mark.parametrize("bad", [b"\x83\x00", b"\x82\xff", b"\xc2\x00", b"\x80\x01x", b"\x81\x02\xff\xff"])
+async def test_what_breaks_the_protocol_is_a_decode_error_and_the_connection_comes_back(bad: bytes) -> None:
+    async with FakeServer(lambda message: message) as server:
+        conn, socket = await opened(server, reconnect=falrt.Backoff(initial=0.01, maximum=0.02))
+        socket.send_bytes(bad)
+        with pytest.raises(falrt.DecodeError):
+            await soon(conn.recv())
+        assert await soon(conn.request({"n": 1})) == {"n": 1}
+        await conn.close()
+
+
+async def test_a_slow_line_that_cuts_everywhere_changes_nothing() -> None:
+    async with FakeServer(lambda message: message) as server:
+        port = int(server.url.rpartition(":")[2])
+        async with (
+            FaultProxy("127.0.0.1", port, jitter=0.001, bandwidth=20_000_000) as proxy,
+            server.connect(base_url=proxy.url) as conn,
+        ):
+            for size in SIZES:
+                assert await soon(conn.request({"data": bytes(size)})) == {"data": bytes(size)}
