@@ -124,13 +124,13 @@ class InFlight:
     """The unanswered inputs of one connection, oldest first; cleared when the socket goes."""
 
     __slots__ = (
-        "_forgot", "_held_bytes", "_inputs", "_late", "_requests", "_strict", "doubt", "ids_refuted", "ids_trusted",
+        "_forgot", "_held_bytes", "_inputs", "_late", "_owed", "_strict", "doubt", "ids_refuted", "ids_trusted",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._inputs: list[Input] = []
-        # How many of them are requests; requests and stream frames.
-        self._requests = self._strict = 0
+        # How many of them nothing newer can stand for; how many are requests and stream frames.
+        self._owed = self._strict = 0
         # What the values of those whose frames were let go weigh.
         self._held_bytes = 0
         # Written off on this socket and not proven to be dropped, oldest first.
@@ -163,9 +163,12 @@ class InFlight:
         return self._strict > 0
 
     @property
-    def holds_requests(self) -> bool:
-        """Whether a request is unanswered, be it one given up."""
-        return self._requests > 0
+    def owes(self) -> bool:
+        """Whether something is unanswered that nothing newer can stand for.
+
+        A request, be it one given up, or a frame of a stream that may skip none.
+        """
+        return self._owed > 0
 
     @property
     def awaited(self) -> bool:
@@ -214,7 +217,7 @@ class InFlight:
             self.doubt = True
         if input.kind is not Kind.SEND:
             self._strict += 1
-            self._requests += input.kind is Kind.REQUEST
+            self._owed += input.kind is Kind.REQUEST or input.lane.keeps_all
         elif self._inputs:
             self._let_go(self._inputs[-1])
         self._inputs.append(input)
@@ -298,7 +301,7 @@ class InFlight:
             self._held_bytes -= input.held_bytes
         else:
             self._strict -= 1
-            self._requests -= input.kind is Kind.REQUEST
+            self._owed -= input.kind is Kind.REQUEST or input.lane.keeps_all
         return input
 
     def _settle(self) -> None:
@@ -340,7 +343,7 @@ class InFlight:
             _dropped(late)
         self._inputs.clear()
         self._late.clear()
-        self._requests = self._strict = self._held_bytes = 0
+        self._owed = self._strict = self._held_bytes = 0
         self.doubt = self._forgot = False
         return inputs
 

@@ -190,7 +190,10 @@ class RealtimeProtocol:
         """Return an input that is to be written now, or None. It counts as sent."""
         if self.leaving is not None or self._comeback.phase is not State.OPEN:
             return None
-        input = self._queue.take_due(now)
+        queue = self._queue
+        if not queue.waits:
+            return None
+        input = queue.take_due(now)
         if input is not None:
             self._silence.sent(now)
             self._figures.left(len(input.frame))

@@ -1,11 +1,12 @@
 """What it means that no answer comes although the socket lives.
 
-A fal runner drops silently, and an app may hang while its server still answers pings. Four things follow from
+A fal runner drops silently, and an app may hang while its server still answers pings. Five things follow from
 silence, each after its own time:
 
 * a stream's oldest frame is *overdue*, by its pacing's reckoning: it is written off, and the next one may leave
 * an answer came since the newest input left, then nothing for a while: the rest is *settled* as dropped, for the
   newest is never dropped. Nobody waits for it any more
+* a stream that may skip nothing gives up no frame: the socket is replaced, and what is unanswered is sent again
 * a strict input is held up by answers that nobody can tell apart: the socket is *recycled*, for a new one has no
   stale answers
 * a stream's frame is unanswered for as long as a request may be: the app *hangs*, and the socket is recycled
@@ -83,7 +84,12 @@ class Silence:
     def overdue_at(self, in_flight: InFlight) -> float | None:
         """Return when the oldest input is to be written off, by its stream's pacing; None for never."""
         oldest = in_flight.oldest
-        if oldest is None or oldest.kind is not Kind.STREAM or in_flight.tells(oldest):
+        if (
+            oldest is None
+            or oldest.kind is not Kind.STREAM
+            or oldest.lane.keeps_all
+            or in_flight.tells(oldest)
+        ):
             return None
         # A lone input that nothing has come in for since it left is the newest, which no runner drops: it is slow.
         if len(in_flight) == 1 and not self._answered_since:
@@ -92,7 +98,7 @@ class Silence:
 
     def settles_at(self, in_flight: InFlight) -> float | None:
         """Return when everything unanswered is to be taken for dropped; None for never."""
-        if not self._answered_since or not len(in_flight) or in_flight.holds_requests:
+        if not self._answered_since or not len(in_flight) or in_flight.owes:
             return None
         return self.last_at + self._patience
 
@@ -109,6 +115,8 @@ class Silence:
         if in_flight.hopeless:
             return self.last_at
         if admission.held_up(in_flight, lanes):
+            return self.last_at + self._patience
+        if oldest.lane.keeps_all and self._answered_since:
             return self.last_at + self._patience
         if oldest.kind is Kind.STREAM and self.hang_after is not None:
             return self.last_at + self.hang_after * self._factor

@@ -76,6 +76,8 @@ class World:
         self.lane: Lane | None = None
         # The newest frame of the camera that has not been taken, and how many were passed over.
         self.frame: int | None = None
+        # For when the shell's one timer is set.
+        self.timer: float | None = None
         self.answers = 0
         self.tries_seen = self.received_seen = 0
         self.react()
@@ -132,8 +134,18 @@ class World:
     def react(self) -> None:
         for _ in range(TURNS_MAX):
             if not self.turn():
+                self.arm()
                 return
         raise AssertionError("the protocol spins")
+
+    def arm(self) -> None:
+        """Set the shell's timer, which is left alone where the protocol says that nothing can be due before it."""
+        if self.timer is not None and self.protocol.undisturbed(self.timer):
+            assert (self.protocol.next_deadline(self.now) or self.timer) >= self.timer, "a deadline is missed"
+            return
+        deadline = self.protocol.next_deadline(self.now)
+        if deadline is None or self.timer is None or deadline < self.timer:
+            self.timer = deadline
 
     def turn(self) -> bool:
         """Do what follows, once; return whether anything happened."""
@@ -222,8 +234,9 @@ class World:
         if not socket.working:
             batch = socket.runner.take(self.now)
             if isinstance(batch, tuple):
-                socket.working = tuple(batch)
-                self.taken.update((socket.number, number) for number, _ in batch)
+                # A batch may swallow the mark of the end, which the app is given as one more input: it ignores that.
+                socket.working = tuple(input for input in batch if input is not None)
+                self.taken.update((socket.number, number) for number, _ in socket.working)
                 socket.done_at = self.now + self.server.service_time
 
     def work(self) -> None:
@@ -322,6 +335,8 @@ class World:
                     self.work()
                 if working and socket.coming:
                     self.deliver()
+        if self.timer is not None and self.now >= self.timer:
+            self.timer = None
         self.protocol.tick(self.now)
         if self.protocol.take_ping() and self.socket is not None and not self.socket.dead:
             self.protocol.heard(self.now)
@@ -387,7 +402,7 @@ class World:
             self.lose(Loss(Cause.CLOSED, 1006))
         for _ in range(400):
             self.advance(1.0)
-            if self.protocol.state is State.CLOSED or (self.protocol.quiet and self.frame is None):
+            if self.protocol.state is State.CLOSED or (self.protocol.quiet and self.at_rest):
                 break
         else:
             raise AssertionError("it does not settle")
@@ -397,6 +412,12 @@ class World:
         for input in self.inputs:
             if input.kind is Kind.REQUEST and input.tag not in self.cancelled:
                 assert self.told[input.tag] == 1, f"request {input.tag} was told {self.told[input.tag]} times"
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether neither the camera nor the server has anything on its way: an answer may be late."""
+        socket = self.socket
+        return self.frame is None and (socket is None or not (socket.working or socket.coming))
 
     def newest_was_seen(self, kind: Kind) -> None:
         newest = next((input for input in reversed(self.inputs) if input.kind is kind), None)

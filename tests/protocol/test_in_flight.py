@@ -348,11 +348,11 @@ def test_an_answer_will_name_its_input_where_ids_are_trusted_and_differ(
 def test_it_knows_whether_somebody_waits(in_flight: InFlight, lane: Lane) -> None:
     assert not in_flight.awaited
     (request,) = several(in_flight, lane, None, kind=Kind.REQUEST)
-    assert (in_flight.awaited, in_flight.holds_requests) == (True, True)
+    assert (in_flight.awaited, in_flight.owes) == (True, True)
     request.outcome = Outcome.ABANDONED
-    assert (in_flight.awaited, in_flight.holds_requests) == (False, True)
+    assert (in_flight.awaited, in_flight.owes) == (False, True)
     in_flight.match(None)
-    assert not in_flight.holds_requests
+    assert not in_flight.owes
 
 
 def test_only_the_newest_counts_where_inputs_have_no_answers(in_flight: InFlight, lane: Lane) -> None:
@@ -511,7 +511,7 @@ class Pairing(RuleBasedStateMachine):
         """The oldest is taken for dropped, rightly or wrongly; never a request, nor one whose answer will name it."""
         oldest = self.in_flight.oldest
         assert oldest is not None
-        if not self.in_flight.holds_requests and not self.in_flight.tells(oldest):
+        if not self.in_flight.owes and not self.in_flight.tells(oldest):
             assert self.in_flight.write_off() is oldest
 
     @rule()

@@ -305,6 +305,25 @@ def test_a_vouched_frame_that_was_dropped_does_not_keep_the_stream_from_ending()
     assert line.protocol.in_flight.inputs == ()
 
 
+def test_a_stream_that_skips_nothing_gives_up_no_frame_and_sends_it_again() -> None:
+    line, lane = streaming(keeps_all=True)
+    lane.pacer.vouched = 2  # type: ignore[misc]
+    line.frame(lane, "w", 0.5)
+    line.leave(0.5)
+    line.result(0.6)
+    lane.pacer.left.clear()  # type: ignore[attr-defined]
+    for name in "ab":
+        line.frame(lane, name, 1.0)
+    assert line.leave(1.0) == ["a", "b"]
+    line.at(1.5)
+    assert line.result(1.6) == [("a", True)]
+    assert line.next == 4.0
+    line.at(4.0)
+    line.lose(4.0)
+    assert line.open(4.0).leave(4.0) == ["b"]
+    assert line.result(4.1) == [("b", True)]
+
+
 def test_a_stream_held_up_by_dropped_sends_gets_a_new_socket() -> None:
     line = warm(Line(keepalive=SILENT).open(0.0))
     for name in "ab":
