@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import Callable
@@ -257,7 +258,9 @@ class _End(asyncio.Protocol):
         if data:
             self._transport.write(data)
         elif self._transport.can_write_eof():
-            self._transport.write_eof()
+            # The peer may have reset the connection in this very turn: then there is nobody to tell of the end.
+            with contextlib.suppress(OSError):
+                self._transport.write_eof()
 
     def pause_reading(self) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from typing import Any
 
 import pytest
@@ -205,3 +207,20 @@ async def test_leaving_drops_connections_and_tasks() -> None:
 def test_a_proxy_that_does_not_run_has_no_url() -> None:
     with pytest.raises(ConfigurationError, match="not running"):
         _ = FaultProxy("127.0.0.1", 1).url
+
+
+async def test_the_end_of_a_stream_meets_a_client_that_has_just_reset() -> None:
+    errors: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    async with FakeServer(echo, auth=False) as server, FaultProxy("127.0.0.1", port_of(server)) as proxy:
+        client = socket.create_connection(("127.0.0.1", proxy.port))
+        async with asyncio.timeout(PATIENCE):
+            while not proxy.open_connections:  # noqa: ASYNC110 - the proxy has no event for it
+                await asyncio.sleep(0.001)
+        [pipe] = proxy._pipes
+        end, _ = pipe._ends
+        end.pause_reading()  # as a full line does: so the reset stays unseen
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        end.deliver(b"")
+    assert not errors
