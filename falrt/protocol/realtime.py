@@ -471,7 +471,7 @@ class RealtimeProtocol:
             and not self._comeback.warming
             and self.settings.idle_close is None
             and not self.in_flight.stale
-            and self._silence.settles_at(self.in_flight) is None
+            and self._silence.is_patient(self.in_flight)
         )
 
     def tick(self, now: float) -> None:

@@ -6,7 +6,8 @@ silence, each after its own time:
 * a stream's oldest frame is *overdue*, by its pacing's reckoning: it is written off, and the next one may leave
 * an answer came since the newest input left, then nothing for a while: the rest is *settled* as dropped, for the
   newest is never dropped. Nobody waits for it any more
-* a stream that may skip nothing gives up no frame: the socket is replaced, and what is unanswered is sent again
+* where requests, or frames of a stream that may skip none, are among that rest, the socket is replaced instead, and
+  they are asked again: the server dropped them, or made one output of several
 * a strict input is held up by answers that nobody can tell apart: the socket is *recycled*, for a new one has no
   stale answers
 * a stream's frame is unanswered for as long as a request may be: the app *hangs*, and the socket is recycled
@@ -96,6 +97,10 @@ class Silence:
             return None
         return oldest.lane.pacer.overdue_at()
 
+    def is_patient(self, in_flight: InFlight) -> bool:
+        """Whether nothing that is unanswered may have been dropped, as far as silence tells."""
+        return not self._answered_since or not len(in_flight)
+
     def settles_at(self, in_flight: InFlight) -> float | None:
         """Return when everything unanswered is to be taken for dropped; None for never."""
         if not self._answered_since or not len(in_flight) or in_flight.owes:
@@ -116,7 +121,7 @@ class Silence:
             return self.last_at
         if admission.held_up(in_flight, lanes):
             return self.last_at + self._patience
-        if oldest.lane.keeps_all and self._answered_since:
+        if self._answered_since and in_flight.owes and in_flight.awaited:
             return self.last_at + self._patience
         if oldest.kind is Kind.STREAM and self.hang_after is not None:
             return self.last_at + self.hang_after * self._factor

@@ -170,6 +170,33 @@ def test_a_socket_recycled_in_vain_grants_the_next_twice_the_time() -> None:
     assert waits == [1.0, 2.0, 4.0]
 
 
+def test_a_request_that_went_into_anothers_output_is_asked_again() -> None:
+    line = Line(request_timeout=None, keepalive=SILENT).open(0.0)
+    line.request("w", 0.0, request_id="w")
+    line.leave(0.0)
+    line.result(0.1, "w")
+    for name in "ab":
+        line.request(name, 1.0, request_id=name)
+    assert line.leave(1.0) == ["a", "b"]
+    assert line.result(1.1, "a") == [("a", True)]
+    assert not line.protocol.undisturbed(2.0)
+    assert line.next == 2.1
+    line.at(2.1)
+    line.lose(2.1)
+    assert line.open(2.1).leave(2.1) == ["b"]
+    assert line.next is None, "alone it is surely kept"
+
+
+def test_nobody_asks_again_for_one_that_was_given_up() -> None:
+    line = Line(pacing=Latest(2), request_timeout=None, keepalive=SILENT).open(0.0)
+    for name in "ab":
+        request = line.request(name, 1.0)
+    line.leave(1.0)
+    line.result(1.1)
+    line.protocol.abandon(request)
+    assert line.next is None
+
+
 def test_a_request_whose_socket_is_bare_waits_for_its_own_time_out() -> None:
     line = Line(backoff=None, keepalive=SILENT).open(0.0)
     line.request("a", 1.0, timeout_at=2.0)
