@@ -612,7 +612,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
                 await self._bell
         return protocol.leaving
 
-    def _arrived(self, data: bytes | memoryview, text: bool) -> None:
+    def _arrived(self, data: bytes | bytearray, text: bool) -> None:
         """Take a message, in the turn of the loop in which it came wherever that is possible."""
         if self._at_once:
             try:
@@ -626,10 +626,10 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             self._socket.pause_reading(True)
         self._ring()
 
-    def _take(self, data: bytes | memoryview, text: bool) -> None:
+    def _take(self, data: bytes | bytearray, text: bool) -> None:
         now, self._frame_size = self._loop.time(), len(data)
         try:
-            frame = str(data, "utf-8") if text else data
+            frame = data.decode() if text else data
             control = control_in(frame)
             message = self._link.decode(frame) if control is None else control
         except (DecodeError, UnicodeDecodeError) as exc:
@@ -654,7 +654,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         protocol, loop = self._protocol, self._loop
         try:
             self._frame_size = len(data)
-            frame = str(data, "utf-8") if text else data
+            frame = data.decode() if text else data
             control = control_in(frame)
             message = control if control is not None else await self._decode(frame)
         except (DecodeError, UnicodeDecodeError) as exc:

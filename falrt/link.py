@@ -119,12 +119,12 @@ class Link(Generic[InputT, OutputT]):
             # A user's codec may raise anything; its text could hold the picture.
             raise EncodeError(f"codec.encode failed with {type(exc).__name__}") from exc
 
-    def decode(self, frame: Frame | memoryview) -> Any:
+    def decode(self, frame: Frame | bytearray) -> Any:
         """Return the frame's message; every failure is a ``DecodeError``."""
         try:
-            if type(frame) is memoryview and not self._reads_buffers:
+            if type(frame) is bytearray and not self._reads_buffers:
                 frame = bytes(frame)
-            return self._codec.decode(frame)  # type: ignore[arg-type]  # a view where the codec reads it
+            return self._codec.decode(frame)  # type: ignore[arg-type]  # a bytearray where the codec reads it
         except DecodeError:
             raise
         except Exception as exc:

@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import ssl as tls
-import struct
 from collections.abc import Callable, MutableMapping
-from functools import partial
 from typing import Any, Final, TypeAlias
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -30,7 +27,7 @@ from websockets.exceptions import (
     WebSocketException,
 )
 from websockets.frames import Frame as DataFrame
-from websockets.frames import Opcode, apply_mask  # type: ignore[attr-defined]  # in C where that was built
+from websockets.frames import Opcode
 from websockets.protocol import Event, State
 
 from falrt.auth.threads import run_in_thread
@@ -44,7 +41,6 @@ from falrt.exceptions import (
     UnauthorizedError,
 )
 from falrt.protocol.endpoint import redact
-from falrt.protocol.framing import BINARY, TEXT, FrameCutter
 from falrt.protocol.retry import Cause, Loss
 from falrt.typing import Frame
 
@@ -95,11 +91,6 @@ class Socket(ClientConnection):
     _early: tuple[tuple[Any, bool], ...] = ()
     # The beginning of a message that comes in several frames; its first frame says whether it is text.
     _fragments: tuple[DataFrame, ...] = ()
-    # Set with the end of the handshake, unless frames are compressed.
-    _cutter: FrameCutter | None = None
-    # The last bytes of an incomplete handshake.
-    _head: bytes = b""
-    _max_size: int | None = None
     # Whether we ourselves take nothing from the network, because what came is not used up.
     reading_paused: bool = False
 
@@ -133,21 +124,11 @@ class Socket(ClientConnection):
 
     def write(self, frame: Frame) -> None:
         """Hand a frame to the transport of a socket that is :attr:`writable`."""
-        data = frame.encode() if isinstance(frame, str) else frame
-        if self._cutter is None:  # compressed, for one
-            (self.protocol.send_text if isinstance(frame, str) else self.protocol.send_binary)(data)
-            self.send_data()
-            return
-        # As the library would, without its detours: one final frame, masked with four random bytes.
-        size, first = len(data), 0x80 | (TEXT if isinstance(frame, str) else BINARY)
-        if size < 126:
-            header = struct.pack("!BB", first, 0x80 | size)
-        elif size < 65_536:
-            header = struct.pack("!BBH", first, 0x80 | 126, size)
+        if isinstance(frame, str):
+            self.protocol.send_text(frame.encode())
         else:
-            header = struct.pack("!BBQ", first, 0x80 | 127, size)
-        mask = os.urandom(4)
-        self.transport.write(b"".join((header, mask, apply_mask(data, mask))))
+            self.protocol.send_binary(frame)
+        self.send_data()
 
     def probe(self) -> None:
         """Send a ping; whatever comes back counts as life."""
@@ -156,39 +137,16 @@ class Socket(ClientConnection):
             self.send_data()
 
     def data_received(self, data: bytes) -> None:
-        """Note the sign of life, cut out plain messages, and leave the rest to the library."""
+        """Note the sign of life, then go on as usual."""
         self.heard_at = self.loop.time()
-        if self._cutter is not None:
-            self._cut(data)
-        elif self.response is not None or self.protocol.state is not State.CONNECTING:
-            super().data_received(data)
-        else:
-            self._handshake(data)
-
-    def _handshake(self, data: bytes) -> None:
-        """Give the library the response; what stands behind its last empty line are frames."""
-        seen = self._head + data
-        end = seen.find(b"\r\n\r\n")
-        behind = len(data) if end < 0 else end + 4 - len(self._head)
-        self._head = seen[-3:]
-        super().data_received(data[:behind])
-        if self.response is not None and self.protocol.state is State.OPEN and not self.protocol.extensions:
-            self._cutter = FrameCutter(self._max_size)
-        if behind < len(data):
-            self.data_received(data[behind:])
-
-    def _cut(self, data: bytes) -> None:
-        assert self._cutter is not None  # noqa: S101 - for the type checker
-        for opcode, piece in self._cutter.feed(data):
-            if opcode is None:
-                super().data_received(bytes(piece))
-            elif self.protocol.state is State.OPEN:
-                self._message(piece, opcode == TEXT)
+        super().data_received(data)
 
     def process_event(self, event: Event) -> None:
         """Assemble messages here; the rest goes on as usual."""
         if self.response is None or not isinstance(event, DataFrame) or event.opcode not in _DATA:
             super().process_event(event)
+        elif event.fin and not self._fragments:
+            self._message(event.data, event.opcode is Opcode.TEXT)
         else:
             self._fragments += (event,)
             if event.fin:
@@ -229,12 +187,6 @@ class Socket(ClientConnection):
         self.transport.abort()
 
 
-def _make_socket(max_size: int | None, protocol: Any, **options: Any) -> Socket:
-    socket = Socket(protocol, **options)
-    socket._max_size = max_size
-    return socket
-
-
 class _Connect(connect):
     """Never follows a redirect: the credential in the URL or header is meant for one host only."""
 
@@ -271,7 +223,7 @@ async def open_socket(
         close_timeout=CLOSE_TIMEOUT,
         max_size=max_size,
         logger=_Quiet(logging.getLogger("falrt.websocket"), {}),
-        create_connection=partial(_make_socket, max_size),  # type: ignore[arg-type]  # it is only called
+        create_connection=Socket,
     )
     assert isinstance(socket, Socket)  # noqa: S101 - what create_connection makes
     return socket

@@ -76,7 +76,7 @@ class ServerFault:
 Control = Timings | Notice | IdleTimeout | Unauthorized | ServerFault
 
 
-def control_in(frame: Frame | memoryview) -> Control | None:
+def control_in(frame: Frame | bytearray) -> Control | None:
     """Return the control message that a frame holds as JSON, text or bytes, else None."""
     if len(frame) > CONTROL_MAX_BYTES:
         return None
@@ -88,7 +88,7 @@ def control_in(frame: Frame | memoryview) -> Control | None:
     if not marked:
         return None
     try:
-        return classify(json.loads(frame if isinstance(frame, str) else bytes(frame)))
+        return classify(json.loads(frame))
     except (ValueError, RecursionError):
         return None  # not JSON: the codec will say what it is
 
