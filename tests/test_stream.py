@@ -632,9 +632,10 @@ async def test_the_ready_made_gate_compares_pictures() -> None:
     dark, bright = numpy.zeros((64, 64, 3), numpy.uint8), numpy.full((64, 64, 3), 200, numpy.uint8)
 
     async def source() -> AsyncIterator[Any]:
-        for pixels in (dark, dark + 1, bright, bright + 1, bright):
-            yield models.KleinInput(image_url=pixels, prompt="a fox")
-            await asyncio.sleep(0.02)
+        for sent, pixels in enumerate(((dark, dark + 1), (bright, bright + 1, bright)), 1):
+            for each in pixels:
+                yield models.KleinInput(image_url=each, prompt="a fox")
+                await server.wait_for_inputs(sent)
 
     async with FakeServer() as server, server.connect(models.KLEIN) as conn:
         replies = await collect(conn, source(), gate=media.Changed())

@@ -175,14 +175,14 @@ class Aim:
                 self._answers[way], self._seen_at[way] = 0, now
                 if self._urgent is way:
                     self._urgent = None
-        way = self._under_way
-        if way is None or sent_at < self._under_way_at:
+        probed = self._under_way
+        if probed is None or sent_at < self._under_way_at:
             return
-        self._under_way, self._seen_at[way] = None, now
-        if missed[way]:
+        self._under_way, self._seen_at[probed] = None, now
+        if missed[probed]:
             return
         self._tries += 1
-        self._urgent = way if self._tries < PROBE_TRIES else None
+        self._urgent = probed if self._tries < PROBE_TRIES else None
 
     def _plan(self, now: float, pause: dict[Probe, int]) -> None:
         """Choose the next probe."""
