@@ -13,7 +13,6 @@ import contextlib
 import inspect
 import logging
 import random
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self
@@ -106,7 +105,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         # consumer holds the server up.
         self._at_once = settings.decode_message is None and self._protocol_settings.mode.pairs
         # Messages that wait for that, and the bell that wakes the one who sees to them.
-        self._unread: deque[tuple[bytes, bool]] = deque()
+        self._unread: list[tuple[bytes, bool]] = []
         self._bell: asyncio.Future[None] | None = None
         self._waiting_read: asyncio.Timeout | None = None
         # A mistake of ours, met where nobody could be told.
@@ -600,7 +599,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             if self._unread:
                 with contextlib.suppress(TimeoutError):  # given up meanwhile
                     async with asyncio.timeout(None) as self._waiting_read:
-                        await self._read_one(*self._unread.popleft())
+                        await self._read_one(*self._unread.pop(0))
                 self._waiting_read = None
                 socket.pause_reading(len(self._unread) > UNREAD_MAX)
             elif self._broken is not None:

@@ -78,21 +78,26 @@ class _Quiet(logging.LoggerAdapter[logging.Logger]):
 class Socket(ClientConnection):
     """A client socket that is written to without waiting and tells when bytes come in."""
 
-    # Monotonic instant of the last bytes from the peer: traffic of any kind, half a frame included, is life.
-    heard_at: float = 0.0
-    # Called when a full write buffer has emptied.
-    on_writable: Callable[[], None] | None = None
-    # Called with each message, and whether it is text, in the turn of the loop in which its last bytes came: a task
-    # that waits in recv() costs another turn. Messages before :meth:`listen` are kept for it.
-    _on_message: MessageTaker | None = None
-    # Called once, when the line has gone.
-    _on_lost: Callable[[], None] | None = None
-    # What came with the handshake, in the same bytes.
-    _early: tuple[tuple[Any, bool], ...] = ()
-    # The beginning of a message that comes in several frames; its first frame says whether it is text.
-    _fragments: tuple[DataFrame, ...] = ()
-    # Whether we ourselves take nothing from the network, because what came is not used up.
-    reading_paused: bool = False
+    # Beside the library's own attributes: one more of those, and each socket's dict grows by a kilobyte and a half.
+    __slots__ = ("_early", "_fragments", "_on_lost", "_on_message", "heard_at", "on_writable", "reading_paused")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Monotonic instant of the last bytes from the peer: traffic of any kind, half a frame included, is life.
+        self.heard_at = 0.0
+        # Called when a full write buffer has emptied.
+        self.on_writable: Callable[[], None] | None = None
+        # Called with each message, and whether it is text, in the turn of the loop in which its last bytes came: a
+        # task that waits in recv() costs another turn. Messages before :meth:`listen` are kept for it.
+        self._on_message: MessageTaker | None = None
+        # Called once, when the line has gone.
+        self._on_lost: Callable[[], None] | None = None
+        # What came with the handshake, in the same bytes.
+        self._early: tuple[tuple[Any, bool], ...] = ()
+        # The beginning of a message that comes in several frames; its first frame says whether it is text.
+        self._fragments: tuple[DataFrame, ...] = ()
+        # Whether we ourselves take nothing from the network, because what came is not used up.
+        self.reading_paused = False
 
     @property
     def writable(self) -> bool:
@@ -226,6 +231,10 @@ async def open_socket(
         create_connection=Socket,
     )
     assert isinstance(socket, Socket)  # noqa: S101 - what create_connection makes
+    # Nobody looks at them again: three kilobytes a connection, and the credential is among them.
+    socket.request = None
+    if socket.response is not None:
+        socket.response.headers.clear()
     return socket
 
 
