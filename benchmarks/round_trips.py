@@ -74,11 +74,15 @@ async def _blocks(
         for name in random.sample(NAMES, len(NAMES)):
             ask = sessions[name].ask
             gc.collect()
-            server, cpu, began = peer.cpu_seconds(), time.process_time(), time.perf_counter()
+            server, cpu = peer.cpu_seconds(), time.process_time()
+            walls = []
             for _ in range(count):
+                began = time.perf_counter()
                 await ask(message)
-            wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-            series[name].wall.append(wall / count * 1e6)
+                walls.append(time.perf_counter() - began)
+            cpu = time.process_time() - cpu
+            # The median: a round trip in which the system did something else says nothing.
+            series[name].wall.append(statistics.median(walls) * 1e6)
             series[name].client_cpu.append(cpu / count * 1e6)
             series[name].server_cpu.append((peer.cpu_seconds() - server) / count * 1e6)
     for session in sessions.values():
@@ -91,15 +95,15 @@ async def connects(peer: EchoPeer, repeats: int, count: int) -> dict[str, dict[s
     series: dict[str, Series] = defaultdict(Series)
     for round_ in range(repeats + 1):
         for name in random.sample(NAMES, len(NAMES)):
-            wall = cpu = 0.0
+            walls, cpu = [], 0.0
             for _ in range(count):
                 began, cpu_began = time.perf_counter(), time.process_time()
                 session = await open_session(name, peer.port)
-                wall += time.perf_counter() - began
+                walls.append(time.perf_counter() - began)
                 cpu += time.process_time() - cpu_began
                 await session.close()
             if round_:  # the first is for warming up
-                series[name].wall.append(wall / count * 1e6)
+                series[name].wall.append(statistics.median(walls) * 1e6)
                 series[name].client_cpu.append(cpu / count * 1e6)
     return _summary(series)
 
