@@ -41,10 +41,25 @@ def may_join(in_flight: InFlight, kind: Kind, lane: Lane, request_id: str | None
 
 
 def held_up(in_flight: InFlight, lanes: Sequence[Lane]) -> bool:
-    """Whether a strict input waits for answers that may never come."""
-    if not any(lane.held or (lane.waiting and lane.waiting[0].kind is not Kind.SEND) for lane in lanes):
+    """Whether an input waits for answers that may never come, and that nobody with a clock of his own waits for."""
+    if not any(lane.held or (lane.waiting and _held_back(in_flight, lane)) for lane in lanes):
         return False
     return not in_flight.strict or not any(_owed(input) for input in in_flight.inputs)
+
+
+def _held_back(in_flight: InFlight, lane: Lane) -> bool:
+    head = lane.waiting[0]
+    if head.kind is not Kind.SEND:
+        return True
+    if in_flight.strict:  # a plain send, behind a request that was given up
+        return not may_join(in_flight, head.kind, lane, head.request_id)
+    # A send that waits for the pacing alone has no hurry, but a request behind it has.
+    limit = lane.pacer.in_flight_limit
+    return (
+        limit is not None
+        and len(in_flight) >= limit
+        and any(input.kind is not Kind.SEND for input in lane.waiting)
+    )
 
 
 def _owed(input: Input) -> bool:

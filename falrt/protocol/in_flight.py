@@ -176,6 +176,11 @@ class InFlight:
         return any(input.outcome is None for input in self._inputs)
 
     @property
+    def forgot(self) -> bool:
+        """Whether an input was forgotten without an answer: results may come that belong to none that we know."""
+        return self._forgot
+
+    @property
     def stale(self) -> bool:
         """Whether a late answer may come to an input that was written off."""
         return self._forgot or bool(self._late)

@@ -8,7 +8,7 @@ Theory of operation
     The states and their order stand in ``events.TRANSITIONS``. The decisions are taken by small machines:
 
     * what may leave while others are unanswered: ``send_queue.py``, with ``admission.py`` and ``pacing.py``
-    * which answer is whose: ``in_flight.py``; what it means that none comes: ``silence.py``
+    * which answer is whose: ``in_flight.py``, and what follows: ``answers.py``; what silence means: ``silence.py``
     * how long requests wait: ``timeouts.py``; whether the peer lives: ``liveness.py``
     * what becomes of the unanswered after a loss: ``aftermath.py``; with which error things end: ``endings.py``
     * when the next socket comes: ``comeback.py``, with ``lifecycle.py``, ``retry.py`` and ``warming.py``
@@ -23,13 +23,13 @@ from typing import Any
 
 from falrt.exceptions import ConnectionClosedOK, FalrtError
 from falrt.protocol import aftermath, endings
+from falrt.protocol.answers import Answers
 from falrt.protocol.comeback import Comeback
-from falrt.protocol.events import Answered, Ended, Event, Failed, Noticed, Problem, Pushed, State, Stats
+from falrt.protocol.events import Ended, Event, Failed, Noticed, Problem, State, Stats
 from falrt.protocol.figures import Figures
-from falrt.protocol.in_flight import InFlight, Input, Kind, Match, Outcome
+from falrt.protocol.in_flight import InFlight, Input, Kind, Outcome
 from falrt.protocol.lane import Lane
 from falrt.protocol.liveness import Liveness, Pulse
-from falrt.protocol.marks import marks_in
 from falrt.protocol.messages import Control, Notice, Timings, classify
 from falrt.protocol.modes import Replay
 from falrt.protocol.pacing import Pacing
@@ -54,21 +54,20 @@ class RealtimeProtocol:
         self._timeouts = Timeouts(settings.request_timeout)
         self._silence = Silence(settings.request_timeout, now)
         self._comeback = Comeback(settings, now, random)
+        self._answers = Answers(
+            self.in_flight, self._figures, self._silence, settings.mode, self._events.append
+        )
         # Why the present socket is being given up; from then on nothing leaves and nothing counts on it.
         self.leaving: Loss | None = None
         # Why the connection is CLOSED; None until then.
         self.error: FalrtError | None = None
         # How the last session of a mode that ends was over, where no other follows; cleared by the next input.
         self.session_end: FalrtError | None = None
-        # Results that came on the present or last socket.
-        self._answers_here = 0
         self._liveness = Liveness(settings.keepalive, now)
         # The shell should ping; cleared when it has asked.
         self._ping_wanted = False
         # When the newest input was offered, for idle_close.
         self._input_at = now
-        # Whose inference time the next timings frame tells.
-        self._last_answered: Input | None = None
 
     # --- what users see
 
@@ -105,9 +104,10 @@ class RealtimeProtocol:
 
     def take_events(self) -> list[Event]:
         """Return what happened since the last call, in order."""
-        events = self._events
-        if events:
-            self._events = []
+        if not self._events:
+            return []
+        events = self._events[:]
+        self._events.clear()
         return events
 
     # --- inputs
@@ -210,8 +210,8 @@ class RealtimeProtocol:
         if self._comeback.phase is State.CLOSED:
             return
         self._comeback.connecting(now)
-        self._answers_here = self._queue.left_here = 0
-        self._last_answered = None
+        self._queue.left_here = 0
+        self._answers.begin()
 
     def opened(self, now: float) -> None:
         """The upgrade succeeded. That proves nothing about the app."""
@@ -235,95 +235,26 @@ class RealtimeProtocol:
             return
         control = message if isinstance(message, Control) else classify(message)
         if control is None:
-            self._result(message, now)
+            self._comeback.answered(now)
+            self.leaving = self._answers.result(message, now)
         else:
             self._control(control, now)
 
     def garbled(self, error: FalrtError, now: float, size_bytes: int = 0) -> None:
-        """A frame came that cannot be read.
-
-        It may have been an answer. Where pairing matters the socket is given up, for the next frame could not be
-        trusted to belong to the next input; otherwise the error is told and the connection goes on.
-        """
+        """A frame came that cannot be read: the socket is given up where pairing matters, else the error is told."""
         self._figures.bytes_received += size_bytes
         self._liveness.heard(now)
         if not self._sendable:
             return
-        pairs = self.settings.mode.pairs
-        if pairs and self.in_flight.strict:
-            self.leaving = Loss(Cause.BAD_FRAME, reason=str(error), error=error)
-            return
-        if pairs and (spoiled := self.in_flight.spoiled()) is not None:
-            spoiled.outcome = Outcome.FAILED
-        self._events.append(Problem(error))
-
-    def _result(self, message: Any, now: float) -> None:
-        self._figures.received += 1
-        self._answers_here += 1
-        self._silence.came(now)
-        self._comeback.answered(now)
-        if not self.settings.mode.pairs:
-            self._events.append(Pushed(message))
-            return
-        request_id, inference_time = marks_in(message)
-        in_flight = self.in_flight
-        stranger = request_id is None or not in_flight.ids_trusted
-        match = in_flight.match(request_id)
-        if match.overtaken:
-            self._overtaken(match.overtaken, match.input)
-        if match.ambiguous:
-            self.leaving = Loss(Cause.RECYCLED, 1000, reason="answers no longer name their inputs")
-        elif match.input is not None:
-            self._answered(match.input, match, message, now)
-            if inference_time is not None:
-                self._timed(inference_time, now)
-        elif stranger:
-            self._events.append(Pushed(message))
-
-    def _answered(self, input: Input, match: Match, message: Any, now: float) -> None:
-        sent_at = now if input.sent_at is None else input.sent_at
-        if not match.late:
-            # A stream's frame was taken before it was encoded; the pacing counts from there.
-            input.lane.pacer.answered(now, sent_at if input.taken_at is None else input.taken_at)
-        self._figures.answered(now, now - sent_at)
-        self._silence.took(now - sent_at)
-        self._last_answered = input
-        # It will not leave again: a picture need not stay in memory until the next one is answered.
-        input.frame = b""
-        if input.outcome is None:
-            input.outcome = Outcome.ANSWERED
-            self._events.append(Answered(input, message, match.certain, now - sent_at))
-
-    def _overtaken(self, inputs: Sequence[Input], by: Input | None) -> None:
-        """The server surely dropped these: what nothing newer stands for is sent again, the rest is over."""
-        younger = [*self.in_flight.inputs] if by is None else [by, *self.in_flight.inputs]
-        owed = aftermath.still_owed(inputs, younger)
-        for input in reversed(owed):
-            input.lane.put_back([input])
-        for input in inputs:
-            if input.outcome is not None or input in owed:
-                continue
-            input.outcome = Outcome.SUPERSEDED
-            input.lane.dropped += 1
-            if input.kind is Kind.REQUEST:
-                self._events.append(Failed(input, endings.request_dropped()))
+        self.leaving = self._answers.garbled(error)
 
     def _control(self, control: Control, now: float) -> None:
         if isinstance(control, Timings):
-            self._timed(control.inference_time, now)
+            self._answers.timed(control.inference_time, now)
         elif isinstance(control, Notice):
             self._events.append(Noticed(control))
         else:
             self.leaving = endings.leaving_for(control, self.settings.app)
-
-    def _timed(self, inference_time: float, now: float) -> None:
-        """Note an inference time; one that follows no answer, as after connecting, says nothing."""
-        last, self._last_answered = self._last_answered, None
-        if last is not None:
-            last.inference_time = inference_time
-            last.lane.pacer.timed(now, inference_time)
-        if last is not None or not self.settings.mode.pairs:
-            self._figures.inference_time = inference_time
 
     # --- losses
 
@@ -338,7 +269,7 @@ class RealtimeProtocol:
         loss, self.leaving = self.leaving or loss, None
         for lane in self._queue.lanes:
             lane.pacer.lost(now)
-        answered = self._answers_here > 0
+        answered = self._answers.here > 0
         blame = aftermath.blame(
             self.in_flight, loss, mode, used=self._queue.left_here > 0, answered_here=answered
         )
@@ -378,7 +309,7 @@ class RealtimeProtocol:
     def _sort_out(self, unanswered: list[Input], loss: Loss) -> None:
         mode = self.settings.mode
         # An app that ended its session or failed has spoken, be it with no output at all.
-        spoke = self._answers_here > 0 or loss.cause is Cause.IDLE or loss.cause in aftermath.BLAMING
+        spoke = self._answers.here > 0 or loss.cause is Cause.IDLE or loss.cause in aftermath.BLAMING
         result = aftermath.sort_out(unanswered, mode, answered_here=spoke)
         for lane, inputs in result.again.items():
             lane.put_back(inputs)
@@ -444,16 +375,16 @@ class RealtimeProtocol:
         earliest = _sooner(_sooner(earliest, comeback.retry_at), warming.until)
         if self.leaving is not None or comeback.phase is not State.OPEN:
             return earliest
-        for at in (
-            self._liveness.next_check_at(),
-            self._idle_close_at(),
-            self._recycle_at(),
-            self._silence.settles_at(self.in_flight),
-            self._silence.overdue_at(self.in_flight),
-            self._queue.next_due_at(now) if writable else None,
-        ):
-            if at is not None and (earliest is None or at < earliest):
-                earliest = at
+        earliest = _sooner(earliest, self._liveness.next_check_at())
+        if self.settings.idle_close is not None:
+            earliest = _sooner(earliest, self._idle_close_at())
+        in_flight, silence = self.in_flight, self._silence
+        if len(in_flight) or in_flight.doubt:
+            earliest = _sooner(earliest, self._recycle_at())
+            earliest = _sooner(earliest, silence.settles_at(in_flight))
+            earliest = _sooner(earliest, silence.overdue_at(in_flight))
+        if writable and self._queue.waits:
+            earliest = _sooner(earliest, self._queue.next_due_at(now))
         return earliest
 
     def undisturbed(self, until: float) -> bool:
@@ -471,7 +402,7 @@ class RealtimeProtocol:
             and not self._comeback.warming
             and self.settings.idle_close is None
             and not self.in_flight.stale
-            and self._silence.is_patient(self.in_flight)
+            and self._silence.is_patient(self.in_flight, until)
         )
 
     def tick(self, now: float) -> None:

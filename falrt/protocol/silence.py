@@ -8,9 +8,9 @@ silence, each after its own time:
   newest is never dropped. Nobody waits for it any more
 * where requests, or frames of a stream that may skip none, are among that rest, the socket is replaced instead, and
   they are asked again: the server dropped them, or made one output of several
-* a strict input is held up by answers that nobody can tell apart: the socket is *recycled*, for a new one has no
-  stale answers
-* a stream's frame is unanswered for as long as a request may be: the app *hangs*, and the socket is recycled
+* an input is held up by answers that nobody waits for or can tell apart: the socket is *recycled*, for a new one
+  has no stale answers
+* a send or a stream's frame is unanswered for as long as a request may be: the app *hangs*, and the socket is recycled
 
 A socket that is recycled in vain may belong to a model that is slow: each one is granted twice the time of the last.
 
@@ -97,9 +97,13 @@ class Silence:
             return None
         return oldest.lane.pacer.overdue_at()
 
-    def is_patient(self, in_flight: InFlight) -> bool:
-        """Whether nothing that is unanswered may have been dropped, as far as silence tells."""
-        return not self._answered_since or not len(in_flight)
+    def is_patient(self, in_flight: InFlight, until: float) -> bool:
+        """Whether silence tells nothing before an instant, where no stream runs and nothing waits."""
+        if not len(in_flight):
+            return True
+        return not self._answered_since and (
+            self.hang_after is None or self.last_at + self.hang_after >= until
+        )
 
     def settles_at(self, in_flight: InFlight) -> float | None:
         """Return when everything unanswered is to be taken for dropped; None for never."""
@@ -123,6 +127,6 @@ class Silence:
             return self.last_at + self._patience
         if self._answered_since and in_flight.owes and in_flight.awaited:
             return self.last_at + self._patience
-        if oldest.kind is Kind.STREAM and self.hang_after is not None:
+        if oldest.kind is not Kind.REQUEST and self.hang_after is not None:
             return self.last_at + self.hang_after * self._factor
         return None

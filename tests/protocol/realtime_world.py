@@ -219,7 +219,7 @@ class World:
     def lose(self, loss: Loss) -> None:
         if self.socket is None:
             return
-        answered = self.protocol._answers_here > 0
+        answered = self.protocol._answers.here > 0
         self.socket = None
         before = self.protocol.state
         self.protocol.lost(loss, self.now)

@@ -106,7 +106,7 @@ def test_flush_lets_what_waits_leave_without_the_clock() -> None:
 
 
 def test_what_waits_for_an_answer_is_no_deadline() -> None:
-    line = Line(pacing=Latest(1), keepalive=Keepalive(None, None)).open(0.0)
+    line = Line(pacing=Latest(1), request_timeout=None, keepalive=Keepalive(None, None)).open(0.0)
     for name in "ab":
         line.send(name, 1.0)
         line.leave(1.0)
@@ -135,16 +135,20 @@ def test_a_result_that_nobody_asked_for_is_handed_on() -> None:
     assert line.events() == [Pushed({"hello": 1})]
 
 
-def test_results_of_sends_that_were_forgotten_still_come() -> None:
+@pytest.mark.parametrize("echoes", [True, False])
+def test_results_of_sends_that_were_forgotten_still_come(echoes: bool) -> None:
     line = Line().open(0.0)
-    for number in range(UNANSWERED_SENDS_MAX + 2):
-        line.send(str(number), 1.0)
+    for number in range(UNANSWERED_SENDS_MAX + 3):
+        line.send(str(number), 1.0, request_id=str(number) if echoes else None)
         line.leave(1.0)
-    for _ in range(UNANSWERED_SENDS_MAX):
-        line.result(2.0)
-    for _ in range(2):
-        line.protocol.received({"late": 1}, 2.0)
-        assert line.events() == [Pushed({"late": 1})]
+        if not number:
+            line.result(1.5, "0" if echoes else None)
+    for number in range(3, UNANSWERED_SENDS_MAX + 3):
+        line.result(2.0, str(number) if echoes else None)
+    for request_id in "12":
+        message = {"request_id": request_id} if echoes else {"late": 1}
+        line.protocol.received(message, 2.0)
+        assert line.events() == [Pushed(message)]
 
 
 def test_cancelling_a_send_takes_it_back_only_while_it_waits() -> None:
@@ -326,6 +330,18 @@ def test_a_stream_does_not_wait_for_a_send_whose_time_has_not_come() -> None:
     line.result(1.5)
     line.send("b", 1.5)
     assert line.protocol.slot_at(lane, 1.6, None) == 1.6
+
+
+def test_the_next_deadline_is_that_of_whichever_lane_waits() -> None:
+    line = Line(pacing=Throttle(0.5)).open(0.0)
+    lane = line.protocol.add_lane(Latest(1), keeps_all=False)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    line.result(1.1)
+    line.send("b", 1.2)
+    assert line.protocol.next_deadline(1.2) == 1.5
+    line.frame(lane, "c", 1.2)
+    assert line.protocol.next_deadline(1.2) == 1.2
 
 
 def test_frames_beyond_what_is_surely_kept_are_not_certain() -> None:
@@ -531,6 +547,14 @@ def test_nothing_disturbs_a_connection_whose_only_deadline_is_far() -> None:
     line.leave(1.0)
     assert not line.protocol.undisturbed(20.0)
     assert line.protocol.undisturbed(10.0)
+
+
+def test_a_send_that_may_hang_disturbs() -> None:
+    line = Line(request_timeout=30.0).open(0.0)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    assert line.protocol.undisturbed(31.0)
+    assert not line.protocol.undisturbed(31.5)
 
 
 # --- the end

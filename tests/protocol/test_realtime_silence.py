@@ -85,7 +85,7 @@ def test_a_newest_send_without_any_answer_behind_it_is_waited_for() -> None:
     for name in "ab":
         line.send(name, 1.0)
     line.leave(1.0)
-    assert line.next is None
+    assert line.next == 121.0
 
 
 def test_a_settled_send_is_superseded_when_its_socket_goes() -> None:
@@ -130,6 +130,14 @@ def test_a_request_behind_dropped_sends_gets_a_new_socket() -> None:
     line.result(2.1)
     assert line.leave(2.1) == ["r"]
     assert line.result(2.2) == [("r", True)]
+
+
+def test_before_the_first_answer_a_request_grants_ten_seconds() -> None:
+    line = Line(keepalive=SILENT).open(0.0)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    line.request("r", 1.0)
+    assert line.next == 11.0
 
 
 def test_a_request_after_settled_sends_gets_a_new_socket_at_once() -> None:
@@ -312,6 +320,41 @@ def test_an_app_that_hangs_costs_the_socket_after_the_time_of_a_request() -> Non
     assert line.next == 91.0
 
 
+def test_a_send_that_an_app_swallowed_is_sent_again_after_the_time_of_a_request() -> None:
+    line = Line(pacing=Latest(1), request_timeout=30.0, keepalive=SILENT).open(0.0)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    line.send("b", 2.0)
+    assert line.leave(2.0) == []
+    assert line.next == 31.0
+    line.at(31.0)
+    line.lose(31.0)
+    assert line.open(31.0).leave(31.0) == ["b"]
+
+
+def test_a_request_behind_a_send_that_waits_for_the_pacing_gets_a_new_socket() -> None:
+    line = warm(Line(pacing=Latest(1), keepalive=SILENT).open(0.0))
+    line.send("a", 1.0)
+    line.leave(1.0)
+    line.send("b", 1.0)
+    line.request("r", 1.0)
+    assert line.next == 2.0
+
+
+def test_a_send_behind_a_request_that_was_given_up_gets_a_new_socket() -> None:
+    line = warm(Line(keepalive=SILENT).open(0.0))
+    line.protocol.abandon(line.request("r", 1.0))
+    request = line.request("q", 1.0)
+    line.leave(1.0)
+    line.protocol.abandon(request)
+    line.send("a", 1.5)
+    assert line.leave(1.5) == []
+    assert line.next == 2.0
+    line.at(2.0)
+    line.lose(2.0)
+    assert line.open(2.0).leave(2.0) == ["a"]
+
+
 def test_an_app_may_hang_for_ever_where_requests_may() -> None:
     line = Line(request_timeout=None, keepalive=SILENT).open(0.0)
     lane = line.protocol.add_lane(Latest(1), keeps_all=False)
@@ -357,7 +400,7 @@ def test_a_stream_held_up_by_dropped_sends_gets_a_new_socket() -> None:
         line.send(name, 1.0)
     line.leave(1.0)
     lane = line.protocol.add_lane(Latest(1), keeps_all=False)
-    assert line.next is None, "the stream wants nothing yet"
+    assert line.next == 121.0, "the stream wants nothing yet"
     assert line.protocol.slot_at(lane, 1.5, None) is None
     assert line.protocol.wanted(1.5)
     assert not line.protocol.wanted(1.5)
