@@ -268,7 +268,8 @@ class InFlight:
             for late in self._late:
                 _dropped(late)
             self._late.clear()
-            self._settle()
+            if len(self._inputs) <= 1:
+                self.doubt = False  # one that is alone behind it is surely kept
         return match
 
     def _match_unnamed(self, request_id: str | None) -> Match:
@@ -280,7 +281,7 @@ class InFlight:
                     return self._paired(index, certain=not self.doubt)
         if request_id is not None or not inputs:
             return self._match_late(request_id)
-        if len(inputs) > 1 or self.stale:
+        if len(inputs) > 1 or self.doubt:
             self.ids_trusted, self.ids_refuted, self.doubt = False, True, True
             return Match(None, certain=False, ambiguous=True)
         return self._paired(0, certain=not self.doubt)

@@ -230,6 +230,33 @@ def test_an_app_that_stops_echoing_costs_the_socket_and_no_request() -> None:
     assert line.leave(2.6) == ["c"]
 
 
+def test_what_is_alone_behind_a_named_answer_is_certain_without_its_name() -> None:
+    line = Line().open(0.0)
+    for name in "ab":
+        line.send(name, 1.0, request_id=name)
+    line.leave(1.0)
+    line.result(1.5, "a")
+    line.request("r", 1.6, request_id="r")
+    assert line.leave(1.6) == ["r"]
+    assert line.result(1.7, "b") == [("b", True)]
+    assert line.result(1.8) == [("r", True)]
+
+
+def test_an_unnamed_answer_in_doubt_is_nobodys() -> None:
+    line = Line(pacing=Latest(1)).open(0.0)
+    lane = line.protocol.add_lane(Immediate(), keeps_all=False)
+    line.frame(lane, "w", 0.5, request_id="w")
+    line.leave(0.5)
+    line.result(0.6, "w")
+    for name in "abc":
+        line.frame(lane, name, 1.0, request_id="same")
+        line.leave(1.0)
+    for certain in (False, False):
+        assert line.result(1.5, "same")[0][1] is certain
+    assert line.result(1.6) == []
+    assert line.given_up().cause is Cause.RECYCLED
+
+
 def test_an_unknown_id_of_an_app_that_echoes_is_ignored() -> None:
     line = Line().open(0.0)
     line.request("a", 1.0, request_id="a")

@@ -67,6 +67,9 @@ class Anything(RuleBasedStateMachine):
         self.vouches = buffering in (2, 3, None) and batch == 1
         if isinstance(pacing, Latest) and pacing.in_flight > 1 and not self.vouches:
             pacing = Latest(1)
+        if options["backoff"] is None:
+            # Nothing but its time-out ends a request whose answer a bare socket never brings.
+            options["request_timeout"] = 20.0
         self.ids = ids
         self.world = World(
             Settings("acme/app", pacing=pacing, **options),
