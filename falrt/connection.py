@@ -441,8 +441,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
 
     def _prepared(self, value: Any, kind: Kind) -> Input | None:
         """Check and encode an input if that takes no time; None where it may."""
-        self._running()
-        self._refuse_after_the_end(value)
+        if self._task is None or self._protocol.error is not None:
+            self._running()
+            self._refuse_after_the_end(value)
         link = self._link
         if self._encoding or self._settings.encode_message is not None or link.is_heavy(value):
             return None
@@ -483,6 +484,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             self._encoding -= 1
 
     def _check_frame(self, frame: Any) -> None:
+        if type(frame) is bytes and len(frame) <= MAX_FRAME_BYTES:
+            return
         if not isinstance(frame, bytes | str):
             raise EncodeError(f"the encoder returned {type(frame).__name__}: it must return bytes or str")
         size = len(frame)
@@ -501,7 +504,11 @@ class RealtimeConnection(Generic[InputT, OutputT]):
     def _submit(self, item: Input) -> None:
         now = self._loop.time()
         self._protocol.submit(item, now)
-        self._react(now)
+        self._pump(now)
+        if item.sent_at is None or self._watchers or self._stream is not None:
+            self._react(now)
+        else:  # it has left, and nobody else was waiting for anything
+            self._arm(now)
 
     async def _until_left(self, item: Input) -> None:
         """Wait until an input is on the socket; take it back if the caller gives up."""
@@ -756,14 +763,26 @@ class RealtimeConnection(Generic[InputT, OutputT]):
     # --- telling people
 
     def _tell(self, event: Event) -> None:
+        if type(event) is Answered:
+            self._answered(event)
+        else:
+            self._tell_of(event)
+        if self._settings.on_event is not None:
+            self._show(event, self._settings.on_event)
+
+    def _answered(self, event: Answered) -> None:
+        kind, tag = event.input.kind, event.input.tag
+        if kind is Kind.REQUEST:
+            if not tag.done():
+                tag.set_result(event.message)
+        elif kind is Kind.STREAM:
+            tag.answered(event)
+        else:
+            self._newest = event
+            self._put(event.message)
+
+    def _tell_of(self, event: Event) -> None:
         match event:
-            case Answered(input, message, _, _) if input.kind is Kind.REQUEST:
-                _resolve(input.tag, message)
-            case Answered(input) if input.kind is Kind.STREAM:
-                input.tag.answered(event)
-            case Answered(_, message):
-                self._newest = event
-                self._put(message)
             case Failed(input, error) if input.kind is Kind.REQUEST:
                 _reject(input.tag, error)
             case Failed(input, error):
@@ -774,8 +793,6 @@ class RealtimeConnection(Generic[InputT, OutputT]):
                 self._put(error)
             case Noticed(notice):
                 logger.debug("%s: notice %r", self._link.app, notice.action)
-        if self._settings.on_event is not None:
-            self._show(event, self._settings.on_event)
 
     def _show(self, event: Event, on_event: Callable[[Any], object]) -> None:
         try:
@@ -849,11 +866,6 @@ async def _settle(tasks: Iterable[asyncio.Task[None]]) -> None:
     tasks = set(tasks)
     if tasks:
         await asyncio.wait(tasks)
-
-
-def _resolve(future: asyncio.Future[Any], message: Any) -> None:
-    if not future.done():
-        future.set_result(message)
 
 
 def _reject(future: asyncio.Future[Any], error: Exception) -> None:

@@ -22,7 +22,7 @@ _SEARCHED_ITEMS = 8
 
 
 def plain_map(message: Mapping[str, Any], *, json: bool) -> dict[str, Any]:
-    """Make a message of plain values; one that is plain already costs about a microsecond.
+    """Make a message of plain values; a dict that is plain already is returned as it is.
 
     Args:
         message: Field names to values.
@@ -32,6 +32,8 @@ def plain_map(message: Mapping[str, Any], *, json: bool) -> dict[str, Any]:
         ConfigurationError: A value cannot be sent; the text names its field and the cure.
     """
     ready = _SCALARS if json else _READY
+    if type(message) is dict and ready.issuperset(map(type, message.values())):
+        return message
     return {
         key: value if type(value) in ready else plain(value, json=json, where=str(key))
         for key, value in message.items()
