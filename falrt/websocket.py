@@ -79,7 +79,15 @@ class Socket(ClientConnection):
     """A client socket that is written to without waiting and tells when bytes come in."""
 
     # Beside the library's own attributes: one more of those, and each socket's dict grows by a kilobyte and a half.
-    __slots__ = ("_early", "_fragments", "_on_lost", "_on_message", "heard_at", "on_writable", "reading_paused")
+    __slots__ = (
+        "_early",
+        "_fragments",
+        "_on_lost",
+        "_on_message",
+        "heard_at",
+        "on_writable",
+        "reading_paused",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

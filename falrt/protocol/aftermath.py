@@ -107,6 +107,11 @@ def sort_out(unanswered: Iterable[Input], mode: Mode, *, answered_here: bool) ->
     for input in unanswered:
         by_lane.setdefault(input.lane, []).append(input)
     for lane, inputs in by_lane.items():
+        if mode.ends and not lane.pacer.keeps_newest:
+            aftermath.again[lane] = (
+                inputs  # each is a session of its own: the next in line does not stand for it
+            )
+            continue
         again, superseded = _newest_and_owed(lane, inputs)
         if again:
             aftermath.again[lane] = again
