@@ -47,6 +47,8 @@ class RealtimeProtocol:
 
     def __init__(self, settings: Settings, now: float, random: Callable[[], float]) -> None:
         self.settings = settings
+        # One output for each processed input: what is unanswered, and for how long, means something.
+        self._pairs = settings.mode.pairs
         self.in_flight = InFlight()
         self._queue = SendQueue(settings.pacing, settings.mode, self.in_flight)
         self._figures = Figures()
@@ -285,7 +287,8 @@ class RealtimeProtocol:
             now,
             waits=self._queue.waits,
             asked=asked,
-            answered=answered,
+            # An app that says that its session is over has spoken, be it without any output.
+            answered=answered or (mode.ends and loss.cause is Cause.IDLE),
             blamed=blame.settled,
             rests=self.settings.lazy or self.session_end is not None,
         )
@@ -379,7 +382,7 @@ class RealtimeProtocol:
         if self.settings.idle_close is not None:
             earliest = _sooner(earliest, self._idle_close_at())
         in_flight, silence = self.in_flight, self._silence
-        if len(in_flight) or in_flight.doubt:
+        if self._pairs and (len(in_flight) or in_flight.doubt):
             earliest = _sooner(earliest, self._recycle_at())
             earliest = _sooner(earliest, silence.settles_at(in_flight))
             earliest = _sooner(earliest, silence.overdue_at(in_flight))
@@ -434,6 +437,8 @@ class RealtimeProtocol:
 
     def _give_up_the_silent(self, now: float) -> None:
         silence, in_flight = self._silence, self.in_flight
+        if not self._pairs:
+            return  # the outputs of a session come in their own rhythm: a pause between them says nothing
         if _reached(silence.settles_at(in_flight), now):
             lost = in_flight.inputs
         elif _reached(silence.overdue_at(in_flight), now):
@@ -465,7 +470,7 @@ class RealtimeProtocol:
         return max(self._input_at, self._silence.last_at) + idle
 
     def _recycle_at(self) -> float | None:
-        if self.settings.backoff is None or not self.settings.mode.pairs:
+        if self.settings.backoff is None or not self._pairs:
             return None
         return self._silence.recycles_at(self.in_flight, self._queue.lanes)
 

@@ -79,6 +79,17 @@ def test_what_waits_behind_a_session_that_ended_in_order_begins_the_next() -> No
     assert line.open(2.0).leave(2.0) == ["b"]
 
 
+def test_a_session_that_broke_off_is_not_given_up_for_the_next_in_line() -> None:
+    line = Line("server_streaming").open(0.0)
+    for name in "ab":
+        line.send(name, 1.0)
+    line.leave(1.0)
+    line.lose(1.5)
+    assert line.open(2.0).leave(2.0) == ["a"]
+    line.say(TIMEOUT, 3.0)
+    assert line.open(3.0).leave(3.0) == ["b"]
+
+
 def test_server_streaming_is_repeated_only_before_the_first_output() -> None:
     line = Line("server_streaming").open(0.0)
     line.send("a", 1.0)
@@ -156,6 +167,18 @@ def test_only_the_newest_input_of_a_session_counts_as_unanswered() -> None:
     assert [input.outcome for input in inputs] == [Outcome.DELIVERED, Outcome.DELIVERED, None]
     stats = line.protocol.stats(1.0)
     assert (stats.in_flight, stats.dropped) == (1, 0)
+
+
+@pytest.mark.parametrize("mode", ENDING)
+def test_a_pause_between_outputs_says_nothing(mode: str) -> None:
+    line = Line(mode, idle_close=30.0).open(0.0)
+    input = line.send("a", 1.0)
+    line.leave(1.0)
+    line.protocol.received({"seed": 1}, 1.5)
+    line.at(500.0)
+    assert input.outcome is None
+    assert not line.protocol.quiet
+    assert line.protocol.leaving is None
 
 
 def test_garbage_in_a_session_is_told_and_it_goes_on() -> None:
