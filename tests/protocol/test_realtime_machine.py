@@ -205,7 +205,7 @@ class Anything(RuleBasedStateMachine):
             self.world.recover()
 
 
-EXAMPLES = int(os.environ.get("FALRT_MACHINE_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("FALRT_MACHINE_EXAMPLES", "120"))
 STEPS = int(os.environ.get("FALRT_MACHINE_STEPS", "40"))
 
 TestAnything = Anything.TestCase
