@@ -67,6 +67,8 @@ class FaultProxy:
         self._rng = Random(seed)
         self._server: asyncio.Server | None = None
         self._port = 0
+        # Keeps the port ours while nobody listens, or another server of this machine might get it.
+        self._reserved: socket.socket | None = None
         self._pipes: set[_Pipe] = set()
         self._connecting: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -151,19 +153,24 @@ class FaultProxy:
         if self._server is not None:
             self._server.close()
             self._server = None
+            self._reserved = _bound(self._port)
 
     async def accept(self) -> None:
         """Listen, or listen again on the same port after `refuse`."""
         if self._server is None:
+            listener, self._reserved = self._reserved or _bound(self._port), None
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: _End(self._client_came), "127.0.0.1", self._port
+                lambda: _End(self._client_came), sock=listener
             )
-            self._port = self._server.sockets[0].getsockname()[1]
+            self._port = listener.getsockname()[1]
 
     async def close(self) -> None:
         """Stop listening and drop every connection. May be called twice."""
         self._cancel_timer()
-        self.refuse()
+        for listener in (self._server, self._reserved):
+            if listener is not None:
+                listener.close()
+        self._server = self._reserved = None
         for task in list(self._connecting):
             task.cancel()
         await asyncio.gather(*self._connecting, return_exceptions=True)
@@ -390,3 +397,15 @@ class _Pipe:
 
 def _ways(direction: Direction) -> tuple[str, ...]:
     return ("up", "down") if direction == "both" else (direction,)
+
+
+def _bound(port: int) -> socket.socket:
+    """Return a socket that has a port of the loopback; whoever connects to it is refused until it listens."""
+    bound = socket.socket()
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", port))
+    except OSError:
+        bound.close()
+        raise
+    return bound

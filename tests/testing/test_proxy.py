@@ -224,3 +224,25 @@ async def test_the_end_of_a_stream_meets_a_client_that_has_just_reset() -> None:
         client.close()
         end.deliver(b"")
     assert not errors
+
+
+async def test_nobody_else_gets_its_port_while_it_refuses() -> None:
+    async with FakeServer(echo, auth=False) as server, FaultProxy("127.0.0.1", port_of(server)) as proxy:
+        proxy.refuse()
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", proxy.port))
+        with pytest.raises(ConnectionRefusedError):
+            async with dial(proxy):
+                pass
+        await proxy.accept()
+        async with dial(proxy) as ws:
+            await ask(ws, 1)
+
+
+async def test_a_proxy_may_be_closed_twice_and_while_it_refuses() -> None:
+    async with FakeServer(echo, auth=False) as server:
+        proxy = FaultProxy("127.0.0.1", port_of(server))
+        await proxy.accept()
+        proxy.refuse()
+        await proxy.close()
+        await proxy.close()
