@@ -53,6 +53,12 @@ bench: .venv/.dev ## compare with fal-client and a bare socket loop; then how fr
 	$(BIN)/python -m benchmarks.freshness
 	$(BIN)/python -m benchmarks.freshness_live
 
+chaos: .venv/.dev ## five minutes of seeded faults over real sockets (SECONDS=300 SEED=n)
+	$(BIN)/python -m chaos.run --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED))
+
+soak: .venv/.dev ## two hundred connections streaming for ten minutes (MINUTES=10)
+	$(BIN)/python -m chaos.soak --minutes $(or $(MINUTES),10)
+
 fmt: .venv/.dev ## format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
