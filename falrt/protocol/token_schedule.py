@@ -130,8 +130,7 @@ class TokenSchedule:
         """A token has arrived.
 
         Args:
-            lifetime: Seconds it is good for. With None it is good for those who waited for it and nobody
-            later,
+            lifetime: Seconds it is good for. With None it is good for those who waited for it and nobody later,
                 since it may expire at any moment.
             now: Monotonic seconds.
             wall_now: Seconds since the epoch.
@@ -160,7 +159,8 @@ class TokenSchedule:
         if left <= _LAST_TRY_ROOM:
             self._failures += 1
             delay = min(delay * 2.0 ** min(self._failures, 10), max(delay, _MAX_RETRY_DELAY))
-        elif delay >= left:
+        elif delay > 0.9 * left:
+            # Not `>= left`: rounding could put a try at the very instant of the end.
             delay = left / 2
         self._renew_at = now + delay
 

@@ -212,6 +212,16 @@ def test_a_new_token_forgets_old_failures() -> None:
     assert schedule.next_deadline() == 36.0
 
 
+def test_rounding_does_not_put_a_try_at_the_very_end() -> None:
+    schedule = TokenSchedule()
+    schedule.fetched(1148.5625, 900.0, WALL)
+    for _ in range(2):
+        deadline = schedule.next_deadline()
+        assert deadline is not None
+        schedule.failed(deadline, passing=True)
+    assert deadline < (schedule.next_deadline() or 0) < 2048.5625
+
+
 def test_a_final_refusal_stops_the_renewal_but_leaves_the_token() -> None:
     schedule = fresh(120)
     schedule.failed(108.0, passing=False)
