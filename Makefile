@@ -38,8 +38,8 @@ check: .venv/.dev ## format, lint, types, import directions
 	$(BIN)/mypy --strict tests/typing/api.py
 	$(BIN)/pytest -q tests/test_architecture.py
 
-test: setup check ## all tests, the official clients and server included
-	$(BIN)/pytest -n $(JOBS)
+test: setup check cov ## all tests, the official clients and server included
+	$(BIN)/pytest -q -n $(JOBS) --ignore=tests/protocol
 
 cov: .venv/.dev ## line and branch coverage of the pure core, which must be complete
 	$(BIN)/coverage run -m pytest -q tests/protocol
