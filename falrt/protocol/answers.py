@@ -110,7 +110,7 @@ class Answers:
         if last is not None or not self._pairs:
             self._figures.inference_time = inference_time
 
-    def garbled(self, error: FalrtError) -> Loss | None:
+    def garbled(self, error: FalrtError, now: float) -> Loss | None:
         """A frame came that cannot be read; it may have been an answer.
 
         Where pairing matters the socket is to be left, for the next result could not be trusted to belong to the
@@ -118,6 +118,7 @@ class Answers:
         """
         if self._pairs and self._in_flight.strict:
             return Loss(Cause.BAD_FRAME, reason=str(error), error=error)
+        self._silence.spoiled(now)
         if self._pairs and (spoiled := self._in_flight.spoiled()) is not None:
             spoiled.outcome = Outcome.FAILED
         self._tell(Problem(error))

@@ -248,7 +248,7 @@ class RealtimeProtocol:
         self._liveness.heard(now)
         if not self._sendable:
             return
-        self.leaving = self._answers.garbled(error)
+        self.leaving = self._answers.garbled(error, now)
 
     def _control(self, control: Control, now: float) -> None:
         if isinstance(control, Timings):

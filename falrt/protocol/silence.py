@@ -61,9 +61,13 @@ class Silence:
 
     def came(self, now: float) -> None:
         """A result came."""
+        self.spoiled(now)
+        self._recycled = 0
+
+    def spoiled(self, now: float) -> None:
+        """Something came that cannot be read, and may have been a result."""
         self.last_at = now
         self._answered_since = True
-        self._recycled = 0
 
     def took(self, latency: float) -> None:
         """An input was answered after so many seconds."""

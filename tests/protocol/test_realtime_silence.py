@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from falrt.exceptions import DecodeError
 from falrt.protocol.events import Answered
 from falrt.protocol.in_flight import LATE_MAX, Kind, Outcome
 from falrt.protocol.lane import Lane
@@ -65,6 +66,18 @@ def test_sends_that_the_server_dropped_are_settled_after_a_silence() -> None:
     assert line.protocol.quiet
     assert line.protocol.leaving is None
     assert [input.outcome for input in inputs] == [Outcome.ANSWERED, None, None]
+
+
+def test_garbage_may_have_been_the_newest_ones_answer() -> None:
+    line = warm(Line(request_timeout=None, keepalive=SILENT).open(0.0))
+    for name in "abc":
+        line.send(name, 1.0)
+    line.leave(1.0)
+    for _ in range(2):
+        line.protocol.garbled(DecodeError("garbage"), 1.1)
+    assert line.next == 2.1
+    line.at(2.1)
+    assert line.protocol.quiet
 
 
 def test_what_was_settled_wrongly_is_answered_all_the_same() -> None:
