@@ -396,9 +396,12 @@ class RealtimeProtocol:
         Asked after every message, where :meth:`next_deadline` would be half of the work: so it is quick, and says no
         wherever it is not sure.
         """
+        check_at = self._liveness.next_check_at()
         return (
             self.leaving is None
             and self._comeback.phase is State.OPEN
+            # The timer may stem from before this socket opened, when nobody was to be pinged.
+            and (check_at is None or check_at >= until)
             and not self._queue.main.waiting
             and len(self._queue.lanes) == 1
             and self._timeouts.soonest >= until

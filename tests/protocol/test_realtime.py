@@ -577,11 +577,23 @@ def test_nothing_disturbs_a_connection_whose_only_deadline_is_far() -> None:
 
 
 def test_a_send_that_may_hang_disturbs() -> None:
-    line = Line(request_timeout=30.0).open(0.0)
+    line = Line(request_timeout=30.0, keepalive=Keepalive(None, None)).open(0.0)
     line.send("a", 1.0)
     line.leave(1.0)
     assert line.protocol.undisturbed(31.0)
     assert not line.protocol.undisturbed(31.5)
+
+
+def test_a_peer_that_is_to_be_pinged_disturbs_a_timer_from_before_its_socket_opened() -> None:
+    line = Line(lazy=True, request_timeout=60.0, keepalive=Keepalive(1.0, 1.0))
+    line.request("a", 0.0)
+    assert line.next == 0.0
+    line.protocol.connecting(0.0)
+    assert line.next == 60.0
+    line.protocol.opened(1.0)
+    line.leave(1.0)
+    assert not line.protocol.undisturbed(60.0)
+    assert line.next == 2.0
 
 
 # --- the end
