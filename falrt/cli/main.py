@@ -172,6 +172,10 @@ def stream(
     still: Annotated[
         bool, typer.Option("--still", help="Show a single picture as it is, without movement.")
     ] = False,
+    gate: Annotated[
+        float | None,
+        typer.Option(help="Send only frames that changed by this share, such as 0.05.", min=0, max=1),
+    ] = None,
     frames: Annotated[int | None, typer.Option(help="Stop after so many pictures.", min=1)] = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so long.", min=0.1)] = None,
     local: Annotated[
@@ -209,6 +213,7 @@ def stream(
             preview=preview,
             window=window,
             report=report,
+            gate=gate,
             frames=frames,
             seconds=seconds,
             local=local,

@@ -43,6 +43,7 @@ class Show:
         frames: Stop after so many answers; None: no limit.
         seconds: Stop this long after the first answer; None: no limit.
         window: Also shows every picture; closing it ends the stream.
+        gate: Send only frames that changed by this share, 0 to 1; None: all.
     """
 
     source: Source
@@ -54,6 +55,7 @@ class Show:
     frames: int | None = None
     seconds: float | None = None
     window: Window | None = None
+    gate: float | None = None
 
     async def run(self, record: Record) -> None:
         """Stream until the source ends, a limit is reached or the task is cancelled; then close the sinks.
@@ -71,7 +73,8 @@ class Show:
             self.screen.waiting("connecting ...")
             options = {"on_error": self.screen.problem, **self.options}
             async with falrt.connect(self.choice.model, **options) as connection:
-                stream = connection.stream(self._inputs(began))
+                changed = None if self.gate is None else falrt.media.Changed(self.gate)
+                stream = connection.stream(self._inputs(began), gate=changed)
                 watcher = asyncio.create_task(self._watch(connection, record, began))
                 async with contextlib.aclosing(stream):
                     try:
@@ -90,24 +93,25 @@ class Show:
         record: Record,
         began: float,
     ) -> None:
-        first_at: float | None = None
-        async for reply in stream:
-            shot = self._shot(reply, record.count + 1, began)
-            record.add(shot)
-            _read_stats(connection, record, began)
-            await asyncio.to_thread(self._keep, shot)
-            self.screen.update(record, shot)
-            if self.window is not None:
-                self.window.show(shot)
-            first_at = shot.at if first_at is None else first_at
-            if self._is_over(shot, first_at):
-                return
+        # A gate may let nothing through for long: the time is up all the same.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None) as limit:
+                async for reply in stream:
+                    shot = self._shot(reply, record.count + 1, began)
+                    record.add(shot)
+                    if self.seconds is not None and limit.when() is None:
+                        limit.reschedule(asyncio.get_running_loop().time() + self.seconds)
+                    _read_stats(connection, record, began)
+                    await asyncio.to_thread(self._keep, shot)
+                    self.screen.update(record, shot)
+                    if self.window is not None:
+                        self.window.show(shot)
+                    if self._is_over(shot):
+                        return
 
-    def _is_over(self, shot: Shot, first_at: float) -> bool:
-        return (
-            (self.frames is not None and shot.number >= self.frames)
-            or (self.seconds is not None and shot.at - first_at >= self.seconds)
-            or (self.window is not None and self.window.is_closed)
+    def _is_over(self, shot: Shot) -> bool:
+        return (self.frames is not None and shot.number >= self.frames) or (
+            self.window is not None and self.window.is_closed
         )
 
     async def _watch(self, connection: RealtimeConnection[Any, Any], record: Record, began: float) -> None:

@@ -38,6 +38,7 @@ class StreamPlan:
         preview: Show pictures in the terminal.
         window: Show pictures in a window.
         report: Where to write the report, or None.
+        gate: Send only frames of a live source that changed by this share, 0 to 1; None: all.
         frames: Stop after so many answers.
         seconds: Stop after so long.
         local: Against a local stand-in instead of fal.
@@ -54,6 +55,7 @@ class StreamPlan:
     preview: bool = False
     window: bool = False
     report: Path | None = None
+    gate: float | None = None
     frames: int | None = None
     seconds: float | None = None
     local: bool = False
@@ -77,6 +79,8 @@ def stream(console: Console, plan: StreamPlan) -> Record:
 
     if plan.report is not None:
         check_report_path(plan.report)
+    if plan.gate is not None and not plan.source.live:
+        raise ConfigurationError("--gate leaves frames out, and of a file every frame is used: add --live")
     if not (plan.out or plan.preview or plan.window or plan.report):
         plan = replace(plan, out=(_DEFAULT_FOLDER,))
     sinks = open_sinks(plan)
@@ -100,6 +104,7 @@ def stream(console: Console, plan: StreamPlan) -> Record:
                 frames=plan.frames,
                 seconds=plan.seconds,
                 window=window,
+                gate=plan.gate,
             )
             asyncio.run(interruptible(lambda: show.run(record)))
     finally:

@@ -128,6 +128,27 @@ def test_key_and_address_come_from_the_environment(
     assert "through fal-ai/flux-2-klein-realtime" in result.output
 
 
+def test_frames_that_did_not_change_are_not_sent(run: Callable[..., Result], tmp_path: Path) -> None:
+    still = tmp_path / "still.png"
+    Image.new("RGB", (64, 48), "teal").save(still)
+
+    result = run(
+        *("stream", *LOCAL, "--source", still, "--still", "--fps", 30, "--live", "--gate", 0.05),
+        *("--seconds", 0.6, "--out", tmp_path / "out"),
+    )
+
+    assert result.exit_code == 0
+    # Of some eighteen frames, the first and the one on which the source came to rest.
+    assert 1 <= len(list((tmp_path / "out").iterdir())) <= 2
+
+
+def test_gate_needs_a_live_source(run: Callable[..., Result], folder: Path) -> None:
+    result = run("stream", *LOCAL, "--source", folder, "--gate", 0.05)
+
+    assert result.exit_code == 1
+    assert "add --live" in result.stderr
+
+
 def test_closing_the_window_ends_the_stream(
     run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
