@@ -42,12 +42,13 @@ class State(StrEnum):
 # What may follow what; the diagram in docs/explanation/life-cycle.md is made from it. WARMING is not in it: it is how
 # CONNECTING, OPEN and WAITING show themselves while a cold model has not answered yet.
 TRANSITIONS: Final = {
-    (State.IDLE, "input"): State.CONNECTING,
+    (State.IDLE, "input"): State.WAITING,
+    (State.WAITING, "pause over"): State.CONNECTING,
     (State.CONNECTING, "opened"): State.OPEN,
     (State.CONNECTING, "lost, passing"): State.WAITING,
+    (State.CONNECTING, "lost, nothing to send"): State.IDLE,
     (State.OPEN, "lost, passing"): State.WAITING,
     (State.OPEN, "ended, nothing to send"): State.IDLE,
-    (State.WAITING, "pause over"): State.CONNECTING,
     (State.IDLE, "close"): State.CLOSED,
     (State.CONNECTING, "close, or lost for good"): State.CLOSED,
     (State.OPEN, "close, or lost for good"): State.CLOSED,
