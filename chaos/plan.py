@@ -79,7 +79,7 @@ def draw_plan(target: Target, seed: int, slot: int, turn: int) -> Plan:
     faults, through_proxy = _draw_faults(rng, target)
     if mode != "unary":
         # A swallowed input of a session looks like an app that thinks: recv() waits for it as long as its caller.
-        faults = tuple(name for name in faults if name != "Swallow") or ("Reset",)
+        faults = _without(faults, "Swallow")
     app = _draw_app(rng, target, mode)
     workers = _draw_workers(rng, mode)
     options = _draw_options(rng, mode, faults)
@@ -109,8 +109,15 @@ def _draw_faults(rng: Random, target: Target) -> tuple[tuple[str, ...], bool]:
         faults += tuple(rng.sample(HURTING, rng.randint(1, len(HURTING))))
     if rng.random() < 0.15:
         faults += tuple(rng.sample(ENDING, rng.randint(1, len(ENDING))))
+    if {"ColdStart", "CloseWith"} & {*faults}:
+        # A model that seems to be starting may swallow inputs for as long as warmup_timeout, which is minutes.
+        faults = _without(faults, "Swallow")
     through_proxy = rng.random() < 0.3
     return faults + (network if through_proxy else ()), through_proxy
+
+
+def _without(faults: tuple[str, ...], unwanted: str) -> tuple[str, ...]:
+    return tuple(name for name in faults if name != unwanted) or ("Reset",)
 
 
 def _draw_app(rng: Random, target: Target, mode: ModeName) -> dict[str, Any]:

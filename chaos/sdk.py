@@ -39,7 +39,7 @@ class Sdk:
         async with asyncio.timeout(START_SECONDS):
             line = await self._process.stdout.readline()
         if not line.strip():
-            raise RuntimeError("fal's server did not start: are the packages of the group 'peers' installed?")
+            raise RuntimeError("fal's server did not start: run `python -m chaos.sdk_app` to see why")
         self.url = f"http://127.0.0.1:{int(line)}"
 
     async def deploy_for_ever(self) -> None:
@@ -60,6 +60,8 @@ async def sdk_served(*, deploys: bool = True) -> AsyncIterator[Sdk]:
         *("-m", "chaos.sdk_app"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        # The SDK tells of each client that went away in the middle, and of tasks that it forgot.
+        stderr=asyncio.subprocess.DEVNULL,
         cwd=Path(__file__).parent.parent,
     )
     sdk = Sdk(process)

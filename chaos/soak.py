@@ -210,7 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m chaos.soak", description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--connections", type=int, default=200)
-    parser.add_argument("--interval", type=float, default=1.0, help="seconds between two frames of a source")
+    parser.add_argument("--interval", type=float, default=0.4, help="seconds between two frames of a source")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write the report there")
     given = parser.parse_args(arguments)

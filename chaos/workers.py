@@ -116,8 +116,6 @@ async def ask(life: Life) -> None:
 async def answered(life: Life, timeout: float | None = None) -> bool:
     """Make one request; say whether it was answered."""
     order = life.order()
-    if timeout is None and "swallowed" in life.plan.excuses:
-        timeout = 8.0  # a model that seems to be starting may swallow it for as long as warmup_timeout
     number, loop = order["n"], asyncio.get_running_loop()
     life.ledger.note(f"request {number} timeout={timeout}")
     life.ledger.counts["requests"] += 1
