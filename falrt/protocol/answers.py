@@ -63,7 +63,7 @@ class Answers:
         if match.overtaken:
             self._overtaken(match.overtaken, match.input)
         if match.ambiguous:
-            return Loss(Cause.RECYCLED, 1000, reason="answers no longer name their inputs")
+            return Loss(Cause.RECYCLED, 1000, reason="an answer could be that of several inputs")
         if match.input is not None:
             self._answered(match.input, match, message, now)
             if inference_time is not None:

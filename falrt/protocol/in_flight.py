@@ -113,6 +113,7 @@ class Match:
 
 
 _NONE: Final = Match(None)
+_AMBIGUOUS: Final = Match(None, certain=False, ambiguous=True)
 # fal's server-side buffer holds 60 at the most; an app without a bound is answered all the same, unpaired.
 UNANSWERED_SENDS_MAX: Final = 128
 UNANSWERED_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -225,6 +226,8 @@ class InFlight:
             self._owed += input.kind is Kind.REQUEST or input.lane.keeps_all
         elif self._inputs:
             self._let_go(self._inputs[-1])
+        if self._late and input.kind is not Kind.REQUEST and self._late[-1].lane is input.lane:
+            self._late[-1].frame = b""
         self._inputs.append(input)
 
     def _let_go(self, previous: Input) -> None:
@@ -275,16 +278,15 @@ class InFlight:
     def _match_unnamed(self, request_id: str | None) -> Match:
         """An app that echoes ids gave an answer that carries none of ours."""
         inputs = self._inputs
-        if request_id is None or not self.stale:
-            for index, candidate in enumerate(inputs):
-                if candidate.request_id is None:
-                    return self._paired(index, certain=not self.doubt)
-        if request_id is not None or not inputs:
+        if not inputs or (request_id is not None and (self.stale or inputs[0].request_id is not None)):
             return self._match_late(request_id)
-        if len(inputs) > 1 or self.doubt:
-            self.ids_trusted, self.ids_refuted, self.doubt = False, True, True
-            return Match(None, certain=False, ambiguous=True)
-        return self._paired(0, certain=not self.doubt)
+        unnamed = next((index for index, input in enumerate(inputs) if input.request_id is None), None)
+        if unnamed == 0 or (not self.doubt and (len(inputs) == 1 or unnamed is not None)):
+            return self._paired(0, certain=not self.doubt)
+        if unnamed is not None and not self._strict:
+            return self._paired(unnamed, certain=False)
+        self.ids_trusted, self.ids_refuted, self.doubt = False, True, True
+        return _AMBIGUOUS
 
     def _match_late(self, request_id: str | None) -> Match:
         """No unanswered input claims an answer: it may belong to one that was written off."""
@@ -296,6 +298,9 @@ class InFlight:
         return _NONE
 
     def _paired(self, index: int, *, certain: bool) -> Match:
+        candidate = self._inputs[index]
+        if not certain and candidate.kind is Kind.REQUEST and candidate.outcome is None:
+            return _AMBIGUOUS  # whatever happens, no request is given an answer that may be another's
         overtaken = tuple(self._removed(0) for _ in range(index)) if index else ()
         answered = self._removed(0)
         self._settle()
@@ -332,11 +337,18 @@ class InFlight:
             return None
         self.doubt = True
         lost = self._removed(0)
-        lost.frame = b""
+        if self._inputs:
+            lost.frame = b""  # a newer one is on its way; the newest of all may have to leave again
         if len(self._late) >= LATE_MAX:
             self._forget(self._late.pop(0))
         self._late.append(lost)
         return lost
+
+    def take_unproven(self) -> Input | None:
+        """Remove and return the newest of all inputs, where it was written off and nobody knows whether rightly."""
+        if not self._late or not self._late[-1].frame or self._late[-1].outcome is not None:
+            return None
+        return self._late.pop()
 
     def of_lane(self, lane: Lane) -> list[Input]:
         """Return the inputs of a lane whose answers may still come."""

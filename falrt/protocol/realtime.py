@@ -276,7 +276,7 @@ class RealtimeProtocol:
             self.in_flight, loss, mode, used=self._queue.left_here > 0, answered_here=answered
         )
         self._accuse(blame, loss)
-        unanswered = [input for input in self.in_flight.clear() if input.outcome is None]
+        unanswered = self._unanswered(loss)
         if self.settings.backoff is None:
             self._end(loss, unanswered)
             return
@@ -294,6 +294,14 @@ class RealtimeProtocol:
         )
         if end is not None:
             self._end(end)
+
+    def _unanswered(self, loss: Loss) -> list[Input]:
+        """Take what the lost socket has left unanswered, and somebody still wants."""
+        # After an orderly idle end nothing was left undone: what was written off is gone.
+        idle = loss.cause is Cause.IDLE or (loss.cause is Cause.RECYCLED and self.quiet)
+        unproven = None if idle else self.in_flight.take_unproven()
+        unanswered = [input for input in self.in_flight.clear() if input.outcome is None]
+        return unanswered if unproven is None else [unproven, *unanswered]
 
     def _accuse(self, blame: aftermath.Blame, loss: Loss) -> None:
         """Tell the error of a fault to whom it concerns; several suspects will go out one at a time."""

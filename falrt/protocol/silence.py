@@ -99,6 +99,9 @@ class Silence:
         # A lone input that nothing has come in for since it left is the newest, which no runner drops: it is slow.
         if len(in_flight) == 1 and not self._answered_since:
             return None
+        # Nor is anything guessed while a request is unanswered, which the late answer must not meet.
+        if in_flight.owes:
+            return None
         return oldest.lane.pacer.overdue_at()
 
     def is_patient(self, in_flight: InFlight, until: float) -> bool:

@@ -237,7 +237,8 @@ def test_the_answer_of_a_forgotten_send_is_not_given_to_a_request(in_flight: InF
     for _ in range(UNANSWERED_SENDS_MAX):
         in_flight.match(None)
     (request,) = several(in_flight, lane, None, kind=Kind.REQUEST)
-    assert in_flight.match(None) == Match(request, certain=False)
+    assert in_flight.match(None) == Match(None, certain=False, ambiguous=True)
+    assert in_flight.inputs == (request,)
 
 
 def test_a_forgotten_send_keeps_the_outcome_it_had(in_flight: InFlight, lane: Lane) -> None:

@@ -223,7 +223,7 @@ def test_an_app_that_stops_echoing_costs_the_socket_and_no_request() -> None:
         line.request(name, 2.0, request_id=name)
     line.leave(2.0)
     assert line.result(2.5) == []
-    assert line.given_up() == Loss(Cause.RECYCLED, 1000, reason="answers no longer name their inputs")
+    assert line.given_up() == Loss(Cause.RECYCLED, 1000, reason="an answer could be that of several inputs")
     line.lose(2.5)
     assert line.open(2.5).leave(2.5) == ["b"]
     assert line.result(2.6, "something else") == [("b", True)]
@@ -240,6 +240,29 @@ def test_what_is_alone_behind_a_named_answer_is_certain_without_its_name() -> No
     assert line.leave(1.6) == ["r"]
     assert line.result(1.7, "b") == [("b", True)]
     assert line.result(1.8) == [("r", True)]
+
+
+def test_an_unnamed_answer_is_the_oldest_ones_where_the_caller_vouched() -> None:
+    line = Line(pacing=Latest(2)).open(0.0)
+    line.request("w", 0.5, request_id="w")
+    line.leave(0.5)
+    line.result(0.6, "w")
+    line.request("a", 1.0, request_id="a")
+    line.request("b", 1.0)
+    assert line.leave(1.0) == ["a", "b"]
+    assert line.result(1.5) == [("a", True)]
+    assert line.result(1.6) == [("b", True)]
+
+
+def test_an_unnamed_answer_in_doubt_is_that_of_a_send_without_an_id() -> None:
+    line = Line().open(0.0)
+    line.send("w", 0.5, request_id="w")
+    line.leave(0.5)
+    line.result(0.6, "w")
+    line.send("a", 1.0, request_id="a")
+    line.send("b", 1.0)
+    line.leave(1.0)
+    assert line.result(1.5) == [("b", False)]
 
 
 def test_an_unnamed_answer_in_doubt_is_nobodys() -> None:

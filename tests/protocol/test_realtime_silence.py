@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from falrt.exceptions import DecodeError
-from falrt.protocol.events import Answered
-from falrt.protocol.in_flight import LATE_MAX, Kind, Outcome
+from falrt.protocol.events import Answered, State
+from falrt.protocol.in_flight import LATE_MAX, Input, Kind, Outcome
 from falrt.protocol.lane import Lane
 from falrt.protocol.liveness import Keepalive
 from falrt.protocol.pacing import Immediate, Latest, Pacer
 from falrt.protocol.retry import Cause
-from tests.protocol.line import Line
+from tests.protocol.line import TIMEOUT, Line
 
 SILENT = Keepalive(None, None)
 
@@ -101,17 +103,48 @@ def test_a_newest_send_without_any_answer_behind_it_is_waited_for() -> None:
     assert line.next == 121.0
 
 
-def test_a_settled_send_is_superseded_when_its_socket_goes() -> None:
-    line = warm(Line(keepalive=SILENT).open(0.0))
-    for name in "ab":
-        last = line.send(name, 1.0)
+def settled(**options: Any) -> tuple[Line, Input]:
+    """Two sends, one answer, and then nothing for a while: the newest was answered, or is it slow?"""
+    line = warm(Line(keepalive=SILENT, **options).open(0.0))
+    line.send("a", 1.0)
+    newest = line.send("b", 1.0)
     line.leave(1.0)
     line.result(1.1)
     line.at(2.1)
+    assert line.protocol.quiet
+    return line, newest
+
+
+def test_a_settled_send_that_is_the_newest_leaves_again_after_a_loss() -> None:
+    line, newest = settled()
     line.lose(3.0)
-    assert last.outcome is Outcome.SUPERSEDED
-    assert line.protocol.stats(3.0).dropped == 1
-    assert not line.protocol.wants_socket(3.0)
+    assert newest.outcome is None
+    assert line.open(3.1).leave(3.1) == ["b"]
+
+
+def test_a_settled_send_is_gone_after_an_idle_end() -> None:
+    line, newest = settled()
+    line.say(TIMEOUT, 31.0)
+    assert newest.outcome is Outcome.SUPERSEDED
+    assert line.protocol.stats(31.0).dropped == 1
+    assert line.protocol.state is State.IDLE
+
+
+def test_a_settled_send_is_gone_after_we_closed_an_idle_socket() -> None:
+    line, newest = settled(idle_close=5.0)
+    line.at(6.1)
+    line.lose(6.1)
+    assert newest.outcome is Outcome.SUPERSEDED
+    assert line.protocol.state is State.IDLE
+
+
+def test_a_settled_send_is_gone_once_a_newer_one_has_left() -> None:
+    line, newest = settled()
+    line.send("c", 2.5)
+    line.leave(2.5)
+    line.lose(3.0)
+    assert newest.outcome is Outcome.SUPERSEDED
+    assert line.open(3.1).leave(3.1) == ["c"]
 
 
 def test_an_idle_socket_is_closed_although_sends_were_dropped() -> None:
@@ -164,7 +197,9 @@ def test_a_request_after_settled_sends_gets_a_new_socket_at_once() -> None:
     assert line.leave(7.0) == []
     line.at(7.0)
     line.lose(7.0)
-    assert line.open(7.0).leave(7.0) == ["r"]
+    assert line.open(7.0).leave(7.0) == ["b"], "for it may only have been slow"
+    line.result(7.1)
+    assert line.leave(7.1) == ["r"]
 
 
 def test_a_socket_recycled_in_vain_grants_the_next_twice_the_time() -> None:
@@ -242,6 +277,21 @@ def test_a_frame_that_is_overdue_is_written_off_and_the_next_is_not_certain() ->
     assert line.result(1.6) == [("b", False)]
     line.protocol.remove_lane(lane)
     assert first.outcome is Outcome.ABANDONED
+
+
+def test_nothing_is_written_off_while_a_request_is_unanswered() -> None:
+    line, lane = streaming()
+    line.offer(Kind.REQUEST, "w", 0.5, request_id="w")
+    line.leave(0.5)
+    line.result(0.6, "w")
+    line.frame(lane, "a", 1.0, request_id="same")
+    line.leave(1.0)
+    line.frame(lane, "b", 1.0, request_id="same")
+    line.leave(1.0)
+    line.offer(Kind.REQUEST, "r", 1.0, request_id="r")
+    assert line.leave(1.0) == ["r"]
+    line.at(1.5)
+    assert len(line.protocol.in_flight) == 3
 
 
 def test_the_newest_frame_is_only_slow_where_nothing_came_behind_it() -> None:
