@@ -66,9 +66,16 @@ async def test_a_source_faster_than_the_model_is_skipped_through_and_ends_with_i
         assert len(shown) + sum(reply.dropped for reply in replies) == 40
 
 
+async def patient_camera(server: FakeServer, count: int) -> AsyncIterator[Any]:
+    """A camera that is slower than the model, however slow the machine: each frame waits for the one before."""
+    for n in range(count):
+        await server.wait_for_inputs(n)
+        yield {"n": n}
+
+
 async def test_a_source_slower_than_the_model_is_answered_whole() -> None:
     async with FakeServer(echo) as server, server.connect() as conn:
-        replies = await collect(conn, camera(6, 0.01))
+        replies = await collect(conn, patient_camera(server, 6))
         assert [reply.output["n"] for reply in replies] == list(range(6))
         assert all(reply.latency > 0 for reply in replies)
 
@@ -236,7 +243,7 @@ async def test_one_failing_frame_does_not_end_a_live_stream_and_is_reported() ->
 
     errors: list[Exception] = []
     async with FakeServer(picky) as server, server.connect(on_error=errors.append, reconnect=QUICK) as conn:
-        replies = await collect(conn, camera(6, 0.03))
+        replies = await collect(conn, patient_camera(server, 6))
         assert [reply.output["n"] for reply in replies] == [0, 1, 3, 4, 5]
         assert [str(error) for error in errors] == ["INTERNAL_ERROR: no such frame"]
 
