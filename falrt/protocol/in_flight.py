@@ -125,7 +125,7 @@ class InFlight:
     """The unanswered inputs of one connection, oldest first; cleared when the socket goes."""
 
     __slots__ = (
-        "_forgot", "_held_bytes", "_inputs", "_late", "_owed", "_strict", "doubt", "ids_refuted", "ids_trusted",
+        "_forgotten", "_held_bytes", "_inputs", "_late", "_owed", "_strict", "doubt", "ids_refuted", "ids_trusted",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -136,8 +136,8 @@ class InFlight:
         self._held_bytes = 0
         # Written off on this socket and not proven to be dropped, oldest first.
         self._late: list[Input] = []
-        # An input was forgotten without an answer on this socket: counting proves nothing any more.
-        self._forgot = False
+        # How many inputs were forgotten without an answer on this socket; their results are nobody's in particular.
+        self._forgotten = 0
         # An answer carried the id of its input: this app echoes ids. Kept across sockets.
         self.ids_trusted = False
         # The app echoed and then did not: ids prove nothing here any more.
@@ -179,12 +179,12 @@ class InFlight:
     @property
     def forgot(self) -> bool:
         """Whether an input was forgotten without an answer: results may come that belong to none that we know."""
-        return self._forgot
+        return self._forgotten > 0
 
     @property
     def stale(self) -> bool:
         """Whether a late answer may come to an input that was written off."""
-        return self._forgot or bool(self._late)
+        return self._forgotten > 0 or bool(self._late)
 
     @property
     def hopeless(self) -> bool:
@@ -204,7 +204,7 @@ class InFlight:
         return (
             request_id is not None
             and self.ids_trusted
-            and not self._forgot
+            and not self._forgotten
             and all(other.request_id not in (None, request_id) for other in self._inputs)
             and all(late.request_id != request_id for late in self._late)
         )
@@ -262,7 +262,9 @@ class InFlight:
     def _match_by_id(self, named: list[int], request_id: str) -> Match:
         # An id that the caller gave to several inputs names none of them.
         unique = (
-            len(named) == 1 and not self._forgot and all(late.request_id != request_id for late in self._late)
+            len(named) == 1
+            and not self._forgotten
+            and all(late.request_id != request_id for late in self._late)
         )
         self.ids_trusted = True
         match = self._paired(named[0], certain=unique or not self.doubt)
@@ -290,7 +292,12 @@ class InFlight:
 
     def _match_late(self, request_id: str | None) -> Match:
         """No unanswered input claims an answer: it may belong to one that was written off."""
-        for late in reversed(self._late):
+        if request_id is None and self._forgotten:
+            # Those that were forgotten are older still, and outputs come in the order of the inputs.
+            self._forgotten -= 1
+            self._settle()
+            return _NONE
+        for late in self._late:
             if request_id is None or late.request_id == request_id:
                 self._late.remove(late)
                 self._settle()
@@ -316,11 +323,11 @@ class InFlight:
         return input
 
     def _settle(self) -> None:
-        if not self._inputs and not self._late and not self._forgot:
+        if not self._inputs and not self._late and not self._forgotten:
             self.doubt = False
 
     def _forget(self, input: Input) -> None:
-        self._forgot = True
+        self._forgotten += 1
         _dropped(input)
 
     def spoiled(self) -> Input | None:
@@ -362,7 +369,7 @@ class InFlight:
         self._inputs.clear()
         self._late.clear()
         self._owed = self._strict = self._held_bytes = 0
-        self.doubt = self._forgot = False
+        self.doubt, self._forgotten = False, 0
         return inputs
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from falrt.exceptions import DecodeError
-from falrt.protocol.events import Answered, State
+from falrt.protocol.events import Answered, Pushed, State
 from falrt.protocol.in_flight import LATE_MAX, Input, Kind, Outcome
 from falrt.protocol.lane import Lane
 from falrt.protocol.liveness import Keepalive
@@ -93,6 +93,22 @@ def test_what_was_settled_wrongly_is_answered_all_the_same() -> None:
     line.request("c", 10.0)
     assert line.leave(10.0) == ["c"], "as many answers as inputs: nothing is in doubt any more"
     assert line.result(10.1) == [("c", True)]
+
+
+def test_answers_that_were_only_slow_find_their_inputs_in_order_and_the_newest_is_not_lost() -> None:
+    line = warm(Line(keepalive=SILENT).open(0.0))
+    names = [str(number) for number in range(LATE_MAX + 3)]
+    for name in names:
+        line.send(name, 1.0)
+    line.leave(1.0)
+    line.result(1.1)
+    line.at(2.1)
+    for _ in range(2):  # more were settled than are remembered: the results of the oldest are nobody's
+        line.protocol.received({"seed": 1}, 5.0)
+        assert line.events() == [Pushed({"seed": 1})]
+    assert [line.result(6.0) for _ in range(LATE_MAX - 1)] == [[(name, False)] for name in names[3:-1]]
+    line.lose(7.0)
+    assert line.open(7.1).leave(7.1) == [names[-1]]
 
 
 def test_a_newest_send_without_any_answer_behind_it_is_waited_for() -> None:
