@@ -70,6 +70,8 @@ class Line:
             self._deliver(piece)
             return
         previous = self._pieces[-1][0] if self._pieces else 0.0
+        # A copy: asyncio reads into 256 KiB and shrinks what it got, and such pieces, kept, leave holes in the heap.
+        piece = bytes(memoryview(piece))
         self._pieces.append((max(previous, arrives_at or self._loop.time()), piece))
         self.pending_bytes += len(piece)
         self._set_timer()
