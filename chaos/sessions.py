@@ -95,7 +95,12 @@ def _is_whole(life: Life, orders: list[Any], outputs: list[Any]) -> bool:
         return got == [(sent, None)]
     steps = orders[0]["count"] if life.plan.mode == "server_streaming" else 2
     whole = sorted(got) == sorted(([number], step) for number in sent for step in range(steps))
-    cut_short = "swallowed" in life.plan.excuses or {"CloseWith", "ColdStart"} & {*life.plan.faults}
+    # What looks like the app's own end: a polite close, and an idle timer whose input was still on its way.
+    cut_short = (
+        "swallowed" in life.plan.excuses
+        or {"CloseWith", "ColdStart"} & {*life.plan.faults}
+        or life.plan.app["session_timeout"] is not None
+    )
     if not (whole or cut_short or life.ledger.failing or life.closing):
         life.ledger.broke(f"a session of {life.plan.mode} for {sent} ended in order with no more than {got}")
     return whole

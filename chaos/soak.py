@@ -4,9 +4,9 @@
 
     python -m chaos.soak --minutes 10 --connections 200
 
-fal's own server SDK runs in a process of its own, so that what this process holds is the client's alone. The
-connections share a few clients, as a server between many browsers and the models would have them, and each client's
-network fails now and then. Every reply is checked against the truth.
+fal's own server SDK and the network run in processes of their own, so that what this one holds is the client's
+alone. The connections share a few clients, as a server between many browsers and the models would have them, and each
+client's network fails now and then. Every reply is checked against the truth.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import random
 import sys
 import time
@@ -29,14 +30,12 @@ from urllib.parse import urlsplit
 import falrt
 from chaos.estate import Estate
 from chaos.ledger import Broken, numbers_of
+from chaos.network import network_before
 from chaos.sdk import sdk_served
-from falrt.testing import FaultProxy
 
 __all__ = ["Soak", "main"]
 
 CONNECTIONS_PER_CLIENT: Final = 20
-# A second without a fault is the rule; each fault strikes one client's network.
-FAULT_SECONDS: Final = 5.0
 # An answer that takes longer than this, once its network is whole again, does not come any more.
 SILENCE_SECONDS: Final = 60.0
 # From the middle to the end; the allocator's arenas breathe.
@@ -72,16 +71,17 @@ class Soak:
         before = Estate.now()
         async with contextlib.AsyncExitStack() as stack:
             sdk = await stack.enter_async_context(sdk_served(deploys=False))
-            place = urlsplit(sdk.url)
-            proxies = []
+            groups = math.ceil(self.connections / CONNECTIONS_PER_CLIENT)
+            network = await stack.enter_async_context(
+                network_before(int(urlsplit(sdk.url).port or 0), groups, self.seed)
+            )
             tasks: list[asyncio.Task[None]] = []
-            for first in range(0, self.connections, CONNECTIONS_PER_CLIENT):
-                proxy = FaultProxy(str(place.hostname), int(place.port or 0))
-                proxies.append(await stack.enter_async_context(proxy))
-                client = await stack.enter_async_context(falrt.Client(key="test", base_url=proxy.url))
-                numbers = range(first, min(self.connections, first + CONNECTIONS_PER_CLIENT))
-                tasks += [asyncio.create_task(self._stream(client, n), name=f"soak {n}") for n in numbers]
-            tasks.append(asyncio.create_task(self._weather(proxies), name="soak weather"))
+            for group, url in enumerate(network.urls):
+                client = await stack.enter_async_context(falrt.Client(key="test", base_url=url))
+                tasks += [
+                    asyncio.create_task(self._stream(client, n), name=f"soak {n}")
+                    for n in range(group, self.connections, groups)
+                ]
             measuring = asyncio.create_task(self._measure(measure_seconds), name="soak measure")
             try:
                 await asyncio.wait([*tasks, measuring], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -92,6 +92,7 @@ class Soak:
             for task in (*tasks, measuring):
                 if not task.cancelled():
                     task.result()
+        self.counts += network.struck
         self._check(before, await _emptied(before))
 
     async def _stream(self, client: falrt.Client, number: int) -> None:
@@ -112,24 +113,6 @@ class Soak:
                 if order["n"] not in numbers_of(await conn.request(order)):
                     raise Broken(f"request {order['n']} was given another's answer")
                 self.counts["requests"] += 1
-
-    async def _weather(self, proxies: list[FaultProxy]) -> None:
-        rng = random.Random(self.seed)
-        while True:
-            await asyncio.sleep(rng.expovariate(1 / FAULT_SECONDS))
-            proxy, kind = rng.choice(proxies), rng.choice(("cut", "black hole", "slow", "refused"))
-            self.counts[f"network {kind}"] += 1
-            if kind == "cut":
-                proxy.cut()
-            elif kind == "black hole":
-                proxy.black_hole(seconds=rng.uniform(0.5, 15))
-            elif kind == "slow":
-                proxy.shape(latency=rng.choice((0.0, 0.05, 0.2)))
-            else:
-                proxy.refuse()
-                proxy.cut()
-                await asyncio.sleep(rng.uniform(0.1, 2))
-                await proxy.accept()
 
     async def _measure(self, every: float) -> None:
         started = time.monotonic()
@@ -196,7 +179,7 @@ async def _camera(rng: random.Random, interval: float, frames: int) -> AsyncIter
 
 
 async def _emptied(before: Estate) -> Estate:
-    """Wait until the proxies' own ends are closed as well."""
+    """Wait until what closes by itself has closed."""
     for _ in range(20):
         estate = Estate.now()
         if estate.tasks == before.tasks and estate.sockets <= before.sockets:
