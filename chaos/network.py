@@ -23,6 +23,8 @@ __all__ = ["Network", "network_before"]
 
 # A second without a fault is the rule; each strikes one proxy, and so a part of the connections.
 FAULT_SECONDS: Final = 5.0
+# It has nothing to wait for when it is asked to end.
+END_SECONDS: Final = 20.0
 
 
 class Network:
@@ -55,7 +57,13 @@ async def network_before(port: int, count: int, seed: int) -> AsyncIterator[Netw
         network.urls = [f"http://127.0.0.1:{int(each)}" for each in ports]
         yield network
     finally:
-        said, _ = await process.communicate()
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                said, _ = await process.communicate(b"")  # Python 3.11 closes the pipe only if it is given something
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise
         network.struck.update(json.loads(said or b"{}"))
 
 

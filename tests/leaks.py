@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -86,7 +87,10 @@ async def leaves_nothing(url: str) -> AsyncIterator[None]:
 
 @pytest.fixture
 def no_strays() -> Iterator[None]:
-    """Fail a test that leaves a thread."""
+    """Fail a test that leaves a thread; one that was at work when it was let go may finish that."""
     threads = our_threads()
     yield
+    given_up_at = time.monotonic() + PATIENCE
+    while not our_threads() <= threads and time.monotonic() < given_up_at:
+        time.sleep(0.001)
     assert our_threads() <= threads
