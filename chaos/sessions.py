@@ -28,8 +28,8 @@ async def session(life: Life) -> bool:
             ledger.note(f"session sends {order['n']}")
             await life.conn.send(order)
             await asyncio.sleep(life.rng.choice((0.0, 0.005)))
-    except falrt.ConnectionClosedError as exc:
-        # What waited belongs to the session that broke off; it is handed back.
+    except falrt.ConnectionClosed as exc:
+        # What waited belongs to the session that is over; it is handed back.
         ledger.note(f"session lost while sending: {exc!r}, unsent {exc.unsent}")
         ledger.counts["sessions: handed back"] += 1
     except falrt.FalrtError as exc:
@@ -44,21 +44,26 @@ async def session(life: Life) -> bool:
 
 
 async def _read_to_the_end(life: Life, orders: list[dict[str, Any]]) -> list[Any] | None:
-    """Return the outputs of a session that ended in order; None for one that was lost."""
+    """Return the outputs of a session that ended in order; None for one that was lost.
+
+    What is sent after an end that nobody has read yet begins another session: all are read, until the last end is
+    told again because nothing more comes.
+    """
     outputs: list[Any] = []
-    error: Exception | None = None
+    ends: list[Exception] = []
+    lost = False
     while True:
         try:
             output = await life.conn.recv()
-        except falrt.ConnectionClosedOK:
-            return outputs if error is None else None
         except falrt.FalrtError as exc:
-            if exc is error:
-                return None  # told again: nothing more comes
-            # What was sent after a loss has begun another session: it is read to its end as well.
-            error = exc
+            if ends and exc is ends[-1]:
+                break
+            ends.append(exc)
+            life.ledger.note(f"session: {exc!r}")
+            if isinstance(exc, falrt.ConnectionClosedOK):
+                continue
+            lost = True
             if isinstance(exc, falrt.ConnectionClosedError):
-                life.ledger.note(f"session lost: {exc!r}")
                 life.ledger.counts["sessions: lost"] += 1
             else:
                 life.judge(exc, "session")
@@ -66,6 +71,8 @@ async def _read_to_the_end(life: Life, orders: list[dict[str, Any]]) -> list[Any
             life.ledger.note(f"session gets {output}")
             _check_output(life, orders, outputs, output)
             outputs.append(output)
+    life.ledger.counts["sessions: cut in two"] += len(ends) > 1 and not lost
+    return None if lost else outputs
 
 
 def _orders(life: Life) -> list[dict[str, Any]]:

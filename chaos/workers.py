@@ -356,7 +356,7 @@ def _check_end(
     life: Life, source: _Source, shown: list[int], truly: set[int], *, certain: bool, whole: bool
 ) -> None:
     """The stream ended with its source: the last frame was answered, and where nothing is skipped all were."""
-    ledger, app = life.ledger, life.plan.app
+    ledger = life.ledger
     excused = life.plan.excuses & ({"ServerError"} if whole else {"swallowed", "ServerError", "DecodeError"})
     if not source.numbers or excused or ledger.failing:
         return
@@ -364,7 +364,7 @@ def _check_end(
         ledger.broke(f"a {source.kind} stream skipped {sorted({*source.numbers} - {*shown})}")
     if source.numbers[-1] in truly:
         ledger.counts["stream: last frame answered"] += 1
-    elif certain or (app["max_batch_size"] == 1 and app["buffering"] is None):
+    elif certain:
         ledger.broke(
             f"the last frame of a {source.kind} stream, {source.numbers[-1]}, was not answered: {shown}"
         )

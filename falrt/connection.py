@@ -826,10 +826,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         self._receiving = True
         try:
             while not inbox:
-                if self._protocol.state is State.CLOSED:
-                    raise self._protocol.closed_error()
-                if self._protocol.session_end is not None:
-                    raise self._protocol.session_end
+                over = self._final_error() or self._protocol.session_end
+                if over is not None:
+                    raise over.with_traceback(None)  # told at every call: its traceback must not grow
                 await inbox.wait()
         finally:
             self._receiving = False

@@ -59,7 +59,7 @@ def ending_of_connection(loss: Loss, unsent: Sequence[Any]) -> FalrtError:
 def ending_of_session(loss: Loss, unsent: Sequence[Any]) -> FalrtError:
     """Return how a session of a mode that ends was over."""
     if in_order(loss):
-        return ConnectionClosedOK(1000, "the app ended the stream")
+        return ConnectionClosedOK(1000, "the app ended the stream", unsent=unsent)
     if isinstance(loss.error, FalrtError) and not unsent:
         return loss.error
     error = ConnectionClosedError(loss.code, loss.reason or "the session was lost", unsent=unsent)

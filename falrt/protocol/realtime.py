@@ -333,8 +333,8 @@ class RealtimeProtocol:
 
     def _end_session(self, loss: Loss) -> None:
         unsent: tuple[Any, ...] = ()
-        if self.settings.mode.replay is Replay.NEVER and not endings.in_order(loss):
-            # What still waits belongs to the session that broke off: the rest of it alone would be another one.
+        if self.settings.mode.replay is Replay.NEVER:
+            # What still waits belongs to the session that is over: the rest of it alone would be another one.
             unsent = self._queue.hand_back()
         if unsent and isinstance(loss.error, FalrtError):
             self._events.append(Problem(loss.error))

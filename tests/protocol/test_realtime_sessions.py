@@ -67,7 +67,23 @@ def test_half_a_session_is_not_repeated_and_the_rest_is_handed_back(mode: str) -
     assert again.__cause__ is event.error
 
 
-def test_what_waits_behind_a_session_that_ended_in_order_begins_the_next() -> None:
+@pytest.mark.parametrize("mode", ["client_streaming", "bidi"])
+def test_what_had_not_left_when_its_session_ended_is_handed_back(mode: str) -> None:
+    line = Line(mode, pacing=Throttle(1.0)).open(0.0)
+    first = line.send("a", 1.0)
+    line.leave(1.0)
+    rest = line.send("b", 1.1)
+    line.say(TIMEOUT, 1.5)
+    (event,) = line.events()
+    assert isinstance(event, Ended)
+    assert isinstance(event.error, ConnectionClosedOK)
+    assert event.error.unsent == ("b",)
+    assert (first.outcome, rest.outcome) == (Outcome.DELIVERED, Outcome.UNSENT)
+    line.send("c", 2.0)
+    assert line.open(2.0).leave(2.0) == ["c"], "nothing of one session slips into the next"
+
+
+def test_of_sessions_of_one_input_the_next_in_line_begins_by_itself() -> None:
     line = Line("server_streaming").open(0.0)
     line.send("a", 1.0)
     line.send("b", 1.0)

@@ -28,6 +28,9 @@ class Sessions(RuleBasedStateMachine):
         self.line = Line(mode, pacing=pacing, lazy=lazy, backoff=backoff, warmup_timeout=100_000.0)
         self.inputs: list[Input] = []
         self.left: list[tuple[int, str]] = []
+        # How many sessions had ended when an input was offered, and when it left.
+        self.offered_in: dict[str, int] = {}
+        self.left_in: dict[str, int] = {}
         self.sockets = self.ends = 0
         self.react()
 
@@ -41,13 +44,17 @@ class Sessions(RuleBasedStateMachine):
         elif protocol.wants_socket(self.now):
             self.line.open(self.now)
             self.sockets += 1
-        self.left += [(self.sockets, name) for name in self.line.leave(self.now)]
+        left = self.line.leave(self.now)
+        self.left += [(self.sockets, name) for name in left]
+        self.left_in |= dict.fromkeys(left, self.ends)
 
     @rule(times=st.integers(1, 4))
     def send(self, times: int) -> None:
         for _ in range(times):
+            name = str(len(self.inputs))
             try:
-                self.inputs.append(self.line.send(str(len(self.inputs)), self.now))
+                self.inputs.append(self.line.send(name, self.now))
+                self.offered_in[name] = self.ends
             except FalrtError:
                 assert self.line.protocol.state is State.CLOSED
             self.react()
@@ -89,6 +96,11 @@ class Sessions(RuleBasedStateMachine):
             else:
                 per_socket = [socket for socket, _ in self.left]
                 assert len(per_socket) == len(set(per_socket)), "one input a socket"
+
+    @invariant()
+    def an_input_leaves_in_its_own_session_or_not_at_all(self) -> None:
+        if hasattr(self, "line") and self.mode != "server_streaming":
+            assert all(self.offered_in[name] == ends for name, ends in self.left_in.items())
 
     def teardown(self) -> None:
         """The app ends each session that is left: then every input has one outcome, and none is superseded."""
