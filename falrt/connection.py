@@ -1,43 +1,33 @@
-"""RealtimeConnection: the asyncio shell around RealtimeProtocol.
+"""RealtimeConnection: what users send to and receive from.
 
-One supervisor task (:meth:`RealtimeConnection._run`) opens a socket, reads it until it is lost, and begins again;
-it alone declares a socket lost. One timer serves every deadline. Writing never waits: a frame is handed to the
-transport by whoever made it due, and a full transport calls back when it has emptied. All decisions are the
-protocol's; what happens next is always :meth:`RealtimeConnection._react`.
+The sockets under it come and go in ``supervisor.py``, which follows the decisions of ``protocol/realtime.py``; inputs
+become frames in ``encoding.py``; results and errors find who waits for them in ``delivery.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import inspect
-import logging
 import random
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
-from falrt.callbacks import Callbacks, blame
 from falrt.closing import completed
+from falrt.delivery import Delivery
+from falrt.encoding import Encoder
 from falrt.exceptions import (
     ConcurrencyError,
     ConfigurationError,
     ConnectionClosedOK,
-    DecodeError,
-    EncodeError,
-    FalrtError,
     RequestTimeout,
 )
-from falrt.inbox import Inbox
-from falrt.protocol.events import Answered, Ended, Event, Failed, Noticed, Problem, Pushed, State, Stats
+from falrt.protocol.events import State, Stats
 from falrt.protocol.in_flight import Input, Kind, Outcome
-from falrt.protocol.messages import control_in
 from falrt.protocol.modes import mode_named
 from falrt.protocol.realtime import RealtimeProtocol
-from falrt.protocol.retry import Cause, Loss
 from falrt.protocol.settings import Settings
-from falrt.typing import Frame, InputT, OutputT
-from falrt.worker import Worker
+from falrt.supervisor import Supervisor, settle
+from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
     from falrt.link import Link
@@ -45,16 +35,8 @@ if TYPE_CHECKING:
     from falrt.protocol.pacing import Pacing
     from falrt.replies import Replies, Reply
     from falrt.stream import Inputs, Stream
-    from falrt.websocket import Socket
 
 __all__ = ["RealtimeConnection"]
-
-logger = logging.getLogger("falrt.connection")
-
-# uvicorn's limit, which fal's server SDK keeps: a larger frame costs the connection.
-# Messages that wait to be decoded before the server is held up.
-UNREAD_MAX: Final = 16
-MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 
 
 class RealtimeConnection(Generic[InputT, OutputT]):
@@ -81,43 +63,13 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             keepalive=settings.keepalive,
             renewable=link.renewable,
         )
-        # Set by the first use, in the loop that the connection then belongs to.
-        self._loop: asyncio.AbstractEventLoop
-        self._protocol: RealtimeProtocol
-        self._task: asyncio.Task[None] | None = None
-        self._callbacks: Callbacks | None = None
+        # Made by the first use, in the loop that the connection then belongs to.
+        self._supervisor: Supervisor | None = None
+        self._delivery: Delivery
         # The one closing of this connection; whoever closes waits for it.
         self._closing: asyncio.Task[None] | None = None
-        # A closer was cancelled: lines are cut instead of closed.
-        self._hurried = False
-        # What is about to end: polite closings of sockets that are no longer used, tasks of streams that were left.
-        self._farewells: dict[asyncio.Task[None], Socket | None] = {}
-        self._socket: Socket | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        # The supervisor's alarm clock, while it has no socket.
-        self._alarm: asyncio.Future[None] | None = None
-        # Those who wait for some state of the connection: open, room, quiet, flushed.
-        self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
-        # What recv() hands out.
-        self._inbox = Inbox()
-        self._receiving = False
-        # Messages are seen to in the turn of the loop in which they come, unless a decoder may wait or a slow
-        # consumer holds the server up.
-        self._at_once = settings.decode_message is None and self._protocol_settings.mode.pairs
-        # Messages that wait for that, and the bell that wakes the one who sees to them.
-        self._unread: list[tuple[bytes, bool]] = []
-        self._bell: asyncio.Future[None] | None = None
-        self._waiting_read: asyncio.Timeout | None = None
-        # A mistake of ours, met where nobody could be told.
-        self._broken: Exception | None = None
-        self._frame_size = 0
+        self._encoder = Encoder(link)
         self._stream: Stream[InputT, OutputT] | None = None
-        # The newest answer to a send or in a stream, for latest().
-        self._newest: Answered | None = None
-        # Encoding in a thread or by an async hook must not let a later input overtake.
-        self._encoding = 0
-        self._encode_turns: asyncio.Lock | None = None
-        self._worker: Worker | None = None
 
     def __repr__(self) -> str:
         return f"<RealtimeConnection {self._link.app} {self.state}>"
@@ -137,30 +89,23 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         return self.__aenter__().__await__()
 
     async def _start(self) -> None:
-        if self._task is not None or self._closing is not None:
+        if self._supervisor is not None or self._closing is not None:
             raise ConcurrencyError("this connection was used already: call connect() again for another")
-        self._loop = asyncio.get_running_loop()
-        self._protocol = RealtimeProtocol(self._protocol_settings, self._loop.time(), random.random)
-        self._task = self._loop.create_task(self._run(), name=f"falrt {self._link.app}")
-        settings = self._settings
-        if settings.on_result is not None or settings.on_error is not None:
-            self._callbacks = Callbacks(
-                self._link,
-                settings.on_result,
-                settings.on_error,
-                ended=self._final_error,
-                returned=self._wake_watchers,
-            )
-            self._callbacks.start()
+        protocol = RealtimeProtocol(self._protocol_settings, asyncio.get_running_loop().time(), random.random)
+        self._delivery = delivery = Delivery(self._link, self._settings, protocol)
+        self._supervisor = supervisor = Supervisor(
+            self._link, protocol, tell=delivery.tell, ended=delivery.wake, has_room=delivery.has_room
+        )
+        delivery.start(supervisor.look)
         if self._settings.lazy:
             return
         try:
-            await self._until(lambda: self._protocol.state in (State.OPEN, State.CLOSED))
+            await supervisor.until(lambda: protocol.state in (State.OPEN, State.CLOSED))
         except BaseException:
             await self._shut_down()
             raise
-        if self._protocol.state is State.CLOSED:
-            error = self._protocol.closed_error()
+        if protocol.state is State.CLOSED:
+            error = protocol.closed_error()
             await self._shut_down()
             raise error
 
@@ -174,11 +119,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         await self._shut_down()
 
     async def _shut_down(self) -> None:
-        if self._task is None and self._closing is None:
-            self._loop = asyncio.get_running_loop()
         own = asyncio.current_task() in self._own_tasks()
         if self._closing is None:
-            self._closing = self._loop.create_task(
+            self._closing = asyncio.get_running_loop().create_task(
                 self._finish(asyncio.current_task()), name=f"falrt closing {self._link.app}"
             )
         elif own:
@@ -186,38 +129,30 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         await completed(self._closing, self._cut)
 
     def _own_tasks(self) -> set[asyncio.Task[None]]:
+        if self._supervisor is None:
+            return set()
         stream = [] if self._stream is None else self._stream.tasks
-        callbacks = None if self._callbacks is None else self._callbacks.task
-        return {task for task in (self._task, callbacks, *stream) if task is not None}
+        callbacks = None if self._delivery.callbacks is None else self._delivery.callbacks.task
+        return {task for task in (self._supervisor.task, callbacks, *stream) if task is not None}
 
     async def _finish(self, closer: asyncio.Task[Any] | None) -> None:
         """End everything; a callback or a source that asked for it ends by itself."""
-        if self._task is not None:
-            self._protocol.close(self._loop.time())
-            self._react()
+        supervisor = self._supervisor
+        if supervisor is not None:
+            supervisor.close()
         tasks = self._own_tasks() - {closer}
         for task in tasks:
             task.cancel()
-        await _settle(tasks)
-        await _settle(self._farewells)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._worker is not None:
-            self._worker.close()
+        await settle(tasks)
+        if supervisor is not None:
+            await supervisor.settled()
+        self._encoder.close()
         await self._link.close()
 
     def _cut(self) -> None:
         """There is no time for politeness any more: drop the lines."""
-        if self._hurried:
-            return
-        self._hurried = True
-        if self._socket is not None:
-            self._socket.cut()
-        for farewell, socket in self._farewells.items():
-            if socket is not None:
-                socket.cut()  # the farewell itself may not have begun
-            farewell.cancel()
+        if self._supervisor is not None:
+            self._supervisor.cut()
 
     # --- sending
 
@@ -235,12 +170,14 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             EncodeError: It cannot be put on the wire, or is larger than 16 MiB; nothing was sent.
             ConnectionClosed: The connection has ended; ``unsent`` holds the input.
         """
-        item = self._prepared(input, Kind.SEND) or await self._prepare_in_turn(input, Kind.SEND)
-        if item.lane.waiting and not item.lane.pacer.keeps_newest:
-            await self._wait_for_room(item)
-        self._submit(item)
-        if item.sent_at is None and not item.lane.pacer.keeps_newest:
-            await self._until_left(item)
+        supervisor = self._usable(input)
+        item = self._prepared(supervisor, input, Kind.SEND) or await self._prepared_in_turn(input, Kind.SEND)
+        lane = item.lane
+        if lane.waiting and not lane.pacer.keeps_newest:
+            await _room_for(item, supervisor)
+        supervisor.submit(item)
+        if item.sent_at is None and not lane.pacer.keeps_newest:
+            await _left(item, supervisor)
 
     async def request(self, input: InputT | Mapping[str, Any], timeout: float | None = None) -> OutputT:
         """Send one input and return its own answer, never another's.
@@ -267,20 +204,23 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             )
         if timeout is not None and not timeout > 0:
             raise ConfigurationError(f"timeout must be seconds above 0 or None, got {timeout!r}")
-        timeout_at = None if timeout is None else self._running().time() + timeout
-        item = self._prepared(input, Kind.REQUEST) or await self._prepare_in_turn(input, Kind.REQUEST)
+        supervisor = self._usable(input)
+        loop = supervisor.loop
+        timeout_at = None if timeout is None else loop.time() + timeout
+        item = self._prepared(supervisor, input, Kind.REQUEST) or await self._prepared_in_turn(
+            input, Kind.REQUEST
+        )
         item.timeout_at = timeout_at
-        answer: asyncio.Future[Any] = self._loop.create_future()
+        answer: asyncio.Future[Any] = loop.create_future()
         item.tag = answer
         try:
             if item.lane.waiting:
-                await self._wait_for_room(item)
-            self._submit(item)
+                await _room_for(item, supervisor)
+            supervisor.submit(item)
             message = await answer
         finally:
             if item.outcome is None:
-                self._protocol.abandon(item)
-                self._react()
+                supervisor.abandon(item)
                 _forget(answer)
             item.tag = None
         return self._link.load(message)
@@ -290,11 +230,11 @@ class RealtimeConnection(Generic[InputT, OutputT]):
 
         Returns when every input offered before has left, was superseded, or failed.
         """
-        self._running()
-        now = self._loop.time()
-        self._protocol.flush(now)
-        self._react()
-        await self._until(lambda: self._protocol.flushed(now))
+        supervisor = self._running()
+        protocol, now = supervisor.protocol, supervisor.loop.time()
+        protocol.flush(now)
+        supervisor.react()
+        await supervisor.until(lambda: protocol.flushed(now))
 
     async def drain(self, timeout: float | None = None) -> None:
         """Wait until nothing is waiting to be sent, nothing is unanswered, and the callbacks have returned.
@@ -304,22 +244,22 @@ class RealtimeConnection(Generic[InputT, OutputT]):
                 inputs never answers them: give a timeout.
             ConnectionClosed: The connection ended with something unanswered.
         """
-        self._running()
-        callbacks = self._callbacks
+        supervisor = self._running()
+        protocol, callbacks = supervisor.protocol, self._delivery.callbacks
         if callbacks is not None and asyncio.current_task() is callbacks.task:
             callbacks = None  # one of them asks: it would wait for itself
 
         def drained() -> bool:
-            return self._protocol.quiet and (callbacks is None or callbacks.idle)
+            return protocol.quiet and (callbacks is None or callbacks.idle)
 
         try:
             async with asyncio.timeout(timeout):
-                await self._until(lambda: drained() or self._protocol.state is State.CLOSED)
+                await supervisor.until(lambda: drained() or protocol.state is State.CLOSED)
         except TimeoutError as exc:
             stats = self.stats
             raise RequestTimeout(f"{stats.in_flight} inputs are unanswered after {timeout:g} s") from exc
-        if self._protocol.state is State.CLOSED and not isinstance(self._protocol.error, ConnectionClosedOK):
-            raise self._protocol.closed_error()
+        if protocol.state is State.CLOSED and not isinstance(protocol.error, ConnectionClosedOK):
+            raise protocol.closed_error()
 
     # --- receiving
 
@@ -339,7 +279,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         """
         if self._settings.on_result is not None:
             raise ConfigurationError("results go to on_result: leave it out to use recv()")
-        item = await self._next()
+        supervisor = self._running()
+        item = await self._delivery.next()
+        supervisor.look()  # there is room for another result
         if isinstance(item, Exception):
             raise item
         return self._link.load(item)
@@ -363,16 +305,19 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         """
         from falrt.replies import reply_to
 
-        self._running()
-        self._inbox.discarded = 0
-        while self._inbox:
-            item = self._inbox.take()
-            self._wake_watchers()
+        supervisor = self._running()
+        delivery = self._delivery
+        inbox = delivery.inbox
+        inbox.discarded = 0
+        while inbox:
+            item = inbox.take()
+            supervisor.look()
             if isinstance(item, Exception):
                 raise item
-        if self._protocol.state is State.CLOSED and not isinstance(self._protocol.error, ConnectionClosedOK):
-            raise self._protocol.closed_error()
-        return None if self._newest is None else reply_to(self._link, self._newest, 0)
+        final = delivery.final_error()
+        if final is not None and not isinstance(final, ConnectionClosedOK):
+            raise final
+        return None if delivery.newest is None else reply_to(self._link, delivery.newest, 0)
 
     def stream(
         self,
@@ -418,12 +363,13 @@ class RealtimeConnection(Generic[InputT, OutputT]):
     @property
     def state(self) -> State:
         """Where the connection stands."""
-        return State.IDLE if self._task is None else self._protocol.state
+        return State.IDLE if self._supervisor is None else self._supervisor.protocol.state
 
     @property
     def stats(self) -> Stats:
         """A snapshot of the figures so far."""
-        return Stats() if self._task is None else self._protocol.stats(self._loop.time())
+        supervisor = self._supervisor
+        return Stats() if supervisor is None else supervisor.protocol.stats(supervisor.loop.time())
 
     @property
     def app(self) -> str:
@@ -432,441 +378,54 @@ class RealtimeConnection(Generic[InputT, OutputT]):
 
     # --- inputs, on their way out
 
-    def _running(self) -> asyncio.AbstractEventLoop:
-        if self._task is None:
+    def _running(self) -> Supervisor:
+        if self._supervisor is None:
             raise ConfigurationError(
                 "the connection is not open: use it inside 'async with' or await it first"
             )
-        return self._loop
+        return self._supervisor
 
-    def _prepared(self, value: Any, kind: Kind) -> Input | None:
-        """Check and encode an input if that takes no time; None where it may."""
-        if self._task is None or self._protocol.error is not None:
-            self._running()
-            self._refuse_after_the_end(value)
-        link = self._link
-        if self._encoding or self._settings.encode_message is not None or link.is_heavy(value):
-            return None
-        message, request_id = link.dump(value)
-        frame = link.encode(message)
-        self._check_frame(frame)
-        return Input(frame, kind, self._protocol.main, self._loop.time(), request_id, value=value)
+    def _usable(self, value: Any) -> Supervisor:
+        """Return what takes inputs; where the connection has ended, the error hands this one back."""
+        supervisor = self._supervisor or self._running()
+        if supervisor.protocol.error is not None:
+            raise supervisor.protocol.closed_error(unsent=(value,))
+        return supervisor
+
+    def _prepared(self, supervisor: Supervisor, value: Any, kind: Kind) -> Input | None:
+        return self._encoder.at_once(value, kind, supervisor.protocol.main, supervisor.loop.time())
+
+    async def _prepared_in_turn(self, value: Any, kind: Kind) -> Input:
+        frame, request_id = await self._encoder.in_turn(value, self._usable)
+        supervisor = self._running()
+        return Input(frame, kind, supervisor.protocol.main, supervisor.loop.time(), request_id, value=value)
 
     async def _prepare(self, value: Any, kind: Kind) -> Input:
         """Check and encode an input, off the event loop or by an async hook where that is called for."""
-        return self._prepared(value, kind) or await self._prepare_in_turn(value, kind)
-
-    async def _prepare_in_turn(self, value: Any, kind: Kind) -> Input:
-        frame, request_id = await self._encode_in_turn(value, self._link.is_heavy(value))
-        self._check_frame(frame)
-        return Input(frame, kind, self._protocol.main, self._loop.time(), request_id, value=value)
-
-    def _refuse_after_the_end(self, value: Any) -> None:
-        if self._protocol.error is not None:
-            raise self._protocol.closed_error(unsent=(value,))
-
-    async def _encode_in_turn(self, value: Any, heavy: bool) -> tuple[Frame, str | None]:
-        self._encode_turns = turns = self._encode_turns or asyncio.Lock()
-        self._encoding += 1
-        try:
-            async with turns:
-                self._refuse_after_the_end(value)
-                if heavy:
-                    self._worker = worker = self._worker or Worker()
-                    message, request_id = await worker.run(lambda: self._link.dump(value))
-                else:
-                    message, request_id = self._link.dump(value)
-                hook = self._settings.encode_message
-                if hook is None:
-                    return self._link.encode(message), request_id
-                return await _hooked(hook, message, EncodeError, "encode_message"), request_id
-        finally:
-            self._encoding -= 1
-
-    def _check_frame(self, frame: Any) -> None:
-        if type(frame) is bytes and len(frame) <= MAX_FRAME_BYTES:
-            return
-        if not isinstance(frame, bytes | str):
-            raise EncodeError(f"the encoder returned {type(frame).__name__}: it must return bytes or str")
-        size = len(frame)
-        if size > MAX_FRAME_BYTES:
-            raise EncodeError(
-                f"the input takes {size} bytes on the wire, above the limit of {MAX_FRAME_BYTES} (16 MiB): "
-                "send a smaller or more compressed picture"
-            )
-
-    async def _wait_for_room(self, item: Input) -> None:
-        size = len(item.frame)
-        # Asked again after each wake-up: somebody else who waited may have taken the room.
-        while not item.lane.has_room_for(size) and self._protocol.state is not State.CLOSED:
-            await self._until(lambda: self._protocol.state is State.CLOSED or item.lane.has_room_for(size))
-
-    def _submit(self, item: Input) -> None:
-        now = self._loop.time()
-        self._protocol.submit(item, now)
-        self._pump(now)
-        if item.sent_at is None or self._watchers or self._stream is not None:
-            self._react(now)
-        else:  # it has left, and nobody else was waiting for anything
-            self._arm(now)
-
-    async def _until_left(self, item: Input) -> None:
-        """Wait until an input is on the socket; take it back if the caller gives up."""
-        try:
-            await self._until(lambda: item.sent_at is not None or item.outcome is not None)
-        except BaseException:
-            if item.sent_at is None:
-                self._protocol.abandon(item)
-                self._react()
-            raise
-        if item.outcome is Outcome.UNSENT:
-            raise self._protocol.closed_error(unsent=(item.value,))
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        if condition():
-            return
-        future: asyncio.Future[None] = self._loop.create_future()
-        entry = (condition, future)
-        self._watchers.append(entry)
-        try:
-            await future
-        finally:
-            if entry in self._watchers:
-                self._watchers.remove(entry)
-
-    # --- the supervisor
-
-    async def _run(self) -> None:
-        """Open a socket, read it until it is lost, begin again; until the protocol says that it is over."""
-        protocol = self._protocol
-        self._link.begin()
-        try:
-            while protocol.state is not State.CLOSED:
-                if not protocol.wants_socket(self._loop.time()):
-                    await self._sleep()
-                    continue
-                loss = await self._live()
-                logger.info("%s: %s (code %d)", self._link.app, loss.cause.value, loss.code)
-                if loss.cause is Cause.UNAUTHORIZED:
-                    self._link.refused()
-                protocol.lost(loss, self._loop.time())
-                self._react()
-        except Exception as exc:
-            # A mistake of ours, or of a codec that breaks its promises: whoever waits must hear of it.
-            logger.exception("%s: the connection ends by an unexpected error", self._link.app)
-            protocol.leaving = Loss(Cause.SETUP, reason=f"unexpected {type(exc).__name__}", error=exc)
-            protocol.lost(protocol.leaving, self._loop.time())
-            self._react()
-        finally:
-            self._link.end()
-
-    async def _sleep(self) -> None:
-        self._arm(self._loop.time())
-        self._alarm = self._loop.create_future()
-        try:
-            await self._alarm
-        finally:
-            self._alarm = None
-
-    async def _live(self) -> Loss:
-        """The life of one socket, from its opening to its loss."""
-        protocol, link = self._protocol, self._link
-        protocol.connecting(self._loop.time())
-        self._react()
-        try:
-            socket = await link.open()
-        except Exception as exc:
-            return link.loss_of_opening(exc)
-        self._socket = socket
-        socket.on_writable = self._react
-        protocol.opened(self._loop.time())
-        logger.debug("%s: open", link.app)
-        polite = False
-        try:
-            self._react()
-            loss = await self._read(socket)
-            polite = loss.cause is not Cause.SILENCE
-            return loss
-        finally:
-            self._socket = None
-            socket.on_writable = None
-            socket.ignore()
-            self._unread.clear()
-            # Cancelled by anybody but close(), the loop is ending and waits for no farewell.
-            if (polite or protocol.state is State.CLOSED) and not self._hurried:
-                self._say_farewell(socket)
-            else:
-                socket.cut()
-
-    async def _read(self, socket: Socket) -> Loss:
-        """Wait until a socket is lost, or until the protocol gives it up; see to what cannot be seen to at once."""
-        protocol = self._protocol
-        socket.listen(self._arrived, self._ring)
-        while protocol.leaving is None:
-            if self._unread:
-                with contextlib.suppress(TimeoutError):  # given up meanwhile
-                    async with asyncio.timeout(None) as self._waiting_read:
-                        await self._read_one(*self._unread.pop(0))
-                self._waiting_read = None
-                socket.pause_reading(len(self._unread) > UNREAD_MAX)
-            elif self._broken is not None:
-                raise self._broken
-            elif socket.gone:
-                return self._link.loss_of_close(socket.close_exc)
-            else:
-                self._bell = self._loop.create_future()
-                await self._bell
-        return protocol.leaving
-
-    def _arrived(self, data: bytes | bytearray, text: bool) -> None:
-        """Take a message, in the turn of the loop in which it came wherever that is possible."""
-        if self._at_once:
-            try:
-                self._take(data, text)
-            except Exception as exc:  # the transport would swallow it: the reader must raise it
-                self._broken = exc
-                self._ring()
-            return
-        self._unread.append((bytes(data), text))
-        if self._socket is not None and len(self._unread) > UNREAD_MAX:
-            self._socket.pause_reading(True)
-        self._ring()
-
-    def _take(self, data: bytes | bytearray, text: bool) -> None:
-        now, self._frame_size = self._loop.time(), len(data)
-        try:
-            frame = data.decode() if text else data
-            control = control_in(frame)
-            message = self._link.decode(frame) if control is None else control
-        except (DecodeError, UnicodeDecodeError) as exc:
-            self._garbled(exc)
-        else:
-            self._protocol.received(message, now, self._frame_size)
-        self._react(now)
-
-    def _garbled(self, exc: DecodeError | UnicodeDecodeError) -> None:
-        if isinstance(exc, UnicodeDecodeError):
-            exc = DecodeError("a text frame is not UTF-8", size=len(exc.object))
-        self._protocol.garbled(exc, self._loop.time(), self._frame_size)
-
-    def _ring(self) -> None:
-        """Let the reader look again; where a decoder or a consumer holds it up, only the end of the socket does."""
-        if self._waiting_read is not None and self._protocol.leaving is not None:
-            self._waiting_read.reschedule(self._loop.time())
-        if self._bell is not None and not self._bell.done():
-            self._bell.set_result(None)
-
-    async def _read_one(self, data: bytes, text: bool) -> None:
-        protocol, loop = self._protocol, self._loop
-        try:
-            self._frame_size = len(data)
-            frame = data.decode() if text else data
-            control = control_in(frame)
-            message = control if control is not None else await self._decode(frame)
-        except (DecodeError, UnicodeDecodeError) as exc:
-            self._garbled(exc)
-        else:
-            protocol.received(message, loop.time(), self._frame_size)
-        self._react()
-        if not protocol.settings.mode.pairs and not self._has_room():
-            await self._until(self._has_room)
-
-    def _has_room(self) -> bool:
-        """Whether what comes next can be kept until somebody takes it."""
-        return not (self._inbox.full or (self._callbacks is not None and self._callbacks.inbox.full))
-
-    async def _decode(self, frame: Frame) -> Any:
-        hook = self._settings.decode_message
-        if hook is not None:
-            return await _hooked(hook, frame, DecodeError, "decode_message")
-        return self._link.decode(frame)
-
-    def _say_farewell(self, socket: Socket) -> None:
-        """Close a socket politely, beside whatever comes next."""
-        task = self._loop.create_task(socket.close_politely(), name=f"falrt closing {self._link.app}")
-        self._see_off(task, socket)
-
-    def _see_off(self, task: asyncio.Task[None], socket: Socket | None = None) -> None:
-        """Remember a task that is about to end: closing waits for it."""
-        if not task.done():
-            self._farewells[task] = socket
-            task.add_done_callback(self._farewells.pop)
-
-    # --- after anything happened
-
-    def _react(self, now: float | None = None) -> None:
-        """Do what follows from the protocol's new state: tell people, send what is due, set the timer."""
-        protocol = self._protocol
-        now = self._loop.time() if now is None else now
-        self._pump(now)
-        for event in protocol.take_events():
-            self._tell(event)
-        if self._watchers:
-            self._wake_watchers()
-        if self._stream is not None:
-            self._stream.wake()
-        if protocol.leaving is not None:
-            self._ring()
-        over, alarm = protocol.error is not None, self._alarm
-        if alarm is not None and not alarm.done() and (over or protocol.wants_socket(now)):
-            alarm.set_result(None)
-        if over:
-            self._inbox.wake()
-            if self._callbacks is not None:
-                self._callbacks.inbox.wake()
-        self._arm(now)
-
-    def _pump(self, now: float) -> None:
-        """Write everything that may leave, as long as the transport takes it."""
-        socket, protocol = self._socket, self._protocol
-        if socket is None:
-            return
-        while protocol.waits and socket.writable and (item := protocol.take_due(now)) is not None:
-            socket.write(item.frame)
-
-    def _wake_watchers(self) -> None:
-        for entry in [entry for entry in self._watchers if entry[0]()]:
-            self._watchers.remove(entry)
-            if not entry[1].done():
-                entry[1].set_result(None)
-
-    def _arm(self, now: float) -> None:
-        """Set the one timer to the next deadline; an earlier timer is left alone, for it will set itself anew."""
-        if self._timer is not None and self._protocol.undisturbed(self._timer.when()):
-            return
-        socket = self._socket
-        # What a full socket holds up waits for room, not for time: it will say so, and a timer would spin.
-        writable = socket is None or socket.writable
-        deadline = self._protocol.next_deadline(now, writable=writable)
-        timer = self._timer
-        if timer is not None:
-            if deadline is not None and timer.when() <= deadline:
-                return
-            timer.cancel()
-            self._timer = None
-        if deadline is not None and self._protocol.state is not State.CLOSED:
-            self._timer = self._loop.call_at(deadline, self._on_timer, deadline)
-
-    def _on_timer(self, deadline: float) -> None:
-        self._timer = None
-        # The loop's clock may be a hair behind the instant that was asked for: that must not read as "not yet".
-        now = max(deadline, self._loop.time())
-        protocol, socket = self._protocol, self._socket
-        if socket is not None:
-            # Where we ourselves have stopped reading, silence says nothing about the peer.
-            protocol.heard(now if socket.reading_paused else socket.heard_at)
-        protocol.tick(now)
-        if socket is not None and protocol.take_ping():
-            socket.probe()
-        self._react(now)
-
-    # --- telling people
-
-    def _tell(self, event: Event) -> None:
-        if type(event) is Answered:
-            self._answered(event)
-        else:
-            self._tell_of(event)
-        if self._settings.on_event is not None:
-            self._show(event, self._settings.on_event)
-
-    def _answered(self, event: Answered) -> None:
-        kind, tag = event.input.kind, event.input.tag
-        if kind is Kind.REQUEST:
-            if not tag.done():
-                tag.set_result(event.message)
-        elif kind is Kind.STREAM:
-            tag.answered(event)
-        else:
-            self._newest = event
-            self._put(event.message)
-
-    def _tell_of(self, event: Event) -> None:
-        match event:
-            case Failed(input, error) if input.kind is Kind.REQUEST:
-                _reject(input.tag, error)
-            case Failed(input, error):
-                input.tag.failed(error)
-            case Pushed(message):
-                self._put(message)
-            case Problem(error) | Ended(error):
-                self._put(error)
-            case Noticed(notice):
-                logger.debug("%s: notice %r", self._link.app, notice.action)
-
-    def _show(self, event: Event, on_event: Callable[[Any], object]) -> None:
-        try:
-            on_event(event)
-        except Exception as exc:
-            blame(on_event, exc)
-
-    def _report(self, error: Exception) -> None:
-        """Tell of an error that a stream lived through."""
-        if self._callbacks is not None and self._settings.on_error is not None:
-            self._callbacks.inbox.put(error)
-        else:
-            logger.warning("%s: the stream goes on after %s: %s", self._link.app, type(error).__name__, error)
-
-    def _put(self, item: Any) -> None:
-        """Give a result or an error to the callbacks where there is one for it, else to recv()."""
-        failed, callbacks = isinstance(item, Exception), self._callbacks
-        called_back = callbacks is not None and callbacks.takes(failed=failed)
-        inbox = callbacks.inbox if callbacks is not None and called_back else self._inbox
-        if inbox.full and self._protocol.settings.mode.pairs:
-            # Waiting here would hold up the answers to requests: better to lose the oldest, and say so.
-            inbox.discard_oldest()
-        inbox.put(item, 0 if failed else self._frame_size)
-
-    async def _next(self) -> Any:
-        """Wait for the next thing to hand out. Raises what every further call raises too."""
-        self._running()
-        if self._receiving:
-            raise ConcurrencyError("another task is waiting in recv() already: let one task receive")
-        inbox = self._inbox
-        self._receiving = True
-        try:
-            while not inbox:
-                over = self._final_error() or self._protocol.session_end
-                if over is not None:
-                    raise over.with_traceback(None)  # told at every call: its traceback must not grow
-                await inbox.wait()
-        finally:
-            self._receiving = False
-        item = inbox.next()
-        if self._watchers:
-            self._wake_watchers()
-        return item
-
-    def _final_error(self) -> FalrtError | None:
-        return self._protocol.closed_error() if self._protocol.state is State.CLOSED else None
+        return self._prepared(self._usable(value), value, kind) or await self._prepared_in_turn(value, kind)
 
 
-async def _hooked(
-    hook: Callable[[Any], Any], value: Any, kind: type[EncodeError | DecodeError], name: str
-) -> Any:
-    """Call a user's encoder or decoder; whatever it raises becomes a CodecError."""
+async def _room_for(item: Input, supervisor: Supervisor) -> None:
+    """Wait until an input may be queued."""
+    lane, size, protocol = item.lane, len(item.frame), supervisor.protocol
+    # Asked again after each wake-up: somebody else who waited may have taken the room.
+    while not lane.has_room_for(size) and protocol.state is not State.CLOSED:
+        await supervisor.until(lambda: protocol.state is State.CLOSED or lane.has_room_for(size))
+
+
+async def _left(item: Input, supervisor: Supervisor) -> None:
+    """Wait until an input is on the socket; take it back if the caller gives up."""
     try:
-        result = hook(value)
-        return await result if inspect.isawaitable(result) else result
-    except FalrtError:
+        await supervisor.until(lambda: item.sent_at is not None or item.outcome is not None)
+    except BaseException:
+        if item.sent_at is None:
+            supervisor.abandon(item)
         raise
-    except Exception as exc:
-        raise kind(f"{name} failed with {type(exc).__name__}: {str(exc)[:200]}") from exc
+    if item.outcome is Outcome.UNSENT:
+        raise supervisor.protocol.closed_error(unsent=(item.value,))
 
 
 def _forget(future: asyncio.Future[Any]) -> None:
     """Nobody will look at it: an error that came in the turn of a cancellation is not worth a warning."""
     if not future.cancel() and not future.cancelled():
         future.exception()
-
-
-async def _settle(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Wait until they have ended, however they end."""
-    tasks = set(tasks)
-    if tasks:
-        await asyncio.wait(tasks)
-
-
-def _reject(future: asyncio.Future[Any], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)

@@ -6,6 +6,7 @@ Everything here is asked by :class:`falrt.connection.RealtimeConnection`; nothin
 from __future__ import annotations
 
 import asyncio
+import inspect
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic
@@ -137,6 +138,25 @@ class Link(Generic[InputT, OutputT]):
             return message  # type: ignore[no-any-return]  # a plain id promises nothing about its results
         return self._spec.load(message)
 
+    @property
+    def has_encoder(self) -> bool:
+        """Whether a function of the user encodes inputs."""
+        return self._settings.encode_message is not None
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether a function of the user decodes results."""
+        return self._settings.decode_message is not None
+
+    async def encode_by_hook(self, message: Any) -> Frame:
+        """Return what ``encode_message`` makes of a message; every failure is an ``EncodeError``."""
+        frame: Frame = await _hooked(self._settings.encode_message, message, EncodeError, "encode_message")
+        return frame
+
+    async def decode_by_hook(self, frame: Frame) -> Any:
+        """Return what ``decode_message`` makes of a frame; every failure is a ``DecodeError``."""
+        return await _hooked(self._settings.decode_message, frame, DecodeError, "decode_message")
+
     # --- sockets
 
     async def open(self) -> Socket:
@@ -204,3 +224,17 @@ class Link(Generic[InputT, OutputT]):
     async def close(self) -> None:
         """The connection has ended for good."""
         await self._on_close()
+
+
+async def _hooked(
+    hook: Callable[[Any], Any] | None, value: Any, kind: type[EncodeError | DecodeError], name: str
+) -> Any:
+    """Call a user's encoder or decoder; whatever it raises becomes a CodecError."""
+    assert hook is not None  # noqa: S101 - asked only where there is one
+    try:
+        result = hook(value)
+        return await result if inspect.isawaitable(result) else result
+    except FalrtError:
+        raise
+    except Exception as exc:
+        raise kind(f"{name} failed with {type(exc).__name__}: {str(exc)[:200]}") from exc

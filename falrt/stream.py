@@ -68,7 +68,8 @@ class Stream(Generic[InputT, OutputT]):
         if gate is not None and not callable(gate):
             raise ConfigurationError(f"gate must be a function of two inputs, got {type(gate).__name__}")
         self._connection = connection
-        self._loop = connection._loop
+        self._supervisor = connection._running()
+        self._loop = self._supervisor.loop
         self._source: Source = source_of(inputs, every=every, ring=self._ring, offered=self._offered)
         if gate is not None and not self._source.skips:
             raise ConfigurationError(
@@ -121,8 +122,9 @@ class Stream(Generic[InputT, OutputT]):
 
     def _begin(self) -> None:
         connection = self._connection
-        self._lane = connection._protocol.add_lane(self._pacing, keeps_all=not self._source.skips)
+        self._lane = self._supervisor.protocol.add_lane(self._pacing, keeps_all=not self._source.skips)
         connection._stream = self
+        self._supervisor.on_turn = self.wake
         draining = self._source.start()
         if draining is not None:
             self.tasks.append(draining)
@@ -141,12 +143,12 @@ class Stream(Generic[InputT, OutputT]):
         if self._lane is None:
             return
         connection = self._connection
-        connection._stream = None
-        connection._protocol.remove_lane(self._lane)
+        connection._stream = self._supervisor.on_turn = None
+        self._supervisor.protocol.remove_lane(self._lane)
         for task in self.tasks:
             task.cancel()
-            connection._see_off(task)
-        connection._react()
+            self._supervisor.see_off(task)
+        self._supervisor.react()
 
     async def aclose(self) -> None:
         """End everything and wait for it."""
@@ -176,8 +178,8 @@ class Stream(Generic[InputT, OutputT]):
 
     def wake(self) -> None:
         """Something happened on the connection: a slot may be free, or it may be over."""
-        if self._connection._protocol.state is State.CLOSED:
-            self._fail(self._connection._protocol.closed_error())
+        if self._supervisor.protocol.state is State.CLOSED:
+            self._fail(self._supervisor.protocol.closed_error())
         self._ring()
 
     def answered(self, event: Answered) -> None:
@@ -187,7 +189,6 @@ class Stream(Generic[InputT, OutputT]):
             self._skipped += len(self._replies)
             self._replies.clear()
         self._replies.append(event)
-        self._connection._newest = event
         self._tell_news()
 
     def failed(self, error: Exception) -> None:
@@ -198,7 +199,7 @@ class Stream(Generic[InputT, OutputT]):
                 self._skipped += 1
                 if self._gate is not None:
                     self._gate.forget()
-                self._connection._report(error)
+                self._connection._delivery.report(error)
                 self._ring()
                 return
         self._fail(error)
@@ -289,7 +290,7 @@ class Stream(Generic[InputT, OutputT]):
     @property
     def _owed(self) -> bool:
         """Whether an input of this stream waits for its answer."""
-        protocol, lane = self._connection._protocol, self._lane
+        protocol, lane = self._supervisor.protocol, self._lane
         return bool(lane.waiting) or any(
             item.lane is lane and item.outcome is None for item in protocol.in_flight.inputs
         )
@@ -300,13 +301,13 @@ class Stream(Generic[InputT, OutputT]):
         last = self._last
         if last is None or last.outcome not in (None, Outcome.SUPERSEDED):
             return False
-        return last not in self._lane.waiting and last not in self._connection._protocol.in_flight.inputs
+        return last not in self._lane.waiting and last not in self._supervisor.protocol.in_flight.inputs
 
     async def _send_again(self) -> None:
         last = self._last
         assert last is not None  # noqa: S101 - asked only where there is one
         if last.outcome is None:
-            self._connection._protocol.abandon(last)  # a late answer must not count twice
+            self._supervisor.protocol.abandon(last)  # a late answer must not count twice
         else:
             self._skipped -= 1  # it was counted as dropped
         await self._submit(last.value)
@@ -318,7 +319,7 @@ class Stream(Generic[InputT, OutputT]):
         item: Input = await self._connection._prepare(frame, Kind.STREAM)
         item.lane, item.tag, item.taken_at = self._lane, self, taken_at
         self._last = item
-        self._connection._submit(item)
+        self._supervisor.submit(item)
 
     async def _until_slot(self) -> bool:
         """Return when a frame can leave: there is one, the model can take it, and the consumer keeps up.
@@ -334,14 +335,14 @@ class Stream(Generic[InputT, OutputT]):
             now = self._loop.time()
             at = self._wants_at(now)
             if at is not None and at <= now:
-                slot_at = connection._protocol.slot_at(self._lane, now, probe)
+                slot_at = self._supervisor.protocol.slot_at(self._lane, now, probe)
                 if slot_at is not None and slot_at <= now:
                     if not self._source.ready and self._lost_last:
                         await self._send_again()
                         continue
                     return True
-                if connection._protocol.wanted(now):
-                    connection._react()
+                if self._supervisor.protocol.wanted(now):
+                    self._supervisor.react()
                 at = slot_at
             await self._wait_until(at)
         return False

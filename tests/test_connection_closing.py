@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 import falrt
+from falrt.supervisor import Supervisor
 from falrt.testing import FakeServer, FaultProxy, script
 from tests.leaks import leaves_nothing, no_strays, soon, turns, until  # noqa: F401
 
@@ -234,7 +235,7 @@ async def test_a_server_that_does_not_read_cannot_hold_up_a_cancelled_close() ->
         conn = await server.connect()
         server.connections[0].pause_reading()
         sends = [asyncio.create_task(conn.send({"image": bytes(4_000_000)})) for _ in range(6)]
-        await until(lambda: conn._socket is not None and not conn._socket.writable)
+        await until(lambda: conn._supervisor.socket is not None and not conn._supervisor.socket.writable)
         closing = asyncio.create_task(conn.close())
         await turns()
         closing.cancel()
@@ -316,17 +317,17 @@ async def test_a_callback_that_closes_while_it_is_ended_does_not_hang() -> None:
 # --- under load
 
 
-async def test_a_congested_socket_does_not_spin_and_sends_everything() -> None:
+async def test_a_congested_socket_does_not_spin_and_sends_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     async with (
         FakeServer(lambda message: {"n": message["n"]}) as server,
         FaultProxy("127.0.0.1", int(server.url.rpartition(":")[2])) as proxy,
         server.connect(base_url=proxy.url) as conn,
     ):
         proxy.black_hole("up")
-        asked = count_calls(conn, "_on_timer")
+        asked = count_calls(monkeypatch, Supervisor, "_on_timer")
         # Beyond the kernel's buffers each waits for room.
         sends = [asyncio.create_task(conn.send({"n": n, "image": bytes(1_000_000)})) for n in range(20)]
-        await until(lambda: conn._socket is not None and not conn._socket.writable)
+        await until(lambda: conn._supervisor.socket is not None and not conn._supervisor.socket.writable)
         await asyncio.sleep(0.1)
         assert asked() < 20
         proxy.restore()
@@ -334,7 +335,7 @@ async def test_a_congested_socket_does_not_spin_and_sends_everything() -> None:
         assert [(await soon(conn.recv()))["n"] for _ in range(20)] == list(range(20))
 
 
-def count_calls(target: Any, name: str) -> Callable[[], int]:
+def count_calls(monkeypatch: pytest.MonkeyPatch, target: type, name: str) -> Callable[[], int]:
     calls = 0
     original = getattr(target, name)
 
@@ -343,7 +344,7 @@ def count_calls(target: Any, name: str) -> Callable[[], int]:
         calls += 1
         return original(*args)
 
-    setattr(target, name, counted)
+    monkeypatch.setattr(target, name, counted)
     return lambda: calls
 
 

@@ -377,8 +377,8 @@ async def test_without_reconnect_the_error_says_which_side_fell_silent() -> None
 
 async def test_pings_keep_a_quiet_line_open() -> None:
     async with FakeServer(echo) as server, server.connect(ping_interval=0.01, ping_timeout=0.5) as conn:
-        received = conn._socket.heard_at  # type: ignore[union-attr]
-        await until(lambda: conn._socket.heard_at > received)  # type: ignore[union-attr]
+        received = conn._supervisor.socket.heard_at  # type: ignore[union-attr]
+        await until(lambda: conn._supervisor.socket.heard_at > received)  # type: ignore[union-attr]
         assert conn.stats.reconnects == 0
         assert conn.state is falrt.State.OPEN
 
@@ -401,7 +401,7 @@ async def test_results_that_nobody_reads_are_not_taken_for_silence() -> None:
         options = {"ping_interval": 0.02, "ping_timeout": 0.02, "mode": "server_streaming"}
         async with server.connect(**options) as conn:
             await conn.send({"go": True})
-            await until(lambda: conn._inbox.full)
+            await until(lambda: conn._delivery.inbox.full)
             await asyncio.sleep(0.12)  # several ping times pass in which we take nothing from the network
             got = [output["n"] async for output in conn]
             assert got == list(range(2000))
@@ -466,7 +466,7 @@ async def test_an_unexpected_error_ends_the_connection_and_nobody_hangs(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with FakeServer(echo) as server, leaves_nothing(server.url), server.connect() as conn:
-        monkeypatch.setattr(conn._protocol, "received", lambda *args: 1 / 0)
+        monkeypatch.setattr(conn._supervisor.protocol, "received", lambda *args: 1 / 0)
         with pytest.raises(falrt.ConnectionClosedError, match="unexpected ZeroDivisionError") as caught:
             await soon(conn.request({"n": 1}))
         assert isinstance(caught.value.__cause__, ZeroDivisionError)

@@ -153,7 +153,7 @@ async def test_a_reader_that_stands_still_holds_up_the_server_and_loses_nothing(
         server.connect(mode="server_streaming") as conn,
     ):
         await conn.send({"go": 1})
-        await until(lambda: conn._inbox.full)
+        await until(lambda: conn._delivery.inbox.full)
         assert conn.stats.received <= 300
         async with asyncio.timeout(5):
             assert [output["n"] async for output in conn] == list(range(3000))

@@ -55,8 +55,8 @@ async def test_nothing_that_is_logged_or_shown_holds_a_secret(everything: Any, a
                 conn._link,
                 conn._settings,
                 conn.stats,
-                conn._protocol,
-                conn._socket,
+                conn._supervisor.protocol,
+                conn._supervisor.socket,
                 vars(conn),
             ]
             texts = [repr(each) + str(each) for each in shown] + [everything.text]
