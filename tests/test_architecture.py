@@ -48,7 +48,17 @@ FRONT_DOOR = "sync"
 
 # The core is pure: nothing here waits, reads a clock, rolls dice or talks.
 PURE = {
-    *("__future__", "abc", "collections", "contextlib", "dataclasses", "enum", "functools", "itertools"),
+    *(
+        "__future__",
+        "abc",
+        "array",
+        "collections",
+        "contextlib",
+        "dataclasses",
+        "enum",
+        "functools",
+        "itertools",
+    ),
     *("operator", "types", "typing", "base64", "binascii", "bisect", "heapq", "json", "math", "re"),
     *("statistics", "string", "struct", "urllib.parse"),
 }
