@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from falrt.protocol.events import Latency, Stats
@@ -15,6 +14,11 @@ __all__ = ["Figures"]
 _SAMPLES_MAX: Final = 256
 # A rate over this long follows a change of the model within seconds.
 _RATE_WINDOW: Final = 5.0
+
+
+def _numbers() -> array[float]:
+    """Make a list of numbers that takes 8 bytes for each instead of 32: a server holds many connections."""
+    return array("d")
 
 
 @dataclass(slots=True)
@@ -31,9 +35,8 @@ class Figures:
     dropped: int = 0
     last: float | None = None
     inference_time: float | None = None
-    # A number takes 8 bytes here and 32 in a list, and a server holds many connections.
-    _latencies: array[float] = field(default_factory=partial(array, "d"))
-    _answered_at: array[float] = field(default_factory=partial(array, "d"))
+    _latencies: array[float] = field(default_factory=_numbers)
+    _answered_at: array[float] = field(default_factory=_numbers)
 
     def left(self, size_bytes: int) -> None:
         """Note an input that left."""
