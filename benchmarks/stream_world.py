@@ -116,6 +116,8 @@ class World:
         # Pairing is inferred: more was unanswered than surely kept, or something was written off.
         self.doubt = False
         self.written_off = 0
+        # An answer came since the newest input left: only then may something be overdue, for the newest is not dropped.
+        self._answered_since = False
         # The network: when the last frame is through the uplink, has arrived, and the last answer has.
         self._uplink_free_at = self._last_arrival = self._last_delivery = 0.0
         # The runner.
@@ -183,16 +185,15 @@ class World:
 
     def _write_off(self) -> float:
         """Take overdue inputs for dropped; return when to look again."""
-        while self.unanswered:
-            overdue_at = self.pacer.overdue_at()
-            if overdue_at is None:
-                break
-            if overdue_at > self.now:
-                return overdue_at
-            self.unanswered.popleft()
-            self.written_off += 1
-            self.doubt = True
-            self.pacer.written_off(self.now)
+        overdue_at = self.pacer.overdue_at() if self.unanswered and self._answered_since else None
+        if overdue_at is None:
+            return math.inf
+        if overdue_at > self.now:
+            return overdue_at
+        self.written_off += len(self.unanswered)
+        self.unanswered.clear()
+        self.doubt = True
+        self.pacer.written_off(self.now)
         return math.inf
 
     def _send(self, frame: _Frame) -> None:
@@ -202,6 +203,7 @@ class World:
             self.doubt = True
         self.pacer.sent(self.now, len(self.unanswered), setting.frame_bytes)
         self.unanswered.append(frame)
+        self._answered_since = False
         self.sent += 1
         self._uplink_free_at = max(self._uplink_free_at, self.now) + setting.transmission
         arrival = self._uplink_free_at + self._one_way()
@@ -248,6 +250,7 @@ class World:
         self.screen.append((self.now, frame.captured_at))
         if not self.unanswered:
             return
+        self._answered_since = True
         paired = self.unanswered.popleft()
         self.uncertain += self.doubt
         if paired is not frame:

@@ -16,9 +16,11 @@ keeps the pairing right, in this order:
 * An input leaves no earlier than when the one before it is surely in work: at most one waits at the server, which
   every buffer holds. The distance kept for jitter doubles after each drop that was found out.
 * An answer that is late by more than half a service time may be the sign of a drop: nothing leaves until all
-  inputs are answered. If they are, nothing was dropped; what was seen meanwhile is learnt only then.
-* If one is not, ``overdue_at`` lets the queue write it off, and the server is left idle for one service time.
-  An answer that comes impossibly early after such a guess shows that the guess was wrong: the same again.
+  inputs are answered. If they are, nothing was dropped; what was seen meanwhile is learnt only then, and not at all
+  where the network or the app just stalled.
+* If some are not, ``overdue_at`` lets the queue write them off, and the server is left idle for one service time.
+  An answer that comes impossibly early after such a guess shows that the guess was wrong: the same again. Figures
+  that led to several drops at once are learnt anew.
 * Where one input at a time costs next to nothing (N no more than a fiftieth of W), no second one is sent at all.
 
 Whatever happens, an input that waits leaves at the latest when all before it should long have been answered.
@@ -29,6 +31,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from falrt.exceptions import ConfigurationError
@@ -45,6 +48,9 @@ LATE_SHARE: Final = 0.6
 
 LATE_SPREADS: Final = 3.0
 """… unless such delays are usual: then as many spreads, as long as that is less than a service time."""
+
+STALL_SHARE: Final = 1.5
+"""How late an answer must be, in service times, to tell of a stall rather than of a drop."""
 
 SURPRISE_SHARE: Final = 0.15
 """How far an answer must be from its expected instant to be worth a probe, in service times."""
@@ -118,6 +124,15 @@ class _Lesson:
     previous_at: float | None
 
 
+class _Stall(Enum):
+    """Whether what comes in was held up by something that passes."""
+
+    NONE = "none"
+    NOW = "now"
+    JUST = "just"
+    """The last lessons were: the next ones count, whatever they are."""
+
+
 class AdaptivePacer:
     """The state of one lane; see the module's theory of operation."""
 
@@ -136,6 +151,7 @@ class AdaptivePacer:
         "_quiet_until",
         "_server",
         "_source",
+        "_stall",
         "_unanswered",
         "keeps_newest",
         "vouched",
@@ -161,6 +177,9 @@ class AdaptivePacer:
         self._overlapped = False
         # An answer was late: nothing leaves until all are answered.
         self._draining = False
+        # Answers came later than anything but a stall of the network or the app explains, and when that was over the
+        # last time: a stall passes and teaches nothing, but two in a row are how the world is now.
+        self._stall = _Stall.NONE
         # After a guess: nothing leaves before.
         self._quiet_until = -math.inf
         # An input was written off on this socket: answers may belong to others than they are paired with.
@@ -210,11 +229,15 @@ class AdaptivePacer:
         if not self._server.known:
             return None if unanswered else max(now, self._quiet_until)
         others = unanswered > len(self._unanswered)  # another lane's inputs, of which nothing is known here
+        hopeless_at = self._hopeless_at
         if others or (self._draining and unanswered) or unanswered >= (self.in_flight_limit or 1):
-            return self._hopeless_at
+            return hopeless_at
         free_at = self._expected(now) - self._server.delay
         earliest = free_at - self._server.service + self._guard
-        return max(self._quiet_until, earliest, self._right_at(now, free_at))
+        leaves_at = max(earliest, self._right_at(now, free_at))
+        if hopeless_at is not None:
+            leaves_at = min(leaves_at, hopeless_at)
+        return max(self._quiet_until, leaves_at)
 
     def _right_at(self, now: float, free_at: float) -> float:
         """When a frame should leave, given when the server is free for it; later where a better one is near."""
@@ -282,9 +305,11 @@ class AdaptivePacer:
             self._overlapped = self._draining = False
         self._lessons.append(_Lesson(now, sent, previous_at))
         if not self._draining:
-            for lesson in self._lessons:
-                self._learn(lesson)
+            if self._stall is not _Stall.NOW:
+                for lesson in self._lessons:
+                    self._learn(lesson)
             self._lessons.clear()
+            self._stall = _Stall.JUST if self._stall is _Stall.NOW else _Stall.NONE
         self._doubt = max(1.0, 0.98 * self._doubt)
         self._care = max(1.0, 0.999 * self._care)
 
@@ -300,7 +325,7 @@ class AdaptivePacer:
         self._quiet_until = -math.inf
 
     def overdue_at(self) -> float | None:
-        """Return when the oldest unanswered input is to be taken as dropped; None where none can have been."""
+        """Return when what is unanswered is to be taken as dropped; None where nothing can have been."""
         if not self._unanswered or not self._overlapped or not self._server.known:
             return None
         came_at = -math.inf if self._answered_at is None else self._answered_at
@@ -308,13 +333,16 @@ class AdaptivePacer:
         return expected + self._patience
 
     def written_off(self, now: float) -> None:
-        """The oldest unanswered input has been taken as dropped."""
-        if self._unanswered:
-            self._unanswered.popleft()
+        """Everything unanswered has been taken as dropped: let the server go idle, so that the count is right again."""
+        self._quiet_until = now + self._server.service
+        if len(self._unanswered) > 1:
+            self._server = ServerRhythm()  # figures that led to several drops at once are worth nothing
+        self._unanswered.clear()
+        self._overlapped = self._draining = False
         self._guessed = True
         self._doubt = min(DOUBT_MOST, 2 * self._doubt)
         self._care = min(CARE_MOST, 2 * self._care)
-        self._resync(now)
+        self._forget()
 
     # --- bookkeeping
 
@@ -331,6 +359,8 @@ class AdaptivePacer:
         usual = min(0.9 * server.service, LATE_SPREADS * server.spread)
         if self._overlapped and late > max(LATE_SHARE * server.service, usual):
             self._draining = True
+            if server.settled and late > STALL_SHARE * server.service and self._stall is _Stall.NONE:
+                self._stall = _Stall.NOW
 
     def _learn(self, lesson: _Lesson) -> None:
         server, source, sent_at = self._server, self._source, lesson.sent.sent_at

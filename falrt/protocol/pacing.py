@@ -17,7 +17,7 @@ How the queue drives a pacer::
     answered(now, sent_at)     an answer came
     timed(now, seconds)        the app said how long the model worked on it
     lost(now)                  the socket has gone; nothing is unanswered any more
-    overdue_at()               when the oldest unanswered input is to be taken as silently dropped
+    overdue_at()               when what is unanswered is to be taken as silently dropped
     written_off(now)           the queue has taken it so
 
 Asking ``due_at`` decides nothing: a timer that fires early is told the same instant again, and a late one may
@@ -103,11 +103,14 @@ class Pacer(Protocol):
         ...
 
     def overdue_at(self) -> float | None:
-        """Return when the oldest unanswered input is to be taken as silently dropped; None: never guess."""
+        """Return when what is unanswered is to be taken as silently dropped; None: never guess.
+
+        Asked only while an answer has come since the newest input left: that one no server drops.
+        """
         ...
 
     def written_off(self, now: float) -> None:
-        """The oldest unanswered input has been taken as silently dropped."""
+        """Everything unanswered has been taken as silently dropped."""
         ...
 
 

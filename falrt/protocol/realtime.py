@@ -392,8 +392,7 @@ class RealtimeProtocol:
         in_flight, silence = self.in_flight, self._silence
         if self._pairs and (len(in_flight) or in_flight.doubt):
             earliest = _sooner(earliest, self._recycle_at())
-            earliest = _sooner(earliest, silence.settles_at(in_flight))
-            earliest = _sooner(earliest, silence.overdue_at(in_flight))
+            earliest = _sooner(earliest, silence.dropped_at(in_flight))
         if writable and self._queue.waits:
             earliest = _sooner(earliest, self._queue.next_due_at(now))
         return earliest
@@ -447,18 +446,16 @@ class RealtimeProtocol:
         self._events.append(Failed(request, error))
 
     def _give_up_the_silent(self, now: float) -> None:
-        silence, in_flight = self._silence, self.in_flight
         if not self._pairs:
             return  # the outputs of a session come in their own rhythm: a pause between them says nothing
-        if _reached(silence.settles_at(in_flight), now):
-            lost = in_flight.inputs
-        elif _reached(silence.overdue_at(in_flight), now):
-            lost = in_flight.inputs[:1]
-        else:
+        if not _reached(self._silence.dropped_at(self.in_flight), now):
             return
-        for input in lost:
-            in_flight.write_off()
-            input.lane.pacer.written_off(now)
+        # The newest is never dropped, and an answer came since it left: that was its own, so nothing more comes.
+        lanes: set[Lane] = set()
+        while (lost := self.in_flight.write_off()) is not None:
+            lanes.add(lost.lane)
+        for lane in lanes:
+            lane.pacer.written_off(now)
 
     def _give_up_the_socket(self, now: float) -> None:
         if _reached(self._recycle_at(), now):

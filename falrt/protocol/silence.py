@@ -3,9 +3,10 @@
 A fal runner drops silently, and an app may hang while its server still answers pings. Five things follow from
 silence, each after its own time:
 
-* a stream's oldest frame is *overdue*, by its pacing's reckoning: it is written off, and the next one may leave
 * an answer came since the newest input left, then nothing for a while: the rest is *settled* as dropped, for the
   newest is never dropped. Nobody waits for it any more
+* where that rest is a stream's, its pacing may know sooner that it is *overdue*. While nothing has come since the
+  newest left, nothing is overdue: the network stalls, or the model is slow
 * where requests, or frames of a stream that may skip none, are among that rest, the socket is replaced instead, and
   they are asked again: the server dropped them, or made one output of several
 * an input is held up by answers that nobody waits for or can tell apart: the socket is *recycled*, for a new one
@@ -86,24 +87,6 @@ class Silence:
     def _patience(self) -> float:
         return admission.patience(self._latency) * self._factor
 
-    def overdue_at(self, in_flight: InFlight) -> float | None:
-        """Return when the oldest input is to be written off, by its stream's pacing; None for never."""
-        oldest = in_flight.oldest
-        if (
-            oldest is None
-            or oldest.kind is not Kind.STREAM
-            or oldest.lane.keeps_all
-            or in_flight.tells(oldest)
-        ):
-            return None
-        # A lone input that nothing has come in for since it left is the newest, which no runner drops: it is slow.
-        if len(in_flight) == 1 and not self._answered_since:
-            return None
-        # Nor is anything guessed while a request is unanswered, which the late answer must not meet.
-        if in_flight.owes:
-            return None
-        return oldest.lane.pacer.overdue_at()
-
     def is_patient(self, in_flight: InFlight, until: float) -> bool:
         """Whether silence tells nothing before an instant, where no stream runs and nothing waits."""
         if not len(in_flight):
@@ -112,11 +95,17 @@ class Silence:
             self.hang_after is None or self.last_at + self.hang_after >= until
         )
 
-    def settles_at(self, in_flight: InFlight) -> float | None:
+    def dropped_at(self, in_flight: InFlight) -> float | None:
         """Return when everything unanswered is to be taken for dropped; None for never."""
-        if not self._answered_since or not len(in_flight) or in_flight.owes:
+        oldest = in_flight.oldest
+        if oldest is None or not self._answered_since or in_flight.owes:
             return None
-        return self.last_at + self._patience
+        settles_at = self.last_at + self._patience
+        if oldest.kind is Kind.STREAM and not in_flight.tells(oldest):
+            overdue_at = oldest.lane.pacer.overdue_at()
+            if overdue_at is not None:
+                return min(settles_at, overdue_at)
+        return settles_at
 
     def recycles_at(self, in_flight: InFlight, lanes: Sequence[Lane]) -> float | None:
         """Return when the socket is to be replaced by one without stale answers; None for never."""
@@ -128,8 +117,6 @@ class Silence:
                 in_flight, head.kind, lanes[0], head.request_id
             )
             return self.last_at if blocked or in_flight.hopeless else None
-        if in_flight.hopeless:
-            return self.last_at
         if admission.held_up(in_flight, lanes):
             return self.last_at + self._patience
         if self._answered_since and in_flight.owes and in_flight.awaited:

@@ -21,6 +21,8 @@ class PacingMachine(RuleBasedStateMachine):
         self.pacer: Pacer = self.policy.start()
         self.now = 1000.0
         self.offered = self.dropped = self.lost_count = self.answered_count = self.written_off = 0
+        # An answer came since the newest input left.
+        self.answered_since = False
         self.waiting: list[int] = []
         self.unanswered: list[tuple[int, float]] = []
         self.sent: list[tuple[int, float]] = []
@@ -31,11 +33,10 @@ class PacingMachine(RuleBasedStateMachine):
         return due_at
 
     def write_off(self) -> None:
-        while (
-            self.unanswered and (overdue_at := self.pacer.overdue_at()) is not None and overdue_at <= self.now
-        ):
-            self.unanswered.pop(0)
-            self.written_off += 1
+        overdue_at = self.pacer.overdue_at() if self.unanswered and self.answered_since else None
+        if overdue_at is not None and overdue_at <= self.now:
+            self.written_off += len(self.unanswered)
+            self.unanswered.clear()
             self.pacer.written_off(self.now)
 
     def pump(self) -> None:
@@ -45,6 +46,7 @@ class PacingMachine(RuleBasedStateMachine):
             number = self.waiting.pop(0)
             self.pacer.sent(self.now, len(self.unanswered), 60_000)
             self.unanswered.append((number, self.now))
+            self.answered_since = False
             self.sent.append((number, self.now))
 
     def before_send(self) -> None:
@@ -91,6 +93,7 @@ class PacingMachine(RuleBasedStateMachine):
             return
         _, sent_at = self.unanswered.pop(0)
         self.answered_count += 1
+        self.answered_since = True
         self.pacer.answered(self.now, sent_at)
         if inference_time is not None:
             self.pacer.timed(self.now, inference_time)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from falrt.exceptions import DecodeError
-from falrt.protocol.events import Answered, Pushed, State
+from falrt.protocol.events import Pushed, State
 from falrt.protocol.in_flight import LATE_MAX, Input, Kind, Outcome
 from falrt.protocol.lane import Lane
 from falrt.protocol.liveness import Keepalive
@@ -36,14 +36,26 @@ class _GuessingPacer(type(Immediate().start())):  # type: ignore[misc]  # the le
     def overdue_at(self) -> float | None:
         return self.left[0] + 0.5 if self.left else None
 
-    def written_off(self, now: float) -> None:
+    def answered(self, now: float, sent_at: float) -> None:
         self.left.pop(0)
+
+    def written_off(self, now: float) -> None:
+        self.left.clear()
         self.guesses += 1
 
 
 def streaming(*, keeps_all: bool = False) -> tuple[Line, Lane]:
     line = Line(keepalive=SILENT).open(0.0)
     return line, line.protocol.add_lane(Guessing(), keeps_all=keeps_all)
+
+
+def frames(line: Line, lane: Lane, names: str, now: float, request_id: str | None = None) -> list[Input]:
+    """Let frames leave, one after the other."""
+    left = []
+    for name in names:
+        left.append(line.frame(lane, name, now, request_id=request_id))
+        assert line.leave(now) == [name]
+    return left
 
 
 def warm(line: Line) -> Line:
@@ -281,18 +293,31 @@ def test_a_request_whose_socket_is_bare_waits_for_its_own_time_out() -> None:
 # --- streams
 
 
-def test_a_frame_that_is_overdue_is_written_off_and_the_next_is_not_certain() -> None:
+def test_what_is_overdue_behind_the_last_answer_is_written_off_and_the_next_is_not_certain() -> None:
     line, lane = streaming()
-    first = line.frame(lane, "a", 1.0)
-    line.leave(1.0)
-    line.frame(lane, "b", 1.0)
-    line.leave(1.0)
+    _, second, third = frames(line, lane, "abc", 1.0)
+    assert line.result(1.2) == [("a", False)]
     assert line.next == 1.5
     line.at(1.5)
-    assert first.outcome is None
-    assert line.result(1.6) == [("b", False)]
+    assert len(line.protocol.in_flight) == 0
+    assert lane.pacer.guesses == 1  # type: ignore[attr-defined]
+    frames(line, lane, "d", 1.6)
+    assert line.result(1.7) == [("d", False)]
     line.protocol.remove_lane(lane)
-    assert first.outcome is Outcome.ABANDONED
+    assert (second.outcome, third.outcome) == (Outcome.ABANDONED, Outcome.ABANDONED)
+
+
+def test_while_nothing_has_come_since_the_newest_left_nothing_is_written_off() -> None:
+    line, lane = streaming()
+    frames(line, lane, "abc", 1.0)
+    line.at(9.0)
+    assert [line.result(9.0 + n) for n in (0.1, 0.2, 0.3)] == [
+        [("a", False)],
+        [("b", False)],
+        [("c", False)],
+    ]
+    frames(line, lane, "d", 10.0)
+    assert line.result(10.1) == [("d", True)], "the count came back to zero: nothing was dropped"
 
 
 def test_nothing_is_written_off_while_a_request_is_unanswered() -> None:
@@ -300,50 +325,36 @@ def test_nothing_is_written_off_while_a_request_is_unanswered() -> None:
     line.offer(Kind.REQUEST, "w", 0.5, request_id="w")
     line.leave(0.5)
     line.result(0.6, "w")
-    line.frame(lane, "a", 1.0, request_id="same")
-    line.leave(1.0)
-    line.frame(lane, "b", 1.0, request_id="same")
-    line.leave(1.0)
+    frames(line, lane, "abc", 1.0, "same")
     line.offer(Kind.REQUEST, "r", 1.0, request_id="r")
     assert line.leave(1.0) == ["r"]
+    line.result(1.2, "same")
     line.at(1.5)
     assert len(line.protocol.in_flight) == 3
 
 
-def test_the_newest_frame_is_only_slow_where_nothing_came_behind_it() -> None:
+def test_late_answers_go_to_the_frames_that_were_written_off() -> None:
     line, lane = streaming()
-    line.frame(lane, "a", 1.0)
-    line.leave(1.0)
-    assert line.next == 121.0
-    line.at(1.5)
-    assert line.result(3.0) == [("a", True)]
-
-
-def test_a_late_answer_goes_to_a_frame_that_was_written_off() -> None:
-    line, lane = streaming()
-    for name in "ab":
-        line.frame(lane, name, 1.0)
-        line.leave(1.0)
+    frames(line, lane, "abc", 1.0)
+    line.result(1.2)
     line.at(1.5)
     assert line.result(1.6) == [("b", False)]
-    assert line.result(1.7) == [("a", False)]
+    assert line.result(1.7) == [("c", False)]
     line.request("r", 2.0)
     assert line.leave(2.0) == ["r"]
 
 
 def test_a_certain_answer_proves_that_what_was_written_off_is_gone() -> None:
     line, lane = streaming()
-    line.frame(lane, "x", 0.5, request_id="x")
-    line.leave(0.5)
+    frames(line, lane, "x", 0.5, "x")
     line.result(0.6, "x")
-    lane.pacer.left.clear()  # type: ignore[attr-defined]
-    first = line.frame(lane, "a", 1.0)
-    line.leave(1.0)
-    line.frame(lane, "b", 1.0, request_id="b")
-    line.leave(1.0)
+    _, second = frames(line, lane, "ab", 1.0)
+    line.result(1.2)
     line.at(1.5)
-    assert line.result(1.6, "b") == [("b", True)]
-    assert first.outcome is Outcome.SUPERSEDED
+    assert len(line.protocol.in_flight) == 0
+    frames(line, lane, "c", 1.6, "c")
+    assert line.result(1.7, "c") == [("c", True)]
+    assert second.outcome is Outcome.SUPERSEDED
     assert line.protocol.stats(2.0).dropped == 1
 
 
@@ -361,30 +372,31 @@ def test_a_frame_whose_answer_will_name_it_is_never_guessed_at() -> None:
 
 def test_frames_that_share_an_id_are_guessed_at_like_those_without() -> None:
     line, lane = streaming()
-    line.frame(lane, "x", 0.5, request_id="camera")
-    line.leave(0.5)
+    frames(line, lane, "x", 0.5, "camera")
     line.result(0.6, "camera")
-    lane.pacer.left.clear()  # type: ignore[attr-defined]
-    for name in "ab":
-        line.frame(lane, name, 1.0, request_id="camera")
-        line.leave(1.0)
+    frames(line, lane, "abc", 1.0, "camera")
+    assert line.result(1.2, "camera") == [("a", False)]
     line.at(1.5)
-    assert len(line.protocol.in_flight) == 1
-    assert line.result(1.6, "camera") == [("b", False)]
+    assert len(line.protocol.in_flight) == 0
+    frames(line, lane, "d", 1.6, "camera")
+    assert line.result(1.7, "camera") == [("d", False)]
 
 
 def test_a_socket_on_which_guess_follows_guess_is_replaced() -> None:
     line, lane = streaming()
     now = 1.0
-    for number in range(LATE_MAX + 1):
-        line.frame(lane, str(number), now)
+    for number in range(LATE_MAX):
+        assert line.protocol.leaving is None
+        frames(line, lane, f"{number}", now)
+        newest = line.frame(lane, f"{number}'", now)
         line.leave(now)
-    for _ in range(LATE_MAX):
+        line.result(now + 0.2)
         now += 0.5
         line.at(now)
     assert line.given_up().cause is Cause.RECYCLED
     line.lose(now)
-    assert line.open(now).leave(now) == [str(LATE_MAX)]
+    assert newest.outcome is Outcome.SUPERSEDED, "its stream knows whether it has to go again"
+    assert line.protocol.state is State.IDLE
 
 
 def test_an_app_that_hangs_costs_the_socket_after_the_time_of_a_request() -> None:
@@ -496,17 +508,12 @@ def test_late_answers_are_told_by_their_ids() -> None:
     line.offer(Kind.REQUEST, "x", 0.5, request_id="x")
     line.leave(0.5)
     line.result(0.6, "x")
-    late = line.frame(lane, "a", 1.0, request_id="same")
-    line.leave(1.0)
-    line.frame(lane, "b", 1.0, request_id="same")
-    line.leave(1.0)
-    line.frame(lane, "c", 1.0, request_id="c")
-    line.leave(1.0)
+    frames(line, lane, "abd", 1.0, "same")
+    frames(line, lane, "c", 1.0, "c")
+    line.result(1.2, "same")
     line.at(1.5)
-    assert late not in line.protocol.in_flight.inputs
+    assert len(line.protocol.in_flight) == 0
     line.protocol.received({"request_id": "unknown"}, 1.6)
     assert line.events() == []
-    line.protocol.received({"request_id": "same"}, 1.6)
-    (answered,) = line.events()
-    assert isinstance(answered, Answered)
-    assert (answered.input.value, answered.certain) == ("b", False)
+    assert line.result(1.6, "same") == [("b", False)]
+    assert line.result(1.7, "c") == [("c", False)]
