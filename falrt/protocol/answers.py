@@ -9,14 +9,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from falrt.exceptions import FalrtError
-from falrt.protocol import aftermath, endings
-from falrt.protocol.events import Answered, Event, Failed, Problem, Pushed
+from falrt.protocol import aftermath
+from falrt.protocol.events import Answered, Event, Problem, Pushed
 from falrt.protocol.figures import Figures
 from falrt.protocol.in_flight import InFlight, Input, Kind, Match, Outcome
 from falrt.protocol.marks import marks_in
 from falrt.protocol.modes import Mode
 from falrt.protocol.retry import Cause, Loss
 from falrt.protocol.silence import Silence
+from falrt.protocol.timeouts import Timeouts
 
 __all__ = ["Answers"]
 
@@ -24,17 +25,19 @@ __all__ = ["Answers"]
 class Answers:
     """Gives each result to the input that it answers, and tells of it."""
 
-    __slots__ = ("_figures", "_in_flight", "_last", "_pairs", "_silence", "_tell", "here")
+    __slots__ = ("_figures", "_in_flight", "_last", "_pairs", "_silence", "_tell", "_timeouts", "here")
 
     def __init__(
         self,
         in_flight: InFlight,
         figures: Figures,
         silence: Silence,
+        timeouts: Timeouts,
         mode: Mode,
         tell: Callable[[Event], None],
     ) -> None:
-        self._in_flight, self._figures, self._silence = in_flight, figures, silence
+        self._in_flight, self._figures = in_flight, figures
+        self._silence, self._timeouts = silence, timeouts
         # One output for each processed input; otherwise results answer no input in particular.
         self._pairs = mode.pairs
         self._tell = tell
@@ -61,7 +64,7 @@ class Answers:
         stranger = request_id is None or not in_flight.ids_trusted or in_flight.forgot
         match = in_flight.match(request_id)
         if match.overtaken:
-            self._overtaken(match.overtaken, match.input)
+            self._overtaken(match.overtaken, match.input, now)
         if match.ambiguous:
             return Loss(Cause.RECYCLED, 1000, reason="an answer could be that of several inputs")
         if match.input is not None:
@@ -87,8 +90,11 @@ class Answers:
             input.outcome = Outcome.ANSWERED
             self._tell(Answered(input, message, match.certain, latency))
 
-    def _overtaken(self, inputs: Sequence[Input], by: Input | None) -> None:
-        """The server surely dropped these: what nothing newer stands for is sent again, the rest is over."""
+    def _overtaken(self, inputs: Sequence[Input], by: Input | None, now: float) -> None:
+        """The server dropped these: what nothing newer stands for is sent again, the rest is over.
+
+        A request is granted a little time, for its caller would lose an answer that was only overtaken.
+        """
         younger = [*self._in_flight.inputs] if by is None else [by, *self._in_flight.inputs]
         owed = aftermath.still_owed(inputs, younger)
         for input in reversed(owed):
@@ -96,10 +102,13 @@ class Answers:
         for input in inputs:
             if input.outcome is not None or input in owed:
                 continue
-            input.outcome = Outcome.SUPERSEDED
-            input.lane.dropped += 1
             if input.kind is Kind.REQUEST:
-                self._tell(Failed(input, endings.request_dropped()))
+                until = now + self._silence.grace
+                self._in_flight.overtook(input, until)
+                self._timeouts.hurry(until)
+            else:
+                input.outcome = Outcome.SUPERSEDED
+                input.lane.dropped += 1
 
     def timed(self, inference_time: float, now: float) -> None:
         """Note an inference time; one that follows no answer, as after connecting, says nothing."""

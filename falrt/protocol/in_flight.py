@@ -74,6 +74,7 @@ class Input:
         sends: How often it left, each time on another socket.
         held_bytes: Size of its value, roughly, once its frame was let go.
         inference_time: Seconds the model took for it, once told.
+        dropped_at: When a request is to be taken for dropped, because a later input was answered; None for never.
         outcome: None until it has ended.
     """
 
@@ -90,6 +91,7 @@ class Input:
     sends: int = 0
     held_bytes: int = 0
     inference_time: float | None = None
+    dropped_at: float | None = None
     outcome: Outcome | None = None
 
 
@@ -100,7 +102,7 @@ class Match:
     Attributes:
         input: The input answered; None where the answer belongs to none that still counts.
         certain: The pairing is proven.
-        overtaken: Older inputs that are now known to have been dropped.
+        overtaken: Older inputs that were dropped, as it seems: answers overtake each other only in a traffic jam.
         ambiguous: The answer could be several inputs'; the socket must be replaced.
         late: The input had been written off.
     """
@@ -117,6 +119,8 @@ _AMBIGUOUS: Final = Match(None, certain=False, ambiguous=True)
 # fal's server-side buffer holds 60 at the most; an app without a bound is answered all the same, unpaired.
 UNANSWERED_SENDS_MAX: Final = 128
 UNANSWERED_BYTES_MAX: Final = 64 * 1024 * 1024
+# Overtaken requests whose answers are still looked for; those that are pushed out end at their time all the same.
+OVERTAKEN_MAX: Final = 64
 # Written-off inputs whose answers are still looked for; so many guesses in a row mean that the socket is no good.
 LATE_MAX: Final = 8
 
@@ -125,7 +129,8 @@ class InFlight:
     """The unanswered inputs of one connection, oldest first; cleared when the socket goes."""
 
     __slots__ = (
-        "_forgotten", "_held_bytes", "_inputs", "_late", "_owed", "_strict", "doubt", "ids_refuted", "ids_trusted",
+        "_forgotten", "_held_bytes", "_inputs", "_late", "_overtaken", "_owed", "_strict", "doubt", "ids_refuted",
+        "ids_trusted",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -136,6 +141,8 @@ class InFlight:
         self._held_bytes = 0
         # Written off on this socket and not proven to be dropped, oldest first.
         self._late: list[Input] = []
+        # Requests that a later input's answer overtook: theirs may come all the same, and will name them.
+        self._overtaken: list[Input] = []
         # How many inputs were forgotten without an answer on this socket; their results are nobody's in particular.
         self._forgotten = 0
         # An answer carried the id of its input: this app echoes ids. Kept across sockets.
@@ -174,7 +181,7 @@ class InFlight:
     @property
     def awaited(self) -> bool:
         """Whether somebody still waits for an answer."""
-        return any(input.outcome is None for input in self._inputs)
+        return any(input.outcome is None for input in (*self._overtaken, *self._inputs))
 
     @property
     def forgot(self) -> bool:
@@ -253,6 +260,9 @@ class InFlight:
             named = [index for index, input in enumerate(inputs) if input.request_id == request_id]
             if named:
                 return self._match_by_id(named, request_id)
+            for index, overtaken in enumerate(self._overtaken):
+                if overtaken.request_id == request_id:
+                    return Match(self._overtaken.pop(index))
         if self.ids_trusted:
             return self._match_unnamed(request_id)
         if not inputs:
@@ -313,6 +323,13 @@ class InFlight:
         self._settle()
         return Match(answered, certain, overtaken)
 
+    def overtook(self, request: Input, until: float) -> None:
+        """Wait a little for the answer of a request that seems to be dropped, before its caller is told so."""
+        request.dropped_at = until
+        if len(self._overtaken) >= OVERTAKEN_MAX:
+            del self._overtaken[0]
+        self._overtaken.append(request)
+
     def _removed(self, index: int) -> Input:
         input = self._inputs.pop(index)
         if input.kind is Kind.SEND:
@@ -363,9 +380,12 @@ class InFlight:
 
     def clear(self) -> tuple[Input, ...]:
         """The socket has gone: return its unanswered inputs, oldest first, and forget them."""
-        inputs = tuple(self._inputs)
+        inputs = (*self._overtaken, *self._inputs)
+        for overtaken in self._overtaken:
+            overtaken.dropped_at = None
         for late in self._late:
             _dropped(late)
+        self._overtaken.clear()
         self._inputs.clear()
         self._late.clear()
         self._owed = self._strict = self._held_bytes = 0

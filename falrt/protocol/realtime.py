@@ -57,7 +57,7 @@ class RealtimeProtocol:
         self._silence = Silence(settings.request_timeout, now)
         self._comeback = Comeback(settings, now, random)
         self._answers = Answers(
-            self.in_flight, self._figures, self._silence, settings.mode, self._events.append
+            self.in_flight, self._figures, self._silence, self._timeouts, settings.mode, self._events.append
         )
         # Why the present socket is being given up; from then on nothing leaves and nothing counts on it.
         self.leaving: Loss | None = None
@@ -440,6 +440,11 @@ class RealtimeProtocol:
         return wanted
 
     def _time_out(self, request: Input, now: float) -> None:
+        if request.dropped_at is not None:
+            request.outcome, request.frame = Outcome.SUPERSEDED, b""
+            request.lane.dropped += 1
+            self._events.append(Failed(request, endings.request_dropped()))
+            return
         waited, left = now - request.submitted_at, request.sends > 0
         error = endings.request_timeout(self.settings.app, waited, left=left, state=self.state)
         self.abandon(request)

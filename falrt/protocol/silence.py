@@ -75,6 +75,11 @@ class Silence:
         slow = self._latency
         self._latency = latency if slow is None or latency >= slow else slow + (latency - slow) / 64
 
+    @property
+    def grace(self) -> float:
+        """How long the answer of a request is waited for that a later one has overtaken, in seconds."""
+        return self._patience / 4
+
     def recycled(self) -> None:
         """The socket is given up for its silence."""
         self._recycled += 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from falrt.exceptions import RequestDropped
 from falrt.protocol.events import Answered, Failed
-from falrt.protocol.in_flight import Input, Kind, Outcome
+from falrt.protocol.in_flight import OVERTAKEN_MAX, Input, Kind, Outcome
 from falrt.protocol.lane import Lane
 from falrt.protocol.pacing import Adaptive, Immediate, Latest, Pacing, Throttle
 from falrt.protocol.realtime import RealtimeProtocol
+from falrt.protocol.retry import Cause, Loss
 from falrt.protocol.settings import Settings
 
 
@@ -54,13 +56,82 @@ def test_a_send_that_a_newer_one_overtook_is_over() -> None:
     assert (old.outcome, protocol.take_due(1.1), protocol.stats(1.1).dropped) == (Outcome.SUPERSEDED, None, 1)
 
 
-def test_a_request_that_was_overtaken_is_told_so_once() -> None:
-    protocol = echoing()
+def overtaken(protocol: RealtimeProtocol, timeout_at: float | None = None) -> Input:
+    """A request whose answer was overtaken by a send's; the patience is the least."""
     request = left(protocol, "request", Kind.REQUEST)
+    request.timeout_at = timeout_at
     left(protocol, "send", Kind.SEND)
     protocol.received({"request_id": "send"}, 1.1)
-    assert [event.input for event in protocol.take_events() if isinstance(event, Failed)] == [request]
-    assert protocol.take_due(1.1) is None
+    assert [event.input.value for event in protocol.take_events() if isinstance(event, Answered)] == ["send"]
+    return request
+
+
+def test_a_request_that_was_overtaken_is_told_so_once_when_that_is_past_doubt() -> None:
+    protocol = echoing()
+    request = overtaken(protocol)
+    assert not protocol.quiet
+    assert protocol.next_deadline(1.1) == 1.35
+    assert not protocol.undisturbed(1.4), "a timer that is set for later would miss it"
+    protocol.tick(1.35)
+    (event,) = protocol.take_events()
+    assert isinstance(event, Failed)
+    assert isinstance(event.error, RequestDropped)
+    assert event.input is request
+    assert (protocol.quiet, protocol.take_due(1.4), protocol.stats(1.4).dropped) == (True, None, 1)
+    protocol.received({"request_id": "request"}, 1.5)
+    assert protocol.take_events() == [], "its answer comes after all: it is nobody's any more"
+
+
+def test_an_answer_that_was_only_overtaken_reaches_its_request() -> None:
+    protocol = echoing()
+    request = overtaken(protocol)
+    protocol.received({"request_id": "request"}, 1.2)
+    (event,) = protocol.take_events()
+    assert isinstance(event, Answered)
+    assert (event.input, event.certain) == (request, True)
+    protocol.tick(2.0)
+    assert protocol.take_events() == []
+    assert protocol.quiet
+
+
+def test_an_overtaken_request_goes_out_again_after_a_loss() -> None:
+    protocol = echoing()
+    request = overtaken(protocol)
+    protocol.lost(Loss(Cause.CLOSED, 1006), 1.2)
+    protocol.connecting(1.3)
+    protocol.opened(1.3)
+    assert protocol.take_due(1.3) is request
+    protocol.tick(5.0)
+    assert request.outcome is None, "it has its own time-out again"
+
+
+def test_an_overtaken_request_ends_no_later_than_its_caller_wants() -> None:
+    protocol = echoing()
+    overtaken(protocol, timeout_at=1.2)
+    assert protocol.next_deadline(1.1) == 1.2
+
+
+def test_a_cancelled_request_that_was_overtaken_absorbs_its_answer() -> None:
+    protocol = echoing()
+    protocol.abandon(overtaken(protocol))
+    assert protocol.quiet
+    protocol.received({"request_id": "request"}, 1.2)
+    protocol.tick(2.0)
+    assert protocol.take_events() == []
+
+
+def test_only_so_many_overtaken_requests_are_looked_for_but_each_ends() -> None:
+    protocol = echoing()
+    requests = [left(protocol, f"r{n}", Kind.REQUEST) for n in range(OVERTAKEN_MAX + 2)]
+    protocol.received({"request_id": f"r{OVERTAKEN_MAX + 1}"}, 1.1)
+    protocol.take_events()
+    protocol.received({"request_id": "r0"}, 1.2)
+    assert protocol.take_events() == []
+    protocol.received({"request_id": "r1"}, 1.2)
+    assert [event.input for event in protocol.take_events() if isinstance(event, Answered)] == [requests[1]]
+    protocol.tick(1.35)
+    assert len(protocol.take_events()) == OVERTAKEN_MAX
+    assert all(request.outcome is not None for request in requests)
 
 
 @pytest.mark.parametrize("pacing", [Adaptive(), Throttle(0.0), Latest()])

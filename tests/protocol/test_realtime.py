@@ -205,13 +205,13 @@ def test_echoed_ids_let_requests_out_together_and_tell_which_was_dropped() -> No
     for name in "bcd":
         line.request(name, 2.0, request_id=name)
     assert line.leave(2.0) == ["b", "c", "d"]
-    line.protocol.received({"request_id": "c"}, 2.5)
-    dropped, answered = line.events()
+    assert line.result(2.5, "c") == [("c", True)]
+    assert not line.protocol.quiet
+    assert line.next == 3.0
+    (dropped,) = line.at(3.0)
     assert isinstance(dropped, Failed)
     assert isinstance(dropped.error, RequestDropped)
     assert dropped.input.value == "b"
-    assert isinstance(answered, Answered)
-    assert (answered.input.value, answered.certain) == ("c", True)
 
 
 def test_an_app_that_stops_echoing_costs_the_socket_and_no_request() -> None:
