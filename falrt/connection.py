@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from falrt.closing import completed
 from falrt.delivery import Delivery
@@ -19,8 +19,10 @@ from falrt.exceptions import (
     ConcurrencyError,
     ConfigurationError,
     ConnectionClosedOK,
+    FalrtError,
     RequestTimeout,
 )
+from falrt.protocol.endings import request_timeout
 from falrt.protocol.events import State, Stats
 from falrt.protocol.in_flight import Input, Kind, Outcome
 from falrt.protocol.modes import mode_named
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from falrt.stream import Inputs, Stream
 
 __all__ = ["RealtimeConnection"]
+
+T = TypeVar("T")
 
 
 class RealtimeConnection(Generic[InputT, OutputT]):
@@ -205,17 +209,17 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         if timeout is not None and not timeout > 0:
             raise ConfigurationError(f"timeout must be seconds above 0 or None, got {timeout!r}")
         supervisor = self._usable(input)
-        loop = supervisor.loop
-        timeout_at = None if timeout is None else loop.time() + timeout
-        item = self._prepared(supervisor, input, Kind.REQUEST) or await self._prepared_in_turn(
-            input, Kind.REQUEST
-        )
+        now = supervisor.loop.time()
+        timeout_at = None if timeout is None else now + timeout
+        item = self._prepared(supervisor, input, Kind.REQUEST)
+        if item is None:
+            item = await self._in_time(self._prepared_in_turn(input, Kind.REQUEST), now, timeout_at)
         item.timeout_at = timeout_at
-        answer: asyncio.Future[Any] = loop.create_future()
+        answer: asyncio.Future[Any] = supervisor.loop.create_future()
         item.tag = answer
         try:
             if item.lane.waiting:
-                await _room_for(item, supervisor)
+                await self._in_time(_room_for(item, supervisor), now, timeout_at)
             supervisor.submit(item)
             message = await answer
         finally:
@@ -399,6 +403,23 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         frame, request_id = await self._encoder.in_turn(value, self._usable)
         supervisor = self._running()
         return Input(frame, kind, supervisor.protocol.main, supervisor.loop.time(), request_id, value=value)
+
+    async def _in_time(self, waiting: Coroutine[Any, Any, T], began: float, timeout_at: float | None) -> T:
+        """Wait for what comes before a request is queued, within the time of its caller."""
+        if (
+            timeout_at is None
+            and self._settings.request_timeout is not None
+            and self.state is not State.WARMING
+        ):
+            timeout_at = began + self._settings.request_timeout
+        try:
+            async with asyncio.timeout_at(timeout_at):
+                return await waiting
+        except TimeoutError as exc:
+            if isinstance(exc, FalrtError):
+                raise
+            waited = self._running().loop.time() - began
+            raise request_timeout(self._link.app, waited, left=False, state=self.state) from None
 
     async def _prepare(self, value: Any, kind: Kind) -> Input:
         """Check and encode an input, off the event loop or by an async hook where that is called for."""

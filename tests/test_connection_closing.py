@@ -348,6 +348,28 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, target: type, name: str) -> Cal
     return lambda: calls
 
 
+async def test_a_request_that_waits_for_room_ends_at_its_time() -> None:
+    faults = [script.Hang()]
+    async with FakeServer(echo, faults=faults) as server, server.connect(lazy=True) as conn:
+        sends = [asyncio.create_task(conn.send({"n": n})) for n in range(300)]
+        await turns()
+        with pytest.raises(falrt.RequestTimeout, match="could not be sent"):
+            await soon(conn.request({"n": 300}, timeout=0.05))
+        for send in sends:
+            send.cancel()
+        await asyncio.wait(sends)
+
+
+async def test_a_request_whose_encoder_hangs_ends_at_its_time() -> None:
+    async def encode(message: Any) -> bytes:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with FakeServer(echo) as server, server.connect(encode_message=encode) as conn:
+        with pytest.raises(falrt.RequestTimeout):
+            await soon(conn.request({"n": 1}, timeout=0.05))
+
+
 async def test_five_hundred_senders_share_the_room_of_the_queue_in_order() -> None:
     faults = [script.SlowHandshake(0.05)]
     async with FakeServer(echo, faults=faults) as server, server.connect(lazy=True) as conn:
