@@ -64,10 +64,12 @@ def encode_jpeg(
         channels: Order of the first three channels.
 
     Raises:
-        ConfigurationError: Wrong shape or dtype.
+        ConfigurationError: Wrong shape or dtype, or a side too long for a JPEG.
         MissingDependencyError: Pillow is absent.
     """
     check_array(array)
+    if size is None:
+        pillow.check_sides((array.shape[1], array.shape[0]))
     fitted = array if size is None else fit(array, size)
     image = to_pil(fitted, channels)
     # Without OpenCV the array came back unscaled.

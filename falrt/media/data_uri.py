@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from falrt.exceptions import ConfigurationError, DecodeError
 from falrt.media.image_header import ImageHeader, image_format, read_header
-from falrt.media.source import BGR, ImageSource, describe, is_array, is_pil, is_web_url
+from falrt.media.source import BGR, ImageSource, check_no_folder, describe, is_array, is_pil, is_web_url
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -59,6 +59,8 @@ Size: TypeAlias = int | tuple[int, int]
 _SLOW_PNG_BYTES = 64 * 1024
 # Metadata such as ;charset= may stand between the type and the payload, but not without end.
 _DATA_URI_HEAD_CHARACTERS = 256
+# Linux's PATH_MAX. Longer text is base64 without its head as a rule, and the system's error would show all of it.
+_LONGEST_PATH_CHARACTERS = 4096
 
 
 class SlowFormatWarning(UserWarning):
@@ -104,13 +106,13 @@ def data_uri(
         than the bytes.
 
     Raises:
-        ConfigurationError: The source is no picture, of a wrong shape or dtype, a web address, or an option
-            is wrong.
+        ConfigurationError: The source is no picture, of a wrong shape or dtype, a folder, a web address, or
+            an option is wrong.
         FileNotFoundError: The path leads nowhere.
         MissingDependencyError: Pixels were given and Pillow or numpy is absent; install ``falrt[images]``.
 
     Warns:
-        SlowFormatWarning: A large PNG was given as bytes.
+        SlowFormatWarning: A large PNG was given as bytes, or as a file that is sent as it is.
     """
     check_options(size, quality, channels)
     if size is None and isinstance(source, str) and source.startswith("data:"):
@@ -144,8 +146,7 @@ def encode_image(
 
     Arguments, errors and warnings are those of :func:`data_uri`.
     """
-    check_options(size, quality, channels)
-    target = (size, size) if isinstance(size, int) else size
+    target = check_options(size, quality, channels)
     if isinstance(source, BGR):
         source, channels = source.pixels, "BGR"
     if is_array(source):
@@ -162,7 +163,11 @@ def encode_image(
         data = parse_data_uri(source).data
     else:
         data, upright = _read_file(source), True
-    return _fit_encoded(data, target, quality, upright=upright)
+    sent = _fit_encoded(data, target, quality, upright=upright)
+    # A file was encoded long ago; what a PNG still costs is its bytes on the way, so only one that travels counts.
+    if upright and sent is data:
+        warn_if_slow(sent)
+    return sent
 
 
 def check_data_uri(uri: str) -> tuple[str, int]:
@@ -171,6 +176,8 @@ def check_data_uri(uri: str) -> tuple[str, int]:
     Raises:
         ConfigurationError: It is no data URI, not in base64, or empty.
     """
+    if not isinstance(uri, str):
+        raise ConfigurationError(f"a data URI must be a str, not {describe(uri)}")
     comma = uri.find(",", 0, _DATA_URI_HEAD_CHARACTERS)
     head = uri[:comma] if comma >= 0 else ""
     if not head.startswith("data:") or not head.endswith(";base64"):
@@ -213,21 +220,27 @@ def decode_base64(text: str) -> bytes:
     return data
 
 
-def check_options(size: Size | None, quality: int, channels: str) -> None:
-    """Check what says how a picture is encoded.
+def check_options(size: Size | None, quality: int, channels: str) -> tuple[int, int] | None:
+    """Check what says how a picture is encoded, and return the size as ``(width, height)``.
 
     Raises:
         ConfigurationError: Names the option and what it may be.
     """
     if channels not in ("RGB", "BGR"):
         raise ConfigurationError(f"channels must be 'RGB' or 'BGR', not {channels!r}")
-    if not 1 <= quality <= 95:
-        raise ConfigurationError(f"quality must lie between 1 and 95, not {quality!r}")
+    if not _is_whole(quality, 95):
+        raise ConfigurationError(f"quality must lie between 1 and 95, not {quality!r}; give a whole number")
     if size is None:
-        return
-    sides: tuple[object, ...] = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or not all(isinstance(side, int) and 1 <= side <= 16384 for side in sides):
+        return None
+    sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(sides) != 2 or not all(_is_whole(side, 16384) for side in sides):
         raise ConfigurationError(f"size must be (width, height) in pixels from 1 to 16384, not {size!r}")
+    return sides[0], sides[1]
+
+
+def _is_whole(value: object, largest: int) -> bool:
+    # True is a number to Python, and a mistake here.
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= largest
 
 
 def warn_if_slow(data: bytes | str, stacklevel: int = 4) -> None:
@@ -236,7 +249,7 @@ def warn_if_slow(data: bytes | str, stacklevel: int = 4) -> None:
         return
     is_png = data.startswith("data:image/png") if isinstance(data, str) else image_format(data) == "png"
     if is_png:
-        text = "a PNG frame takes 200 times as long to encode as a JPEG; give JPEG bytes or the pixels"
+        text = "a PNG frame takes 200 times as long to encode as a JPEG; give a JPEG or the pixels"
         warnings.warn(text, SlowFormatWarning, stacklevel=stacklevel)
 
 
@@ -246,7 +259,13 @@ def _read_file(source: object) -> bytes:
         raise ConfigurationError(f"a picture cannot be made from {describe(source)}; {cure}")
     if isinstance(source, str) and is_web_url(source):
         raise ConfigurationError(f"{describe(source)} is a web address; download it first and give its bytes")
-    return Path(source).read_bytes()
+    path = os.fsdecode(source)
+    if not 0 < len(path) <= _LONGEST_PATH_CHARACTERS or "\0" in path:
+        raise ConfigurationError(
+            f"{describe(source)} is no path and no data URI (data:image/jpeg;base64,...)"
+        )
+    check_no_folder(path)
+    return Path(path).read_bytes()
 
 
 def _fit_encoded(data: bytes, target: tuple[int, int] | None, quality: int, *, upright: bool) -> bytes:
@@ -277,5 +296,9 @@ def _decoded(data: bytes) -> PILImage:
 def _encode_pil(image: PILImage, target: tuple[int, int] | None, quality: int) -> bytes:
     from falrt.media import arrays, pillow
 
+    if 0 in image.size:
+        raise ConfigurationError(f"a {describe(image)} is no picture: it has no pixels")
+    if target is None:
+        pillow.check_sides(image.size)
     flat = pillow.flatten(image)
     return pillow.encode_jpeg(flat if target is None else arrays.fit_pil(flat, target), quality)

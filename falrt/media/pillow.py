@@ -9,12 +9,15 @@ from io import BytesIO
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from falrt.exceptions import DecodeError, MissingDependencyError
+from falrt.exceptions import ConfigurationError, DecodeError, MissingDependencyError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-__all__ = ["centre_box", "convert", "decode", "encode_jpeg", "fit", "flatten"]
+__all__ = ["centre_box", "check_sides", "convert", "decode", "encode_jpeg", "fit", "flatten"]
+
+# libjpeg's own limit (JPEG_MAX_DIMENSION): a little below the 65535 that the format has room for.
+_MAX_JPEG_SIDE = 65500
 
 
 def decode(data: bytes) -> PILImage:
@@ -84,6 +87,17 @@ def centre_box(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, i
         cut_width, cut_height = width, max(1, round(width * target_height / target_width))
     left, top = (width - cut_width) // 2, (height - cut_height) // 2
     return left, top, left + cut_width, top + cut_height
+
+
+def check_sides(size: tuple[int, int]) -> None:
+    """Refuse what no JPEG can hold; libjpeg itself would print on stderr.
+
+    Raises:
+        ConfigurationError: A side of more than 65500 pixels.
+    """
+    if max(size) > _MAX_JPEG_SIDE:
+        cure = f"the sides of a JPEG have at most {_MAX_JPEG_SIDE} pixels; cut the picture, or give a size"
+        raise ConfigurationError(f"a picture of {size[0]} x {size[1]} pixels cannot be encoded: {cure}")
 
 
 def encode_jpeg(image: PILImage, quality: int) -> bytes:

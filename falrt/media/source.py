@@ -7,9 +7,12 @@ where numpy is loaded already.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from falrt.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from typing import TypeGuard
@@ -17,7 +20,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image as PILImage
 
-__all__ = ["BGR", "ImageSource", "describe", "is_array", "is_pil", "is_pixels", "is_web_url"]
+__all__ = [
+    "BGR",
+    "ImageSource",
+    "check_no_folder",
+    "describe",
+    "is_array",
+    "is_pil",
+    "is_pixels",
+    "is_web_url",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +74,17 @@ def is_pixels(value: object) -> bool:
 def is_web_url(value: str) -> bool:
     """Tell whether the text is an http or https address."""
     return value[:8].lower().startswith(("http://", "https://"))
+
+
+def check_no_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse the path of a folder; looks at the file system, and reads nothing.
+
+    Raises:
+        ConfigurationError: It is a folder.
+        OSError: The path leads nowhere, or may not be followed.
+    """
+    if stat.S_ISDIR(os.stat(path).st_mode):
+        raise ConfigurationError(f"{describe(path)} is a folder; give the path of one picture")
 
 
 def describe(value: object) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 import subprocess
 import sys
 import warnings
@@ -197,13 +198,39 @@ def test_quality_makes_the_jpeg_smaller() -> None:
         (np.zeros((4, 5, 3), np.float32), "(array * 255).astype('uint8')"),
         (np.zeros((4, 5, 3), np.int16), "dtype int16"),
         (media.BGR(np.zeros((4, 5, 2), np.uint8)), "shape (4, 5, 2)"),
+        (
+            np.zeros((1, 70_000, 3), np.uint8),
+            "70000 x 1 pixels cannot be encoded: the sides of a JPEG have at most",
+        ),
+        (Image.new("1", (1, 65_501)), "1 x 65501 pixels cannot be encoded"),
+        (Image.new("RGB", (0, 5)), "mode RGB and size (0, 5) is no picture: it has no pixels"),
+        ("", "'' is no path and no data URI"),
+        ("a\0b", "is no path and no data URI"),
+        ("/9j/" * 2_000, "...' is no path and no data URI"),
+        (str(Path(__file__).parent), "tests/media' is a folder; give the path of one picture"),
+        (Path(__file__).parent, "tests/media' is a folder; give the path of one picture"),
     ],
 )
-def test_a_wrong_source_is_named_with_the_cure(source: Any, words: str) -> None:
+@pytest.mark.parametrize("function", [data_uri, encode_image, jpeg_bytes])
+def test_a_wrong_source_is_named_with_the_cure(function: Any, source: Any, words: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        data_uri(source)
+        function(source)
 
     assert words in str(caught.value)
+
+
+def test_an_empty_image_cannot_be_scaled_either() -> None:
+    with pytest.raises(ConfigurationError, match="no pixels"):
+        data_uri(Image.new("RGB", (0, 5)), 16)
+
+
+@pytest.mark.parametrize("picture", [np.zeros((1, 70_000, 3), np.uint8), Image.new("L", (70_000, 1))])
+def test_a_size_helps_a_picture_too_long_for_a_jpeg(picture: Any) -> None:
+    assert pixels(jpeg_bytes(picture, 16)).size == (16, 16)
+
+
+def test_the_longest_side_that_a_jpeg_can_have_is_taken() -> None:
+    assert pixels(jpeg_bytes(np.zeros((1, 65_500), np.uint8))).size == (65_500, 1)
 
 
 @pytest.mark.parametrize(
@@ -215,14 +242,25 @@ def test_a_wrong_source_is_named_with_the_cure(source: Any, words: str) -> None:
         {"size": ()},
         {"size": (1.5, 2)},
         {"size": 20_000},
+        {"size": 1.5},
+        {"size": True},
+        {"size": (True, 4)},
+        {"size": "big"},
         {"quality": 0},
         {"quality": 101},
+        {"quality": 50.5},
+        {"quality": "x"},
+        {"quality": None},
+        {"quality": True},
         {"channels": "rgb"},
     ],
 )
-def test_a_wrong_option_is_named(options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match=next(iter(options))):
-        data_uri(b"", **options)
+@pytest.mark.parametrize("function", [data_uri, encode_image, jpeg_bytes])
+def test_a_wrong_option_is_named_with_its_value(function: Any, options: dict[str, Any]) -> None:
+    ((name, value),) = options.items()
+
+    with pytest.raises(ConfigurationError, match=f"{name} must .* not {re.escape(repr(value))}"):
+        function(Image.fromarray(halves()), **options)
 
 
 def test_a_missing_file_is_a_file_not_found_error(tmp_path: Path) -> None:
@@ -231,9 +269,18 @@ def test_a_missing_file_is_a_file_not_found_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["", "data:image/png", "image/png;base64,AA==", "data:;base64,A", "data:;base64,é==="]
+    "uri",
+    [
+        "",
+        None,
+        b"data:image/png;base64,AA==",
+        "data:image/png",
+        "image/png;base64,AA==",
+        "data:;base64,A",
+        "data:;base64,é===",
+    ],
 )
-def test_a_damaged_data_uri_cannot_be_parsed(uri: str) -> None:
+def test_a_damaged_data_uri_cannot_be_parsed(uri: Any) -> None:
     with pytest.raises(ConfigurationError):
         parse_data_uri(uri)
 
@@ -252,14 +299,40 @@ def test_base64_round_trip(data: bytes) -> None:
     assert parse_data_uri(media.data_uri(b"\xff\xd8\xff" + data)).data == b"\xff\xd8\xff" + data
 
 
+def large_png() -> bytes:
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)
+    return encoded("PNG", Image.fromarray(noise))
+
+
 def test_a_large_png_is_warned_about() -> None:
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8))
-    png = encoded("PNG", noise)
+    png = large_png()
 
     with pytest.warns(SlowFormatWarning, match="200 times") as caught:
         data_uri(png)
 
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("path", [str, Path])
+def test_a_large_png_file_is_warned_about(path: Any, tmp_path: Path) -> None:
+    file = tmp_path / "big.png"
+    file.write_bytes(large_png())
+
+    with pytest.warns(SlowFormatWarning, match="200 times") as caught:
+        data_uri(path(file))
+
+    assert caught[0].filename == __file__
+
+
+def test_a_png_file_that_is_small_or_sent_as_jpeg_passes_without_warning(tmp_path: Path) -> None:
+    small, large = tmp_path / "small.png", tmp_path / "big.png"
+    small.write_bytes(encoded("PNG"))
+    large.write_bytes(large_png())
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data_uri(small)
+        data_uri(large, 64)
 
 
 def test_small_pngs_and_large_jpegs_pass_without_warning() -> None:
