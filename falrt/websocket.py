@@ -81,7 +81,9 @@ class Socket(ClientConnection):
     # Beside the library's own attributes: one more of those, and each socket's dict grows by a kilobyte and a half.
     __slots__ = (
         "_early",
+        "_ending",
         "_fragments",
+        "_fragments_text",
         "_on_lost",
         "_on_message",
         "heard_at",
@@ -101,9 +103,13 @@ class Socket(ClientConnection):
         # Called once, when the line has gone.
         self._on_lost: Callable[[], None] | None = None
         # What came with the handshake, in the same bytes.
-        self._early: tuple[tuple[Any, bool], ...] = ()
-        # The beginning of a message that comes in several frames; its first frame says whether it is text.
-        self._fragments: tuple[DataFrame, ...] = ()
+        self._early: list[tuple[Any, bool]] | None = None
+        # The beginning of a message that comes in several frames, in one buffer: a list of them would hold an object
+        # for each byte, and ``max_size`` counts bytes only. Its first frame says whether it is text.
+        self._fragments: bytearray | None = None
+        self._fragments_text = False
+        # Cuts the line when the closing handshake has begun and the peer does not end it.
+        self._ending: asyncio.TimerHandle | None = None
         # Whether we ourselves take nothing from the network, because what came is not used up.
         self.reading_paused = False
 
@@ -119,9 +125,9 @@ class Socket(ClientConnection):
 
     def listen(self, on_message: MessageTaker, on_lost: Callable[[], None]) -> None:
         """Hand over each message from now on, those first that came with the handshake."""
-        early, self._early = self._early, ()
+        early, self._early = self._early, None
         self._on_message, self._on_lost = on_message, on_lost
-        for message in early:
+        for message in early or ():
             on_message(*message)
 
     def ignore(self) -> None:
@@ -153,28 +159,38 @@ class Socket(ClientConnection):
         """Note the sign of life, then go on as usual."""
         self.heard_at = self.loop.time()
         super().data_received(data)
+        # A close frame came, or something that ends the socket: all that is missing is the end of the line. The
+        # library waits for that only where somebody closes or sends, and what came behind it is thrown away.
+        if self._ending is None and self.protocol.state is State.CLOSING:
+            self._ending = self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
 
     def process_event(self, event: Event) -> None:
         """Assemble messages here; the rest goes on as usual."""
         if self.response is None or not isinstance(event, DataFrame) or event.opcode not in _DATA:
             super().process_event(event)
-        elif event.fin and not self._fragments:
+        elif event.fin and self._fragments is None:
             self._message(event.data, event.opcode is Opcode.TEXT)
         else:
-            self._fragments += (event,)
+            if self._fragments is None:
+                self._fragments, self._fragments_text = bytearray(), event.opcode is Opcode.TEXT
+            self._fragments += event.data
             if event.fin:
-                fragments, self._fragments = self._fragments, ()
-                data = b"".join(fragment.data for fragment in fragments)
-                self._message(data, fragments[0].opcode is Opcode.TEXT)
+                data, self._fragments = self._fragments, None
+                self._message(data, self._fragments_text)
 
     def _message(self, data: Any, text: bool) -> None:
-        if self._on_message is None:
-            self._early += ((data, text),)
-        else:
+        if self._on_message is not None:
             self._on_message(data, text)
+        elif self._early is None:
+            self._early = [(data, text)]
+        else:
+            self._early.append((data, text))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Go on as usual, then tell."""
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
         super().connection_lost(exc)
         if self._on_lost is not None:
             self._on_lost()

@@ -15,12 +15,15 @@ from websockets.exceptions import (
     InvalidURI,
     ProxyError,
 )
-from websockets.frames import Close
+from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Response
 
 import falrt
 from falrt.protocol.retry import Cause, Verdict, verdict_on
+from falrt.testing import FakeServer, script
 from falrt.websocket import loss_of_close, loss_of_opening
+from tests.leaks import leaves_nothing, soon, until
+from tests.raw_server import raw_server
 
 TOKEN = "fal_jwt_token=topsecret"
 
@@ -90,3 +93,22 @@ def test_a_server_that_takes_smaller_frames_says_so() -> None:
     loss = loss_of_close(ConnectionClosedError(Close(1009, ""), Close(1009, ""), True), None)
     assert isinstance(loss.error, falrt.ServerError)
     assert loss.cause is Cause.SERVER_FAULT
+
+
+async def test_a_close_frame_ends_the_socket_though_the_line_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("falrt.websocket.CLOSE_TIMEOUT", 0.01)
+    bye = Frame(Opcode.CLOSE, Close(4000, "bye").serialize()).serialize(mask=False)
+    async with raw_server(bye, polite=False) as url, leaves_nothing(url):
+        with pytest.raises(falrt.ConnectionClosedError, match="bye") as caught:
+            async with falrt.connect("acme/app", base_url=url, key="k", auth="key") as conn:
+                await soon(conn.recv())
+        assert caught.value.code == 4000
+
+
+async def test_a_socket_that_ends_in_time_leaves_no_timer() -> None:
+    async with FakeServer(faults=[script.CloseWith(1000, "", inputs=1)]) as server, server.connect() as conn:
+        socket = conn._supervisor.socket  # type: ignore[union-attr]
+        assert socket is not None
+        await conn.send({"n": 1})
+        await until(lambda: socket.gone)
+        assert socket._ending is None

@@ -13,6 +13,7 @@ import falrt
 from falrt import codecs
 from falrt.testing import FakeServer, FaultProxy
 from tests.leaks import leaves_nothing, no_strays, soon  # noqa: F401
+from tests.raw_server import raw_server
 
 pytestmark = pytest.mark.usefixtures("no_strays")
 
@@ -72,29 +73,34 @@ async def test_many_messages_in_one_piece_come_in_order() -> None:
         await conn.close()
 
 
-async def test_a_message_in_the_very_bytes_of_the_handshake_is_not_lost() -> None:
-    import base64
-    import hashlib
+async def test_messages_in_the_very_bytes_of_the_handshake_are_not_lost() -> None:
+    encode = codecs.Msgpack().encode
+    said = b"".join(frame(Opcode.BINARY, encode({"early": n})) for n in range(3))
+    async with (
+        raw_server(said) as url,
+        falrt.connect("acme/app", base_url=url, key="k", auth="key") as conn,
+    ):
+        assert [(await soon(conn.recv()))["early"] for _ in range(3)] == [0, 1, 2]
 
-    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        key = next(
-            line.split(": ")[1] for line in head.splitlines() if line.lower().startswith("sec-websocket-key")
-        )
-        magic = f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()
-        accept = base64.b64encode(hashlib.sha1(magic).digest()).decode()
-        writer.write(
-            f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
-            + frame(Opcode.BINARY, codecs.Msgpack().encode({"early": 1}))
-        )
-        await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(speak, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, falrt.connect("acme/app", base_url=url, key="k", auth="key") as conn:
-        assert await soon(conn.recv()) == {"early": 1}
+async def test_empty_fragments_cost_and_hold_nothing() -> None:
+    async with FakeServer() as server:
+        conn, socket = await opened(server, max_size=1000)
+        # Ten seconds of a loop that stands still, where each fragment is added to a tuple.
+        socket.send_bytes(frame(Opcode.BINARY, b"", fin=False) + frame(Opcode.CONT, b"", fin=False) * 100_000)
+        socket.send_bytes(frame(Opcode.CONT, codecs.Msgpack().encode({"n": 1})))
+        assert await soon(conn.recv()) == {"n": 1}
+        await conn.close()
+
+
+async def test_fragments_hold_no_more_than_their_bytes() -> None:
+    said = frame(Opcode.TEXT, b"{", fin=False) + frame(Opcode.CONT, b" ", fin=False) * 999
+    async with (
+        raw_server(said) as url,
+        falrt.connect("acme/app", base_url=url, key="k", auth="key", max_size=1000) as conn,
+    ):
+        held: Any = conn._supervisor.socket._fragments  # type: ignore[union-attr]
+        assert held == b"{" + b" " * 999
 
 
 async def test_compression_is_spoken_where_it_is_asked_for() -> None:
