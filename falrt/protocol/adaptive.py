@@ -157,6 +157,8 @@ class AdaptivePacer:
         "vouched",
     )
 
+    overlaps = True
+
     def __init__(self, max_in_flight: int | None, vouched: int) -> None:
         self.keeps_newest = True
         self.vouched = vouched

@@ -2,7 +2,8 @@
 
 *Strict* inputs are those whose pairing matters: requests and stream frames. While one is unanswered, nothing else
 leaves, unless the answer will name its input or the caller vouched that the server keeps more. A stream alone may go
-beyond that with its own frames, where frames may be skipped; its replies then say that they are not certain.
+beyond that with its own frames, where frames may be skipped and its pacing times them so that the one before is
+surely being worked on; its replies then say that they are not certain.
 
 A strict input may be held up by inputs whose answers may never come: plain sends that the server dropped, or requests
 that their callers gave up. After a while the socket is *recycled*: a new one has no stale answers.
@@ -21,7 +22,7 @@ __all__ = ["held_up", "may_join", "patience"]
 # How long an answer that nobody waits for may hold up a strict input: several latencies, within bounds, seconds.
 PATIENCE_MIN: Final = 1.0
 PATIENCE_MAX: Final = 10.0
-PATIENCE_UNKNOWN: Final = 10.0
+PATIENCE_UNKNOWN: Final = 2.0
 PATIENCE_LATENCIES: Final = 4.0
 
 
@@ -36,7 +37,7 @@ def may_join(in_flight: InFlight, kind: Kind, lane: Lane, request_id: str | None
     if in_flight.trusts(request_id):
         return True
     if lane.streams and in_flight.all_of(lane):
-        return True
+        return lane.pacer.overlaps or len(in_flight) < lane.pacer.vouched
     return len(in_flight) < lane.pacer.vouched and not in_flight.doubt
 
 

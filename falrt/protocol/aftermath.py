@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from falrt.exceptions import ServerError
 from falrt.protocol.in_flight import InFlight, Input, Kind, Outcome
 from falrt.protocol.lane import Lane
 from falrt.protocol.modes import Mode, Replay
@@ -67,18 +68,22 @@ def blame(in_flight: InFlight, loss: Loss, mode: Mode, *, used: bool, answered_h
     if loss.cause not in BLAMING or loss.error is None:
         return Blame()
     if mode.ends:
-        return Blame(settled=True, tell=not used)
+        return Blame(settled=used, tell=not used)
     present = in_flight.inputs
     culprit = None if in_flight.stale else guilty(list(present), loss)
     if culprit is not None:
         return Blame(culprit, settled=True, tell=culprit.outcome is None and culprit.kind is Kind.SEND)
-    if not present and loss.cause is Cause.SERVER_FAULT and not loss.reason and answered_here:
-        return Blame(
-            settled=True
-        )  # an app that idled out while busy says so without a reason: nothing is wrong
+    if not present and answered_here and _idled_while_busy(loss):
+        return Blame(settled=True)
     suspects = tuple(input for input in present if input.outcome is None)
     only_requests = bool(suspects) and all(input.kind is Kind.REQUEST for input in suspects)
     return Blame(suspects=suspects, tell=not only_requests)
+
+
+def _idled_while_busy(loss: Loss) -> bool:
+    """Whether an app says that its inference outlasted its idle time-out: an error without a reason, and harmless."""
+    error = loss.error
+    return isinstance(error, ServerError) and error.error == "INTERNAL_ERROR" and not loss.reason
 
 
 def guilty(unanswered: list[Input], loss: Loss) -> Input | None:

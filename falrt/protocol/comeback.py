@@ -72,6 +72,8 @@ class Comeback:
         """
         opened = self.phase is State.OPEN
         settled = opened and now - self.opened_at > SETTLED_AFTER
+        if settled and not asked:
+            self.retry.restored()  # a socket that lived and owed nothing has not failed: the hours are not counted
         case = Circumstances(
             waits=waits,
             asked=asked,
@@ -110,6 +112,7 @@ class Comeback:
         """Nobody waits for anything: a model that was starting may go on doing so by itself."""
         self.phase, self.retry_at = State.IDLE, None
         self.warming.forgotten()
+        self.retry.restored()
         self.retry.rested()
 
     def still_cold(self) -> Loss:

@@ -348,12 +348,11 @@ class InFlight:
         _dropped(input)
 
     def spoiled(self) -> Input | None:
-        """An answer came that cannot be read: take it for the oldest input's, and return that."""
-        if not self._inputs:
-            return None
-        spoiled = self._removed(0)
-        self._settle()
-        return spoiled
+        """Something came that cannot be read: take it for the oldest input's answer, and return that input.
+
+        It may have been something else, so its answer may still come.
+        """
+        return self.write_off()
 
     def write_off(self) -> Input | None:
         """Take the oldest input for silently dropped, and return it; a late answer may still be its."""

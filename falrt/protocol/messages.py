@@ -102,6 +102,8 @@ def classify(message: Any) -> Control | None:
         return _fal_error(message)
     if kind == "x-fal-message":
         return _fal_message(message)
+    if type(kind) is str and kind.startswith("x-fal-"):
+        return Notice(kind, message)  # of a kind that came after this was written; never anybody's answer
     if message.get("status") == "error" and "error" in message:
         error = str(message["error"])
         if error.strip().lower() == "unauthorized":

@@ -64,6 +64,11 @@ class Pacer(Protocol):
         """How many unanswered inputs the caller says that the server surely keeps and answers one by one."""
         ...
 
+    @property
+    def overlaps(self) -> bool:
+        """True: it times inputs so that a stream's next may leave while the one before is surely being worked on."""
+        ...
+
     def offered(self, now: float) -> None:
         """An input was offered; for a stream, captured."""
         ...
@@ -118,6 +123,7 @@ class _Unpaced:
     """What a pacer does that learns nothing from answers and never guesses at drops."""
 
     __slots__ = ()
+    overlaps = False
 
     def offered(self, now: float) -> None:
         """Nothing to note."""

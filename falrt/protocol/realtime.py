@@ -237,7 +237,8 @@ class RealtimeProtocol:
             return
         control = message if isinstance(message, Control) else classify(message)
         if control is None:
-            self._comeback.answered(now)
+            if self._queue.left_here:  # what nobody asked for restores no budget
+                self._comeback.answered(now)
             self.leaving = self._answers.result(message, now)
         else:
             self._control(control, now)
@@ -272,9 +273,8 @@ class RealtimeProtocol:
         for lane in self._queue.lanes:
             lane.pacer.lost(now)
         answered = self._answers.here > 0
-        blame = aftermath.blame(
-            self.in_flight, loss, mode, used=self._queue.left_here > 0, answered_here=answered
-        )
+        used = self._queue.left_here > 0
+        blame = aftermath.blame(self.in_flight, loss, mode, used=used, answered_here=answered)
         self._accuse(blame, loss)
         unanswered = self._unanswered(loss)
         if self.settings.backoff is None:
@@ -288,7 +288,7 @@ class RealtimeProtocol:
             waits=self._queue.waits,
             asked=asked,
             # An app that says that its session is over has spoken, be it without any output.
-            answered=answered or (mode.ends and loss.cause is Cause.IDLE),
+            answered=answered or (mode.ends and loss.cause is Cause.IDLE and used),
             blamed=blame.settled,
             rests=self.settings.lazy or self.session_end is not None,
         )

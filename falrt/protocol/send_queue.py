@@ -138,6 +138,9 @@ class SendQueue:
             lane.held = held
             self._news = self._news or held
         main = self.main
+        limit = lane.pacer.in_flight_limit
+        if limit is not None and len(self.in_flight) >= limit:
+            return None  # a frame that was taken now would only grow old
         if held or (main.waiting and (due_at := main.due_at(now, 0)) is not None and due_at <= now):
             return None
         return lane.pacer.due_at(now, len(self.in_flight))

@@ -36,13 +36,15 @@ DOUBLINGS_MAX: Final = 6
 class Silence:
     """How long a socket has been silent, and what is to be done about it."""
 
-    __slots__ = ("_answered_since", "_latency", "_recycled", "hang_after", "last_at")
+    __slots__ = ("_answered_since", "_came_at", "_latency", "_recycled", "hang_after", "last_at")
 
     def __init__(self, hang_after: float | None, now: float) -> None:
         # Seconds after which an app that gives nothing hangs; None for never.
         self.hang_after = hang_after
         # When the last input left or the last result came; at first, when the socket opened.
         self.last_at = now
+        # When the last result came; at first, when the socket opened.
+        self._came_at = now
         # A result came since the newest input left.
         self._answered_since = False
         # Sockets recycled since the last answer.
@@ -52,7 +54,7 @@ class Silence:
 
     def opened(self, now: float) -> None:
         """A new socket opened."""
-        self.last_at = now
+        self.last_at = self._came_at = now
         self._answered_since = False
 
     def sent(self, now: float) -> None:
@@ -67,7 +69,7 @@ class Silence:
 
     def spoiled(self, now: float) -> None:
         """Something came that cannot be read, and may have been a result."""
-        self.last_at = now
+        self.last_at = self._came_at = now
         self._answered_since = True
 
     def took(self, latency: float) -> None:
@@ -127,5 +129,7 @@ class Silence:
         if self._answered_since and in_flight.owes and in_flight.awaited:
             return self.last_at + self._patience
         if oldest.kind is not Kind.REQUEST and self.hang_after is not None:
-            return self.last_at + self.hang_after * self._factor
+            # Inputs that go on leaving are no sign of life.
+            since = self._came_at if oldest.sent_at is None else max(self._came_at, oldest.sent_at)
+            return since + self.hang_after * self._factor
         return None

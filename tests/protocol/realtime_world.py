@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from falrt.exceptions import DecodeError, FalrtError
+from falrt.protocol.comeback import SETTLED_AFTER
 from falrt.protocol.events import Answered, Event, Failed, Problem, Pushed, State
 from falrt.protocol.in_flight import Input, Kind, Outcome
 from falrt.protocol.lane import Lane
@@ -80,6 +81,8 @@ class World:
         self.timer: float | None = None
         self.answers = 0
         self.tries_seen = self.received_seen = 0
+        # The last loss was that of a socket that had lived, or left nobody waiting.
+        self.may_begin_anew = False
         self.react()
 
     # --- the user
@@ -224,7 +227,10 @@ class World:
         answered = self.protocol._answers.here > 0
         self.socket = None
         before = self.protocol.state
+        comeback = self.protocol._comeback
+        self.may_begin_anew |= self.now - comeback.opened_at > SETTLED_AFTER
         self.protocol.lost(loss, self.now)
+        self.may_begin_anew |= comeback.phase is State.IDLE
         retry_at = self.protocol._comeback.retry_at
         if answered and retry_at is not None and before is State.OPEN:
             assert retry_at <= self.now + 0.1, "the first try comes within 100 ms"
@@ -391,9 +397,10 @@ class World:
             assert protocol._comeback.warming.until is not None
             assert self.now <= protocol._comeback.warming.until
         tries = protocol._comeback.retry.tries
-        assert tries >= self.tries_seen or stats.received > self.received_seen, (
-            "only answers restore the budget"
+        assert tries >= self.tries_seen or stats.received > self.received_seen or self.may_begin_anew, (
+            "only answers restore the budget of a run of failures"
         )
+        self.may_begin_anew = False
         self.received_seen = stats.received
         self.tries_seen = tries
 

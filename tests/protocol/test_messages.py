@@ -193,3 +193,8 @@ def test_any_message_can_be_classified(message: Any, more: dict[str, Any] | None
     meaning = classify(message)
     if isinstance(meaning, Timings):
         assert 0 <= meaning.inference_time < float("inf")
+
+
+def test_a_control_message_of_a_kind_to_come_is_a_notice_and_nobodys_answer() -> None:
+    message = {"type": "x-fal-warning", "text": "slow"}
+    assert classify(message) == Notice("x-fal-warning", message)

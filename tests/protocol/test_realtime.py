@@ -17,9 +17,9 @@ from falrt.protocol.events import Answered, Failed, Noticed, Problem, Pushed, St
 from falrt.protocol.in_flight import UNANSWERED_SENDS_MAX, Outcome
 from falrt.protocol.liveness import Keepalive
 from falrt.protocol.messages import Notice, Timings
-from falrt.protocol.pacing import Debounce, Immediate, Latest, Throttle
+from falrt.protocol.pacing import Debounce, Immediate, Latest, Pacing, Throttle
 from falrt.protocol.retry import Cause, Loss
-from tests.protocol.line import Line
+from tests.protocol.line import Line, Overlapping
 
 # --- opening
 
@@ -267,7 +267,7 @@ def test_an_unnamed_answer_in_doubt_is_that_of_a_send_without_an_id() -> None:
 
 def test_an_unnamed_answer_in_doubt_is_nobodys() -> None:
     line = Line(pacing=Latest(1)).open(0.0)
-    lane = line.protocol.add_lane(Immediate(), keeps_all=False)
+    lane = line.protocol.add_lane(Overlapping(), keeps_all=False)
     line.frame(lane, "w", 0.5, request_id="w")
     line.leave(0.5)
     line.result(0.6, "w")
@@ -394,9 +394,20 @@ def test_the_next_deadline_is_that_of_whichever_lane_waits() -> None:
     assert line.protocol.next_deadline(1.2) == 1.2
 
 
+@pytest.mark.parametrize("pacing", [Immediate(), Throttle(0.0), Latest()], ids=str)
+def test_a_stream_whose_pacing_does_not_time_its_frames_has_one_unanswered(pacing: Pacing) -> None:
+    line = Line().open(0.0)
+    lane = line.protocol.add_lane(pacing, keeps_all=False)
+    line.frame(lane, "a", 1.0)
+    assert line.leave(1.0) == ["a"]
+    assert line.protocol.slot_at(lane, 5.0, None) is None
+    assert line.result(5.0) == [("a", True)]
+    assert line.protocol.slot_at(lane, 5.0, None) == 5.0
+
+
 def test_frames_beyond_what_is_surely_kept_are_not_certain() -> None:
     line = Line().open(0.0)
-    lane = line.protocol.add_lane(Immediate(), keeps_all=False)
+    lane = line.protocol.add_lane(Overlapping(), keeps_all=False)
     for name in "ab":
         line.frame(lane, name, 1.0)
         line.leave(1.0)

@@ -506,3 +506,45 @@ def test_immediate_sends_that_waited_out_an_outage_keep_their_order() -> None:
     for name in "abc":
         line.send(name, 0.0)
     assert line.open(5.0).leave(5.0) == ["a", "b", "c"]
+
+
+def test_an_idle_connection_counts_no_hours_between_its_losses() -> None:
+    line = Line().open(0.0)
+    for hour in range(1, 30):
+        line.lose(hour * 3600.0, code=1001)
+        assert line.protocol.state is State.WAITING
+        line.open(hour * 3600.0 + 1.0)
+
+
+def test_after_a_rest_the_budget_is_whole_again() -> None:
+    line = Line(backoff=Backoff(attempts=2)).open(0.0)
+    line.lose(1.0, code=1006)
+    line.open(2.0).say(TIMEOUT, 3.0)
+    assert line.protocol.state is State.IDLE
+    line.request("r", 9000.0)
+    line.protocol.connecting(9000.0)
+    line.lose(9000.1, Cause.NETWORK)
+    assert line.protocol.state is State.WAITING
+
+
+def test_an_error_of_the_gateway_is_told_also_where_nothing_is_unanswered() -> None:
+    line = Line().open(0.0)
+    line.request("a", 1.0)
+    line.leave(1.0)
+    line.result(1.5)
+    line.say({"status": "error", "error": "Rate limit exceeded"}, 2.0)
+    (event,) = line.events()
+    assert isinstance(event, Problem)
+    assert "Rate limit exceeded" in str(event.error)
+
+
+def test_results_that_nobody_asked_for_restore_no_budget() -> None:
+    line = Line(backoff=Backoff(attempts=3)).open(0.0)
+    now = 0.0
+    for _ in range(3):
+        line.protocol.received({"seed": 1}, now)
+        line.lose(now + 0.1, code=1011)
+        now += 1.0
+        line.open(now)
+    line.lose(now + 0.1, code=1011)
+    assert line.protocol.state is State.CLOSED

@@ -8,7 +8,7 @@ from falrt.exceptions import ConnectionClosedError, ConnectionClosedOK, DecodeEr
 from falrt.protocol.events import Ended, Problem, Pushed, State
 from falrt.protocol.in_flight import Outcome
 from falrt.protocol.messages import Timings
-from falrt.protocol.pacing import Throttle
+from falrt.protocol.pacing import Debounce, Throttle
 from falrt.protocol.retry import Cause
 from tests.protocol.line import TIMEOUT, UNAUTHORIZED, Line, fault
 
@@ -230,3 +230,19 @@ def test_a_refused_token_before_any_output_repeats_a_server_stream() -> None:
     line.say(UNAUTHORIZED, 0.1)
     assert ended(line) == []
     assert line.open(0.1).leave(0.1) == ["a"]
+
+
+@pytest.mark.parametrize("said", [fault(), TIMEOUT])
+def test_an_app_that_ends_every_socket_before_anything_left_is_not_run_at(said: object) -> None:
+    line = Line("bidi", pacing=Debounce(1.0)).open(0.0)
+    line.send("a", 0.0)
+    now, sockets = 0.0, 0
+    while now < 0.9:
+        line.say(said, now)
+        sockets += 1
+        at = line.protocol.next_deadline(now)
+        assert at is not None
+        now = max(now, at)
+        if line.protocol.wants_socket(now):
+            line.open(now)
+    assert sockets < 10

@@ -24,7 +24,7 @@ class Guessing:
 
 
 class _GuessingPacer(type(Immediate().start())):  # type: ignore[misc]  # the least code for a pacer that guesses
-    keeps_newest = True
+    keeps_newest = overlaps = True
 
     def __init__(self) -> None:
         self.left: list[float] = []
@@ -206,12 +206,12 @@ def test_a_request_behind_dropped_sends_gets_a_new_socket() -> None:
     assert line.result(2.2) == [("r", True)]
 
 
-def test_before_the_first_answer_a_request_grants_ten_seconds() -> None:
+def test_before_the_first_answer_a_request_grants_two_seconds() -> None:
     line = Line(keepalive=SILENT).open(0.0)
     line.send("a", 1.0)
     line.leave(1.0)
     line.request("r", 1.0)
-    assert line.next == 11.0
+    assert line.next == 3.0
 
 
 def test_a_request_after_settled_sends_gets_a_new_socket_at_once() -> None:
@@ -517,3 +517,28 @@ def test_late_answers_are_told_by_their_ids() -> None:
     assert line.events() == []
     assert line.result(1.6, "same") == [("b", False)]
     assert line.result(1.7, "c") == [("c", False)]
+
+
+def test_after_garbage_no_request_is_given_the_answer_that_may_still_come() -> None:
+    line = Line(keepalive=SILENT).open(0.0)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    line.protocol.garbled(DecodeError("hello"), 1.1)
+    line.request("r", 1.2)
+    assert line.leave(1.2) == []
+    line.at(1.2)
+    assert line.given_up().cause is Cause.RECYCLED
+    line.lose(1.3)
+    assert line.open(1.3).leave(1.3) == ["r"]
+    assert line.result(1.5) == [("r", True)]
+
+
+def test_an_app_that_hangs_is_noticed_although_inputs_go_on_leaving() -> None:
+    line = Line(request_timeout=30.0, keepalive=SILENT).open(0.0)
+    for second in range(1, 31):
+        line.send(str(second), float(second))
+        line.leave(float(second))
+        line.at(float(second))
+    assert line.protocol.leaving is None
+    line.at(31.0)
+    assert line.given_up().cause is Cause.RECYCLED
