@@ -235,6 +235,16 @@ class TokenCache:
             raise TokenRequestError(
                 f"no token for {entry.app_path!r} within {self._fetch_timeout:g} s", passing=True
             ) from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Something that the provider waited for was cancelled, not this fetch. Untold, the schedule would ask
+            # again at once, and for ever.
+            entry.schedule.failed(loop.time(), passing=True)
+            raise TokenRequestError(
+                f"no token for {entry.app_path!r}: what was asked for it was cancelled", passing=True
+            ) from error
         except FalrtError as error:
             entry.schedule.failed(loop.time(), passing=getattr(error, "passing", False))
             raise

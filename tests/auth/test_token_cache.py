@@ -79,7 +79,7 @@ class Mint:
     def __init__(self, lifetime: float | None = 120, delay: float = 0.0) -> None:
         self.lifetime, self.delay = lifetime, delay
         self.asked_at: list[float] = []
-        self.failures: list[Exception] = []
+        self.failures: list[BaseException] = []
 
     async def __call__(self, app: str) -> str | Token:
         self.asked_at.append(now())
@@ -302,6 +302,22 @@ async def test_a_failed_renewal_is_tried_again_before_expiry() -> None:
     await asyncio.sleep(119)
     assert [at - start for at in mint.asked_at] == pytest.approx([0, 108, 114, 117], abs=0.1)
     assert (await tokens.get(PATH, ALIAS)).expires_in == pytest.approx(118, abs=0.1)
+    await tokens.aclose()
+
+
+@in_virtual_time
+async def test_a_renewal_that_awaits_something_cancelled_is_tried_again_later_and_not_at_once() -> None:
+    mint = Mint()
+    tokens = cache(mint)
+    tokens.in_use(PATH)
+    await tokens.get(PATH, ALIAS)
+    mint.failures = [asyncio.CancelledError()]
+    await asyncio.sleep(119)
+    assert mint.count == 3
+    mint.failures = [asyncio.CancelledError()]
+    with pytest.raises(TokenRequestError, match="was cancelled") as caught:
+        await tokens.get(PATH, ALIAS, force=True)
+    assert caught.value.passing
     await tokens.aclose()
 
 
