@@ -69,8 +69,10 @@ class Callbacks:
             while not self.inbox and (final := self._ended()) is None:
                 await self.inbox.wait()
             self._running = True
-            await self._hand_over(self.inbox.next() if final is None else final)
-            self._running = False
+            try:
+                await self._hand_over(self.inbox.next() if final is None else final)
+            finally:
+                self._running = False
             self._returned()
             if final is not None:
                 return
@@ -79,7 +81,7 @@ class Callbacks:
         if not isinstance(item, Exception):
             try:
                 item = self._link.load(item)
-            except FalrtError as exc:
+            except Exception as exc:  # whatever it is: this task must live on
                 item = exc
         if not isinstance(item, Exception):
             await self._call(self._on_result, item)

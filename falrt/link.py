@@ -19,6 +19,7 @@ from falrt.exceptions import (
     DecodeError,
     EncodeError,
     FalrtError,
+    ResponseValidationError,
     TokenRequestError,
 )
 from falrt.models import plain
@@ -111,10 +112,10 @@ class Link(Generic[InputT, OutputT]):
         return message, request_id if type(request_id) is str and request_id else None
 
     def encode(self, message: Any) -> Frame:
-        """Return the message's frame; every failure is an ``EncodeError``."""
+        """Return the message's frame; every failure is an ``EncodeError``, or a ``ConfigurationError``."""
         try:
-            return self._codec.encode(message)
-        except FalrtError:
+            return _sendable(self._codec.encode(message))
+        except (EncodeError, ConfigurationError):
             raise
         except Exception as exc:
             # A user's codec may raise anything; its text could hold the picture.
@@ -133,10 +134,21 @@ class Link(Generic[InputT, OutputT]):
             raise DecodeError(f"codec.decode failed with {type(exc).__name__}", size=len(frame)) from exc
 
     def load(self, message: Any) -> OutputT:
-        """Return a result in the model's output type, or as it is for a plain id."""
+        """Return a result in the model's output type, or as it is for a plain id.
+
+        Raises:
+            ResponseValidationError: It does not fit, or a validator of the type failed.
+        """
         if self._spec is None:
             return message  # type: ignore[no-any-return]  # a plain id promises nothing about its results
-        return self._spec.load(message)
+        try:
+            return self._spec.load(message)
+        except FalrtError:
+            raise
+        except Exception as exc:
+            # A validator may raise anything; pydantic makes errors of its own of a few kinds only.
+            text = f"the result of {self.app} cannot be loaded: {type(exc).__name__}: {str(exc)[:200]}"
+            raise ResponseValidationError(text, payload=message) from exc
 
     @property
     def has_encoder(self) -> bool:
@@ -149,13 +161,15 @@ class Link(Generic[InputT, OutputT]):
         return self._settings.decode_message is not None
 
     async def encode_by_hook(self, message: Any) -> Frame:
-        """Return what ``encode_message`` makes of a message; every failure is an ``EncodeError``."""
-        frame: Frame = await _hooked(self._settings.encode_message, message, EncodeError, "encode_message")
-        return frame
+        """Return what ``encode_message`` makes of a message; failures are those of :meth:`encode`."""
+        frame: Frame = await _hooked(
+            self._settings.encode_message, message, "encode_message", EncodeError, ConfigurationError
+        )
+        return _sendable(frame)
 
     async def decode_by_hook(self, frame: Frame) -> Any:
         """Return what ``decode_message`` makes of a frame; every failure is a ``DecodeError``."""
-        return await _hooked(self._settings.decode_message, frame, DecodeError, "decode_message")
+        return await _hooked(self._settings.decode_message, frame, "decode_message", DecodeError)
 
     # --- sockets
 
@@ -226,15 +240,40 @@ class Link(Generic[InputT, OutputT]):
         await self._on_close()
 
 
+def _sendable(frame: Frame) -> Frame:
+    """Refuse text that has no bytes: in the socket it would cost the connection."""
+    if isinstance(frame, str) and not frame.isascii():
+        try:
+            frame.encode()
+        except UnicodeEncodeError as exc:
+            raise EncodeError(
+                f"the encoder returned text with half a surrogate pair at {exc.start}, which is not valid Unicode"
+            ) from exc
+    return frame
+
+
 async def _hooked(
-    hook: Callable[[Any], Any] | None, value: Any, kind: type[EncodeError | DecodeError], name: str
+    hook: Callable[[Any], Any] | None,
+    value: Any,
+    name: str,
+    kind: type[EncodeError | DecodeError],
+    *as_they_are: type[FalrtError],
 ) -> Any:
-    """Call a user's encoder or decoder; whatever it raises becomes a CodecError."""
+    """Call a user's encoder or decoder; whatever else it raises becomes an error of the kind that is expected.
+
+    An error of ours too: from a hook it says nothing about the connection, which would take it at its word.
+    """
     assert hook is not None  # noqa: S101 - asked only where there is one
     try:
         result = hook(value)
         return await result if inspect.isawaitable(result) else result
-    except FalrtError:
+    except (kind, *as_they_are):
         raise
+    except asyncio.CancelledError as exc:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Something that the hook waited for was cancelled, not the hook.
+        raise kind(f"{name} failed: what it waited for was cancelled") from exc
     except Exception as exc:
         raise kind(f"{name} failed with {type(exc).__name__}: {str(exc)[:200]}") from exc

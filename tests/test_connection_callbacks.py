@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, field_validator
 
 import falrt
 from falrt import models
@@ -119,6 +120,33 @@ async def test_a_result_of_the_wrong_shape_goes_to_on_error() -> None:
         await conn.send(models.LCMInput(prompt="a fox"))
         await soon(conn.drain())
         assert isinstance(errors[0], falrt.ResponseValidationError)
+
+
+async def test_a_validator_that_fails_is_an_error_and_the_next_result_comes() -> None:
+    class Picky(BaseModel):
+        n: int
+
+        @field_validator("n")
+        @classmethod
+        def check(cls, value: int) -> int:
+            return {0: 0, 2: 2}[value]
+
+    class Input(BaseModel):
+        n: int
+
+    got: list[Any] = []
+    errors: list[Exception] = []
+    model = falrt.RealtimeModel("acme/app", Input, Picky)
+    options: Any = {"on_result": got.append, "on_error": errors.append}
+    async with FakeServer(echo) as server, server.connect(model, **options) as conn:
+        for n in range(3):
+            await conn.send(Input(n=n))
+        await soon(conn.drain())
+        assert [each.n for each in got] == [0, 2]
+        assert isinstance(errors[0], falrt.ResponseValidationError)
+        assert errors[0].payload == {"n": 1}
+        with pytest.raises(falrt.ResponseValidationError, match="KeyError"):
+            await soon(conn.request(Input(n=1)))
 
 
 async def test_the_final_error_is_the_last_that_on_error_hears() -> None:
