@@ -10,6 +10,7 @@ import ssl as tls
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypedDict
+from urllib.parse import urlsplit
 
 from falrt.codecs import Msgpack
 from falrt.exceptions import ConfigurationError
@@ -24,6 +25,8 @@ __all__ = ["ClientOptions", "ConnectOptions", "ConnectionSettings"]
 
 # fal answers 20 MiB and more in one frame; this is room for a large PNG and a bound for a hostile server.
 DEFAULT_MAX_SIZE: Final = 64 * 1024 * 1024
+# Those that the websockets library speaks.
+PROXY_SCHEMES: Final = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
 YEAR: Final = 366 * 24 * 3600
 
 
@@ -124,12 +127,7 @@ class ConnectionSettings:
             mode_named(self.mode)
         if not isinstance(self.lazy, bool):
             raise ConfigurationError(f"lazy must be True or False, got {self.lazy!r}")
-        proxy: object = self.proxy
-        if not isinstance(proxy, str | bool | None) or (isinstance(proxy, str) and "://" not in proxy):
-            # Not shown: a proxy's address may hold a password.
-            raise ConfigurationError(
-                "proxy must be a URL with its scheme, such as 'http://proxy:3128', True for the environment's, or None"
-            )
+        _check_proxy(self.proxy)
         pacing: object = self.pacing
         if isinstance(pacing, type) or not callable(getattr(pacing, "start", None)):
             raise ConfigurationError(f"pacing must be a policy such as falrt.pacing.Latest(), got {pacing!r}")
@@ -174,6 +172,24 @@ class ConnectionSettings:
     def keepalive(self) -> Keepalive:
         """The pings' times, checked as a pair."""
         return Keepalive(self.ping_interval, self.ping_timeout)
+
+
+def _check_proxy(proxy: object) -> None:
+    if not isinstance(proxy, str | bool | None) or (isinstance(proxy, str) and not _is_proxy_url(proxy)):
+        # Not shown: a proxy's address may hold a password.
+        raise ConfigurationError(
+            "proxy must be a URL with its scheme, such as 'http://proxy:3128' or 'socks5://127.0.0.1:1080', "
+            "True for the environment's, or None"
+        )
+
+
+def _is_proxy_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        _ = url.port
+    except ValueError:
+        return False
+    return url.scheme in PROXY_SCHEMES and bool(url.hostname)
 
 
 def check_names(options: Mapping[str, Any], known: list[str]) -> None:

@@ -275,15 +275,16 @@ def loss_of_close(exc: ConnectionClosed, max_size: int | None) -> Loss:
                 f"the server sent a frame larger than max_size={max_size} bytes: raise max_size to receive it"
             )
         else:
-            text = f"the server broke the WebSocket protocol: {sent.reason or 'no detail'}"
+            text = f"the server broke the WebSocket protocol: {redact(sent.reason) or 'no detail'}"
         return Loss(Cause.BAD_FRAME, sent.code, reason=text, error=DecodeError(text))
     if received is None:
         cause = exc.__cause__
         return Loss(Cause.CLOSED, reason=f"the line was cut: {cause}" if cause else "the line was cut")
+    reason = redact(received.reason)  # a gateway may quote the URL, which holds the token
     if received.code == _TOO_BIG:
-        error = ServerError("MESSAGE_TOO_BIG", received.reason or "the server takes smaller frames only")
-        return Loss(Cause.SERVER_FAULT, received.code, reason=received.reason, error=error)
-    return Loss(Cause.CLOSED, received.code, reason=received.reason)
+        error = ServerError("MESSAGE_TOO_BIG", reason or "the server takes smaller frames only")
+        return Loss(Cause.SERVER_FAULT, received.code, reason=reason, error=error)
+    return Loss(Cause.CLOSED, received.code, reason=reason)
 
 
 def loss_of_opening(exc: Exception, app: str, where: str) -> Loss:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import traceback
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 import falrt
 from falrt.testing import FakeServer, script
@@ -94,6 +96,37 @@ async def test_no_failure_tells_a_secret(everything: Any, name: str, auth: str) 
         tokens = [request.token for request in server.token_requests if request.token]
     for secret in ("topsecret", *tokens):
         assert not [text for text in texts if secret in text]
+
+
+@pytest.mark.parametrize("proxy", ["foo://user:hunter2@h:1", "http://user:hunter2@", "http://u:hunt/er2@h:1"])
+def test_a_wrong_proxy_is_refused_at_once_and_its_password_not_shown(proxy: str) -> None:
+    with pytest.raises(falrt.ConfigurationError, match="proxy must be") as caught:
+        falrt.connect("acme/app", key=KEY, proxy=proxy)
+    assert "hunt" not in told(caught.value)
+
+
+@pytest.mark.parametrize("how", ["close", "frame"])
+async def test_what_a_server_says_of_a_token_is_not_shown(how: str) -> None:
+    token = "eyJhbGciOi.SECRETSECRET.sig"
+
+    async def quote(ws: ServerConnection) -> None:
+        assert ws.request is not None
+        said = f"cannot forward {ws.request.path} with {token}"
+        if how == "close":
+            await ws.close(4008, said)
+        else:
+            await ws.send(json.dumps({"status": "error", "error": said, "reason": said}))
+            await ws.wait_closed()
+
+    async with serve(quote, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(
+            falrt.FalrtError, match=r"cannot forward /acme/app/realtime\?fal_jwt_token=\*"
+        ) as caught:
+            async with falrt.connect("acme/app", base_url=url, token_provider=lambda app: token) as conn:
+                await soon(conn.request({"n": 1}))
+    assert "SECRET" not in str(caught.value)
+    assert "SECRET" not in getattr(caught.value, "reason", "")
 
 
 async def test_a_server_that_repeats_the_credential_does_not_get_it_into_the_error() -> None:

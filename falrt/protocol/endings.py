@@ -15,6 +15,7 @@ from falrt.exceptions import (
     ServerError,
     UnauthorizedError,
 )
+from falrt.protocol.endpoint import redact
 from falrt.protocol.messages import IdleTimeout, ServerFault, Unauthorized
 from falrt.protocol.retry import Cause, Loss, Verdict, verdict_on
 
@@ -42,8 +43,10 @@ def leaving_for(control: IdleTimeout | Unauthorized | ServerFault, app: str) -> 
     if isinstance(control, Unauthorized):
         refused = UnauthorizedError(f"the gateway refused the credential for {app!r}: Unauthorized")
         return Loss(Cause.UNAUTHORIZED, reason="Unauthorized", error=refused)
-    fault = ServerError(control.error, control.reason, payload=control.payload)
-    return Loss(Cause.SERVER_FAULT, reason=control.reason, error=fault)
+    # A server may quote the request: its URL holds the token. The payload is shown in no text, and stays as it came.
+    reason = redact(control.reason)
+    fault = ServerError(redact(control.error), reason, payload=control.payload)
+    return Loss(Cause.SERVER_FAULT, reason=reason, error=fault)
 
 
 def ending_of_connection(loss: Loss, unsent: Sequence[Any]) -> FalrtError:

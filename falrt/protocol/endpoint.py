@@ -26,12 +26,22 @@ BUFFERING_RANGE: Final = range(1, 61)
 
 _LEGACY = re.compile(r"([0-9]+)-([a-zA-Z0-9-]+)")
 _SEGMENT = re.compile(r"[A-Za-z0-9_~@+.-]+")
-_SECRETS = re.compile(r"(fal_jwt_token=|\b(?:Key|Bearer) +)[^\s&'\"\\]+", re.IGNORECASE)
+_SECRETS = re.compile(
+    # A token in a URL, encoded or not, or in a log of its parameters; a credential in a header.
+    r"(fal_jwt_token(?:=|%3D|['\"]?:\s*['\"]?)|\bBearer +|\bauthorization\W+Key +)[^\s&'\"\\]+"
+    # A key behind the bare word, which is an ordinary one: in "missing key image_url" nothing is hidden.
+    r"|(\bKey +)(?=\S*(?:\d|[:.]\w))[^\s&'\"\\]{8,}"
+    # A bare JWT: its parts are base64url, and the first begins with a brace. A close reason may cut it anywhere.
+    r"|\b(?-i:eyJ)[A-Za-z0-9_-]{7,}(?:\.[A-Za-z0-9_-]*){0,2}"
+    # A user name and password in a URL.
+    r"|(?<=://)[^\s/?#]+(?=@)",
+    re.IGNORECASE,
+)
 
 
 def redact(text: str) -> str:
-    """Return the text with tokens in URLs and credentials in headers replaced by ``***``."""
-    return _SECRETS.sub(r"\1***", text)
+    """Return the text with ``***`` for tokens, for credentials in headers, and for passwords in URLs."""
+    return _SECRETS.sub(lambda found: f"{found[1] or found[2] or ''}***", text)
 
 
 @dataclass(frozen=True, slots=True)
