@@ -1,0 +1,84 @@
+"""Whether results can be written where they should go: found out before the first frame, not after the last."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+from falrt.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+__all__ = ["check_file", "check_folder", "distinct", "writing"]
+
+
+def distinct(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Leave out paths that lead to the same place as one before."""
+    places: dict[str, Path] = {}
+    for path in paths:
+        places.setdefault(os.path.realpath(path), path)
+    return tuple(places.values())
+
+
+def check_folder(option: str, path: Path) -> None:
+    """Make sure that files can be written to a folder, which may not exist yet; leaves everything as it was.
+
+    Args:
+        option: For the error's text.
+        path: The folder.
+
+    Raises:
+        ConfigurationError: They cannot.
+    """
+    with writing(f"{option} {path}"), _for_a_moment(path), tempfile.TemporaryFile(dir=path):
+        pass
+
+
+def check_file(option: str, path: Path) -> None:
+    """Make sure that a file can be written, which may not exist yet; leaves everything as it was.
+
+    Args:
+        option: For the error's text.
+        path: The file.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    with writing(f"{option} {path}"), _for_a_moment(path.parent):
+        try:
+            path.open("xb").close()
+        except FileExistsError:
+            path.open("ab").close()
+        else:
+            path.unlink()
+
+
+@contextlib.contextmanager
+def writing(what: object) -> Iterator[None]:
+    """Turn an error of the file system into one that says what could not be written.
+
+    Raises:
+        ConfigurationError: Something in the block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"{what}: cannot be written ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
+def _for_a_moment(folder: Path) -> Iterator[None]:
+    """Let a folder exist within the block."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for path in missing:
+            # It was not made, or somebody else uses it by now.
+            with contextlib.suppress(OSError):
+                path.rmdir()
