@@ -64,38 +64,46 @@ def demo(
     """
     from dataclasses import replace
 
-    from falrt.cli.endpoint import endpoint
+    from rich.markup import escape
+
+    from falrt.cli.endpoint import check_endpoint, endpoint
+    from falrt.cli.interruption import Interruption
     from falrt.cli.record import Record
     from falrt.cli.screen import Screen
-    from falrt.cli.show import Show, interruptible
+    from falrt.cli.show import Show
     from falrt.cli.sinks import Animation, Folder, Sink, contact_sheet
+    from falrt.cli.targets import check_folder, writing
 
+    check_endpoint(choice.model, local=not live, speed=_SPEED)
+    check_folder("--out", folder)
     if not source.live:
         source = replace(source.looped(), live=True)
     place = "fal" if live else "a local stand-in for fal"
     record = Record(title=f"{source.title} through {choice.name} on {place}")
-    console.print(f"[bold]falrt demo[/bold]: {record.title}", highlight=False)
+    console.print(f"[bold]falrt demo[/bold]: {escape(record.title)}", highlight=False)
     sinks: list[Sink] = [
         Folder(folder / "pictures"),
         Animation(folder / "before-after.webp", side=320, beside=True),
     ]
-    with endpoint(local=not live, speed=_SPEED) as options, Screen(console) as screen:
-        show = Show(
-            source=source,
-            choice=choice,
-            prompt=prompt_in_turn(DEMO_PROMPTS if prompt is None else (prompt,)),
-            sinks=sinks,
-            screen=screen,
-            options=options,
-            frames=frames,
-            seconds=seconds,
-        )
-        interrupted = asyncio.run(interruptible(lambda: show.run(record)))
-    paths = [sink.path for sink in sinks]
-    sheet = contact_sheet(folder / "contact-sheet.jpg", record.samples)
-    if sheet is not None:
-        paths.insert(0, sheet)
-    _summary(console, record, paths, interrupted)
+    with Interruption() as interruption:
+        with endpoint(local=not live, speed=_SPEED) as options, Screen(console) as screen:
+            show = Show(
+                source=source,
+                choice=choice,
+                prompt=prompt_in_turn(DEMO_PROMPTS if prompt is None else (prompt,)),
+                sinks=sinks,
+                screen=screen,
+                options=options,
+                frames=frames,
+                seconds=seconds,
+            )
+            interrupted = asyncio.run(interruption.run(lambda: show.run(record)))
+        paths = [sink.path for sink in sinks]
+        with writing(folder / "contact-sheet.jpg"):
+            sheet = contact_sheet(folder / "contact-sheet.jpg", record.samples)
+        if sheet is not None:
+            paths.insert(0, sheet)
+        _summary(console, record, paths, interrupted)
     return record
 
 
@@ -108,4 +116,4 @@ def _summary(console: Console, record: Record, paths: list[Path], interrupted: b
     if record.count:
         console.print()
         for path in paths:
-            console.print(f"  {path}", highlight=False, soft_wrap=True)
+            console.print(f"  {path}", highlight=False, markup=False, soft_wrap=True)

@@ -8,7 +8,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["endpoint"]
+    from falrt.models.spec import RealtimeModel
+
+__all__ = ["check_endpoint", "endpoint"]
+
+
+def check_endpoint(
+    model: RealtimeModel[Any, Any], *, local: bool, speed: float = 1.0, max_buffering: int | None = None
+) -> None:
+    """Find what is wrong with the options, the key or the address before anything is started.
+
+    Raises:
+        ConfigurationError: Something is.
+        MissingCredentialsError: There is no key, and one is needed.
+    """
+    import falrt
+
+    options: dict[str, Any] = {}
+    if local:
+        from falrt.local import LocalOptions
+
+        LocalOptions(speed=speed)
+        options = {"base_url": "http://127.0.0.1", "key": "local"}
+    # A connection checks all it was given when it is made, and opens only when it is entered.
+    falrt.connect(model, max_buffering=max_buffering, **options)
 
 
 @contextlib.contextmanager

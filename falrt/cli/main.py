@@ -163,7 +163,9 @@ def stream(
     ] = False,
     preview: Annotated[bool, typer.Option("--preview", help="Show pictures in the terminal.")] = False,
     window: Annotated[bool, typer.Option("--window", help="Show pictures in a window.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Write an .html or .png report at the end.")] = None,
+    report: Annotated[
+        list[Path] | None, typer.Option(help="Write an .html or .png report at the end; may be repeated.")
+    ] = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second instead of the source's own.")] = None,
     live: Annotated[
         bool, typer.Option("--live", help="Play a file as a camera would: skip what is too old.")
@@ -212,7 +214,7 @@ def stream(
             beside=beside,
             preview=preview,
             window=window,
-            report=report,
+            reports=tuple(report or ()),
             gate=gate,
             frames=frames,
             seconds=seconds,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from falrt.cli.sinks import prepare_folder
+from falrt.cli.targets import check_file, writing
 from falrt.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,22 +19,28 @@ def check_report_path(path: Path) -> Path:
     """Make sure that a report can be written there, before the stream begins.
 
     Raises:
-        ConfigurationError: It is neither .html nor .png, or its folder cannot be made.
+        ConfigurationError: It is neither .html nor .png, or it cannot be written.
     """
     if path.suffix.lower() not in (".html", ".htm", ".png"):
         raise ConfigurationError(f"--report {path}: a report is an .html or a .png file")
-    prepare_folder(path.parent)
+    check_file("--report", path)
     return path
 
 
 def write_report(path: Path, record: Record, price_per_second: float = 0.0) -> Path:
-    """Write the report; the file's ending says which kind."""
-    if path.suffix.lower() == ".png":
-        from falrt.cli.report_png import draw_report
+    """Write the report; the file's ending says which kind.
 
-        draw_report(record, price_per_second).save(path)
-    else:
-        from falrt.cli.report_html import html_report
+    Raises:
+        ConfigurationError: It cannot be written after all, as on a full disk.
+    """
+    prepare_folder(path.parent)
+    with writing(f"--report {path}"):
+        if path.suffix.lower() == ".png":
+            from falrt.cli.report_png import draw_report
 
-        path.write_text(html_report(record, price_per_second), encoding="utf-8")
+            draw_report(record, price_per_second).save(path)
+        else:
+            from falrt.cli.report_html import html_report
+
+            path.write_text(html_report(record, price_per_second), encoding="utf-8")
     return path

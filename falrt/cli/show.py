@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from falrt.cli.record import Record, Shot
 from falrt.cli.sources import Source, captured_at, live_frames, waiting_frames
+from falrt.cli.targets import writing
+from falrt.closing import completed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from falrt.connection import RealtimeConnection
     from falrt.stream import Reply
 
-__all__ = ["Show", "interruptible"]
+__all__ = ["Show"]
 
 _SILENCE_SECONDS = 1.5
 _LOOK_SECONDS = 0.25
@@ -64,7 +65,7 @@ class Show:
             record: Filled as answers come; holds what there was, however this ends.
 
         Raises:
-            FalrtError: The connection failed for good.
+            FalrtError: The connection failed for good, or a sink cannot write.
         """
         import falrt
 
@@ -83,8 +84,10 @@ class Show:
                         watcher.cancel()
                         _read_stats(connection, record, began)
         finally:
-            for sink in self.sinks:
-                await asyncio.shield(asyncio.to_thread(sink.close))
+            async with contextlib.AsyncExitStack() as closing:
+                # Every one of them, though another fails.
+                for sink in reversed(self.sinks):
+                    closing.push_async_callback(_close, sink)
 
     async def _consume(
         self,
@@ -102,7 +105,9 @@ class Show:
                     if self.seconds is not None and limit.when() is None:
                         limit.reschedule(asyncio.get_running_loop().time() + self.seconds)
                     _read_stats(connection, record, began)
-                    await asyncio.to_thread(self._keep, shot)
+                    # The thread goes on when this task is cancelled, and sinks must not be closed under it.
+                    keeping = asyncio.create_task(asyncio.to_thread(self._keep, shot))
+                    await completed(keeping, lambda: None)
                     self.screen.update(record, shot)
                     if self.window is not None:
                         self.window.show(shot)
@@ -156,7 +161,13 @@ class Show:
 
     def _keep(self, shot: Shot) -> None:
         for sink in self.sinks:
-            sink.add(shot)
+            with writing(sink.path):
+                sink.add(shot)
+
+
+async def _close(sink: Sink) -> None:
+    with writing(sink.path):
+        await asyncio.shield(asyncio.to_thread(sink.close))
 
 
 def _read_stats(connection: RealtimeConnection[Any, Any], record: Record, began: float) -> None:
@@ -165,35 +176,3 @@ def _read_stats(connection: RealtimeConnection[Any, Any], record: Record, began:
     record.bytes_sent, record.bytes_received = stats.bytes_sent, stats.bytes_received
     while len(record.reconnects) < stats.reconnects:
         record.reconnects.append(time.monotonic() - began)
-
-
-async def interruptible(work: Callable[[], Any]) -> bool:
-    """Await ``work()``, ending it at the first Ctrl-C; a second one ends the program.
-
-    Returns:
-        Whether it was interrupted.
-    """
-    loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(work())
-    interrupted = False
-
-    def stop(signum: int, stack: object) -> None:
-        nonlocal interrupted
-        interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        loop.call_soon_threadsafe(task.cancel)
-
-    try:
-        before = signal.signal(signal.SIGINT, stop)
-    except ValueError:
-        # Not the main thread: nobody can press Ctrl-C here.
-        await task
-        return False
-    try:
-        await task
-    except asyncio.CancelledError:
-        if not interrupted:
-            raise
-    finally:
-        signal.signal(signal.SIGINT, before)
-    return interrupted

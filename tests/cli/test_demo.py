@@ -78,6 +78,18 @@ def test_live_demo_without_a_key_says_so(
 
     assert result.exit_code == 1
     assert "FAL_KEY" in result.stderr
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_cannot_be_written_is_told_first(run: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    result = run("demo", "--frames", 1, "--out", tmp_path / "file" / "out")
+
+    assert result.exit_code == 1
+    assert "cannot be written" in result.stderr
+    assert result.stdout == ""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send to a single process")

@@ -78,3 +78,18 @@ def test_report_of_a_single_picture(tmp_path: Path, shots: list[Shot]) -> None:
 def test_other_kinds_of_report_are_refused(tmp_path: Path) -> None:
     with pytest.raises(exceptions.ConfigurationError, match=r"\.html or a \.png"):
         check_report_path(tmp_path / "report.pdf")
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.png"])
+def test_report_that_cannot_be_written_is_told_before_and_after(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+
+    for write in (check_report_path, lambda path: write_report(path, Record())):
+        with pytest.raises(exceptions.ConfigurationError, match=r"--report .*: cannot be written"):
+            write(tmp_path / name)
+
+
+def test_check_of_a_report_leaves_no_trace(tmp_path: Path) -> None:
+    check_report_path(tmp_path / "new" / "report.html")
+
+    assert list(tmp_path.iterdir()) == []

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
-import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from falrt.cli import show
 from falrt.cli.choices import choose
 from falrt.cli.record import Record, Shot
 from falrt.cli.screen import Screen
-from falrt.cli.show import Show, interruptible
+from falrt.cli.show import Show
 from falrt.cli.sources import open_source
 from falrt.local import LocalOptions, LocalServer
 from falrt.local.painter import Painter
@@ -88,52 +89,58 @@ async def test_sinks_are_closed_when_the_connection_cannot_be_opened(console: Co
     assert sink.closed == 1
 
 
-async def test_interrupted_show_closes_its_sinks(painter: Painter, console: Console) -> None:
+async def test_cancelled_show_closes_its_sinks(painter: Painter, console: Console) -> None:
     sink, record, first = Kept(), Record(), asyncio.Event()
     loop = asyncio.get_running_loop()
     sink.on_shot = lambda: loop.call_soon_threadsafe(first.set)  # called from a thread
 
-    async def until_interrupted() -> None:
-        async with LocalServer(LocalOptions(speed=20), painter=painter) as server:
-            await a_show(server, console, sink).run(record)
-
-    async def interrupt() -> None:
+    async with LocalServer(LocalOptions(speed=20), painter=painter) as server, asyncio.timeout(30):
+        showing = asyncio.create_task(a_show(server, console, sink).run(record))
         await first.wait()
-        signal.raise_signal(signal.SIGINT)
-
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-        group.create_task(interrupt())
-        assert await interruptible(until_interrupted)
+        showing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await showing
 
     assert sink.closed == 1
     assert record.count >= 1
 
 
-async def test_work_that_ends_by_itself_is_not_interrupted() -> None:
-    before = signal.getsignal(signal.SIGINT)
+async def test_sink_that_is_busy_is_not_closed_under_it(painter: Painter, console: Console) -> None:
+    first, closed, overtaken = asyncio.Event(), threading.Event(), []
+    loop = asyncio.get_running_loop()
 
-    assert not await interruptible(lambda: asyncio.sleep(0))
-    assert signal.getsignal(signal.SIGINT) is before
+    class Busy(Kept):
+        def add(self, shot: Shot) -> None:
+            loop.call_soon_threadsafe(first.set)
+            overtaken.append(closed.wait(0.3))
+
+        def close(self) -> None:
+            closed.set()
+
+    async with LocalServer(LocalOptions(speed=20), painter=painter) as server, asyncio.timeout(30):
+        showing = asyncio.create_task(a_show(server, console, Busy()).run(Record()))
+        await first.wait()
+        showing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await showing
+
+    assert overtaken == [False]
 
 
-async def test_cancelling_from_elsewhere_stays_a_cancellation() -> None:
-    task = asyncio.create_task(interruptible(asyncio.Event().wait))
-    await asyncio.sleep(0)
-    task.cancel()
+async def test_every_sink_is_closed_though_another_cannot_be(painter: Painter, console: Console) -> None:
+    class Full(Kept):
+        def close(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    good = Kept()
+    async with LocalServer(LocalOptions(speed=20), painter=painter) as server, asyncio.timeout(30):
+        show = replace(a_show(server, console, good, frames=1), sinks=[Full(), good, Full()])
+        with pytest.raises(
+            exceptions.ConfigurationError, match=r"nowhere: cannot be written \(No space left on device\)"
+        ):
+            await show.run(Record())
 
-
-def test_works_outside_the_main_thread_too() -> None:
-    answers: list[bool] = []
-    thread = threading.Thread(
-        target=lambda: answers.append(asyncio.run(interruptible(lambda: asyncio.sleep(0))))
-    )
-    thread.start()
-    thread.join()
-
-    assert answers == [False]
+    assert (len(good.shots), good.closed) == (1, 1)
 
 
 def test_problem_is_told_beside_the_line() -> None:
