@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from falrt.exceptions import ConfigurationError
 from falrt.protocol.runner import RunnerOptions
+from falrt.testing.allowed import check_fields
 from falrt.testing.picture import png
+from falrt.testing.script import AnswerFault, Fault, MomentFault
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
     from falrt.typing import Codec, Frame, ModeName
 
 __all__ = ["App", "Handler", "picture_answer"]
@@ -49,12 +53,17 @@ class App:
         mode: What the handler takes and gives (wire fact W30).
         buffering: Inputs that may wait; the oldest is dropped in silence beyond it. None: no limit.
         service_time: Seconds of inference, or ``(*inputs) -> seconds``; for each output where an app streams
-        them. session_timeout: Seconds without input until TIMEOUT. None: never. emit_timings: Whether a
-        `timings` message follows. max_batch_size: Waiting inputs that are answered together; the handler
-        gets them as separate arguments. codec: Anything with ``encode(message)`` and ``decode(data)``;
-        msgpack as fal calls it by default. input_type: Called as ``input_type(**decoded)`` on each input, as
-        fal does with an app's pydantic model; what
-            it raises ends the session with INTERNAL_ERROR. None: inputs are passed on as decoded.
+            them.
+        session_timeout: Seconds without input until TIMEOUT. None: never.
+        emit_timings: Whether a `timings` message follows.
+        max_batch_size: Waiting inputs that are answered together; the handler gets them as separate arguments.
+        codec: Anything with ``encode(message)`` and ``decode(data)``; msgpack as fal calls it by default.
+            Text frames are refused, as by fal (wire fact W50), unless it is ``falrt.codecs.Json(text=True)``.
+        input_type: Called as ``input_type(**decoded)`` on each input, as fal does with an app's pydantic
+            model; what it raises ends the session with INTERNAL_ERROR. None: inputs are passed on as decoded.
+
+    Raises:
+        ConfigurationError: A value makes no sense; the text names it.
     """
 
     handler: Handler = None
@@ -68,15 +77,18 @@ class App:
     input_type: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
-        """Check the values by building what they are for."""
+        """Check the values, the mode by building what it is for."""
+        check_fields(self)
         self.runner_options()
         handler = self.handler
         if handler is not None and not callable(handler) and not _is_script(handler):
             raise ConfigurationError(
                 f"handler must be a function, a list of answers or None, not {type(handler).__name__}"
             )
-        if not callable(self.service_time) and self.service_time < 0:
-            raise ConfigurationError(f"service_time must be 0 seconds or more, not {self.service_time!r}")
+        for answer in handler if _is_script(handler) else ():
+            if isinstance(answer, Fault) and not isinstance(answer, MomentFault | AnswerFault):
+                cure = "give it in faults=[...]"
+                raise ConfigurationError(f"{answer!r} cannot stand in the place of an answer; {cure}")
 
     def runner_options(self) -> RunnerOptions:
         """Return what the runner must know."""
@@ -96,6 +108,13 @@ class App:
     def new_codec(self) -> Codec:
         """Return the codec."""
         return ServerMsgpack() if self.codec is None else self.codec
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether text frames are inputs: fal refuses them, so only where the app is declared to speak them."""
+        from falrt.codecs import Json
+
+        return isinstance(self.codec, Json) and self.codec.text
 
     def parse(self, message: Any) -> Any:
         """Return the input as the handler gets it; whatever `input_type` raises passes through."""
@@ -162,7 +181,7 @@ async def each(value: Any) -> AsyncGenerator[Any, None]:
         raise TypeError("Expected an async iterator or iterator output for server-streaming realtime")
 
 
-def _is_script(handler: Any) -> bool:
+def _is_script(handler: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(handler, Sequence) and not isinstance(handler, (str, bytes))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from falrt.protocol.runner import RunnerStats
+from falrt.testing.allowed import check
 from falrt.testing.script import Fault
 from falrt.testing.wire import WireSocket
 
@@ -80,7 +81,12 @@ class ServerConnection:
         self.socket.send(json.dumps(frame) if isinstance(frame, Mapping) else frame)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close the WebSocket now; 1006 hangs up without a close frame."""
+        """Close the WebSocket now; 1006 hangs up without a close frame.
+
+        Raises:
+            ConfigurationError: A code or reason that no close frame can carry.
+        """
+        check({"code": code, "reason": reason})
         self.socket.close(code, reason)
 
     def reset(self) -> None:

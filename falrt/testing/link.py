@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from falrt.exceptions import ConfigurationError
+from falrt.testing.allowed import check_fields
 
 __all__ = ["Line", "LineOptions"]
 
@@ -32,12 +32,7 @@ class LineOptions:
 
     def __post_init__(self) -> None:
         """Check each value."""
-        if self.latency < 0 or self.jitter < 0:
-            raise ConfigurationError(
-                f"latency and jitter must be 0 seconds or more, not {self.latency!r} and {self.jitter!r}"
-            )
-        if self.bandwidth is not None and self.bandwidth <= 0:
-            raise ConfigurationError(f"bandwidth must be above 0 bytes a second, not {self.bandwidth!r}")
+        check_fields(self)
 
 
 class Line:

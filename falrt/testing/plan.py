@@ -27,6 +27,10 @@ class FaultPlan:
         self.rng = rng
         # (the fault, how often it may still strike or None); a list, so that the counts can change.
         self._armed: list[list[Any]] = []
+        if isinstance(faults, Fault) or not isinstance(faults, Iterable):
+            raise ConfigurationError(
+                f"faults must be a list of faults, such as [script.Reset()], not {faults!r}"
+            )
         for fault in faults:
             self.add(fault)
 

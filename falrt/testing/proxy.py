@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 from falrt.exceptions import ConfigurationError
+from falrt.testing.allowed import check
 from falrt.testing.link import LineOptions
 from falrt.testing.pipe import End, Pipe
 
@@ -54,6 +55,7 @@ class FaultProxy:
         bandwidth: float | None = None,
         seed: int = 0,
     ) -> None:
+        check({"seed": seed})
         self._target = (target_host, target_port)
         options = LineOptions(latency, jitter, bandwidth)
         self._options = {"up": options, "down": options}
@@ -214,6 +216,7 @@ class FaultProxy:
 
 
 def _ways(direction: Direction) -> tuple[str, ...]:
+    check({"direction": direction})
     return ("up", "down") if direction == "both" else (direction,)
 
 

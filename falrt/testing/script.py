@@ -11,12 +11,10 @@ Where in a connection's life a fault strikes depends on its family:
 - `RefuseHandshake`, `Unauthorized`, `SlowHandshake`: at the WebSocket upgrade.
 - `ColdStart`: instead of a session.
 - `CloseWith`, `Reset`, `HangUp`, `HalfOpen`, `StopReading`, `GatewayError`: at a *moment*. ``after=0`` (the
-default) is
-  right after the handshake, ``after=k`` as soon as k answers have left, ``after=None`` after any answer,
-  ``inputs=k`` as soon as the k-th input has arrived, before anything is answered to it.
+  default) is right after the handshake, ``after=k`` as soon as k answers have left, ``after=None`` after any
+  answer, ``inputs=k`` as soon as the k-th input has arrived, before anything is answered to it.
 - `Delay`, `Jitter`, `Stall`, `Garbage`, `Truncated`, `Huge`, `CutFrame`: at an answer. ``after=k`` means the
-answer that
-  follows k others, ``after=None`` (the default) any. The last four take the place of the answer.
+  answer that follows k others, ``after=None`` (the default) any. The last four take the place of the answer.
 - `Swallow`: at an input; ``input=k`` means the one of this number, counted from 0.
 - `RefuseToken`, `ExpiredToken`, `SlowToken`: at a token endpoint; `connection` then counts token requests.
 
@@ -29,7 +27,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from falrt.exceptions import ConfigurationError
+from falrt.testing.allowed import check_fields
 
 __all__ = [
     "AcceptFault",
@@ -75,7 +73,7 @@ class Fault:
         probability: Of happening, each time it could.
 
     Raises:
-        ConfigurationError: A value makes no sense.
+        ConfigurationError: A value makes no sense; the text names it and what is allowed.
     """
 
     times: int | None = 1
@@ -84,12 +82,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         """Check each value."""
-        if self.times is not None and self.times < 1:
-            raise ConfigurationError(f"times must be 1 or more, or None for always, not {self.times!r}")
-        if self.connection is not None and self.connection < 0:
-            raise ConfigurationError(f"connection is counted from 0 and cannot be {self.connection!r}")
-        if not 0 < self.probability <= 1:
-            raise ConfigurationError(f"probability must be above 0 and at most 1, not {self.probability!r}")
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +171,7 @@ class CloseWith(MomentFault):
 
     Attributes:
         code: The close code; 1005 is a close frame without one, 1006 no close frame at all.
-        reason: At most 123 bytes.
+        reason: At most 123 bytes; without a code there is no reason either.
     """
 
     code: int

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from falrt.exceptions import ConfigurationError
+from falrt.testing.allowed import check
 from falrt.testing.app import App, Handler
 from falrt.testing.connection import ServerConnection
 from falrt.testing.gateway import Gateway, TokenReplyForm, TokenRequest
@@ -54,10 +55,10 @@ class FakeServer:
             streaming modes, the list is the stream. Outputs are maps or pydantic models. What a handler
             raises ends the session with INTERNAL_ERROR and its text.
         mode, buffering, service_time, session_timeout, emit_timings, max_batch_size, codec, input_type: As
-        in `App`. apps: Apps by endpoint path, such as ``{"acme/app": handler, "acme/app/bidi": App(...)}``;
-        a realtime path
-            at its end may be left out. Any other path is then closed with 1011, as fal's gateway does. None:
-            every path leads to `handler`.
+            in `App`.
+        apps: Apps by endpoint path, such as ``{"acme/app": handler, "acme/app/bidi": App(...)}``; a realtime
+            path at its end may be left out. Any other path is then closed with 1011, as fal's gateway does.
+            None: every path leads to `handler`.
         latency: Seconds that every byte takes, each way.
         jitter: Up to this many seconds more, drawn for each piece of bytes; order is kept.
         bandwidth: Bytes a second, each way; None: no limit.
@@ -68,8 +69,7 @@ class FakeServer:
         token_lifetime: Seconds that tokens live. None: as asked for, within fal's caps.
         token_reply: How tokens come back; see `TokenReplyForm`.
         refusal: How a bad credential is refused: ``"frame"`` (101, then an Unauthorized text frame, and the
-        socket
-            stays open), ``"close"`` (the frame, then close 1000), or an HTTP status such as 401 or 403.
+            socket stays open), ``"close"`` (the frame, then close 1000), or an HTTP status such as 401 or 403.
         max_size: Largest message taken, in bytes; a larger one ends the connection with 1009.
         ping_interval, ping_timeout: Our pings; None for none.
         ssl: A server-side TLS context, to be reached as ``https://``.
@@ -120,8 +120,21 @@ class FakeServer:
             codec=codec,
             input_type=input_type,
         )
-        if refusal not in ("frame", "close") and not (isinstance(refusal, int) and 300 <= refusal < 600):
-            raise ConfigurationError(f'refusal must be "frame", "close" or an HTTP status, not {refusal!r}')
+        check(
+            {
+                "apps": apps,
+                "seed": seed,
+                "auth": auth,
+                "key": key,
+                "token_lifetime": token_lifetime,
+                "token_reply": token_reply,
+                "refusal": refusal,
+                "max_size": max_size,
+                "ping_interval": ping_interval,
+                "ping_timeout": ping_timeout,
+                "ssl": ssl,
+            }
+        )
         self._rng = Random(seed)
         self._plan = FaultPlan(faults, self._rng)
         self._gateway = Gateway(key=key, auth=auth, token_lifetime=token_lifetime, token_reply=token_reply)

@@ -154,7 +154,7 @@ class Session:
         self._changed()
 
     def _decode(self, frame: bytes | str) -> tuple[Any, Exception | None]:
-        if isinstance(frame, str):
+        if isinstance(frame, str) and not self._app.takes_text:
             return None, ValueError(TEXT_FRAME_REASON)
         try:
             message = self._codec.decode(frame)

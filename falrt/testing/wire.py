@@ -222,7 +222,7 @@ class WireSocket(asyncio.Protocol):
             self._outbound.send(b"")
             return
         with contextlib.suppress(InvalidState):  # the client was faster
-            self._protocol.send_close(None if code == 1005 else code, reason)
+            self._protocol.send_close(*(() if code == 1005 else (code, reason)))
         self._flush()
         self._schedule("close", self._options.close_timeout, self.abort)
 

@@ -246,3 +246,10 @@ async def test_a_proxy_may_be_closed_twice_and_while_it_refuses() -> None:
         proxy.refuse()
         await proxy.close()
         await proxy.close()
+
+
+async def test_a_senseless_direction_or_seed_is_refused_by_name() -> None:
+    with pytest.raises(ConfigurationError, match="direction must be 'up', 'down' or 'both', not 'left'"):
+        FaultProxy("127.0.0.1", 1).shape("left", latency=0.1)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="seed must be a whole number, not 'x'"):
+        FaultProxy("127.0.0.1", 1, seed="x")  # type: ignore[arg-type]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
+from http import HTTPStatus
 from random import Random
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.frames import CloseCode
 
 from falrt.exceptions import ConfigurationError
 from falrt.testing import FakeServer, script
+from falrt.testing.allowed import RULES
 from falrt.testing.plan import FaultPlan
 from tests.testing.wire_client import PATIENCE, dial, echo, hear, hear_all, say
 
@@ -117,6 +121,12 @@ async def test_close_without_a_code_or_a_frame(code: int, seen: int) -> None:
     async with FakeServer(faults=[script.CloseWith(code)]) as server, dial(server) as ws:
         await hear_all(ws)
         assert ws.close_code == seen
+
+
+async def test_a_close_frame_without_a_code_has_no_reason_either() -> None:
+    async with FakeServer(faults=[script.CloseWith(1005, "why")]) as server, dial(server) as ws:
+        assert await hear_all(ws) == ([], 1005)
+        assert ws.close_reason == ""
 
 
 async def test_a_moment_can_be_right_after_the_handshake() -> None:
@@ -307,11 +317,76 @@ def test_faults_strike_in_the_order_given_and_as_often_as_told() -> None:
 
 @pytest.mark.parametrize(
     ("options", "field"),
-    [({"times": 0}, "times"), ({"connection": -1}, "connection"), ({"probability": 0}, "prob")],
+    [
+        ({"times": 0}, "times must be 1 or more, or None for always, not 0"),
+        ({"times": "x"}, "times must be .* not 'x'"),
+        ({"connection": -1}, "connection must be .* not -1"),
+        ({"probability": 0}, "probability must be above 0 and at most 1, not 0"),
+        ({"probability": "x"}, "probability must be .* not 'x'"),
+    ],
 )
 def test_senseless_faults_are_refused_by_name(options: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigurationError, match=field):
         script.Refuse(**options)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: script.CloseWith(99, after=1), "code must be a close code, 1000 to 1003, .* not 99"),
+        (lambda: script.CloseWith("x", after=1), "code must be .* not 'x'"),
+        (lambda: script.CloseWith(1004), "code must be .* not 1004"),
+        (lambda: script.CloseWith(True), "code must be .* not True"),
+        (lambda: script.CloseWith(1011, "é" * 62), "reason must be text of at most 123 bytes"),
+        (lambda: script.CloseWith(1011, 5), "reason must be text"),
+        (lambda: script.CloseWith(1011, after=-1), "after must be .* not -1"),
+        (lambda: script.CloseWith(1011, inputs=0), "inputs must be .* not 0"),
+        (lambda: script.Delay("x"), "seconds must be 0 seconds or more, not 'x'"),
+        (lambda: script.Delay(-1), "seconds must be 0 seconds or more, not -1"),
+        (lambda: script.Delay(None), "seconds must be 0 seconds or more, not None"),
+        (lambda: script.Delay(float("nan")), "seconds must be .* not nan"),
+        (lambda: script.Jitter(True), "seconds must be .* not True"),
+        (lambda: script.StopReading(-1), "seconds must be 0 seconds or more, or None for ever, not -1"),
+        (lambda: script.Stall(1, after="x"), "after must be .* not 'x'"),
+        (lambda: script.Garbage(3), "data must be bytes or text, not 3"),
+        (lambda: script.Truncated(-1), "keep must be .* not -1"),
+        (lambda: script.Huge(1.5), "size must be .* not 1.5"),
+        (lambda: script.CutFrame("x"), "how must be 'reset' or 'end', not 'x'"),
+        (lambda: script.Swallow(-1), "input must be .* not -1"),
+        (lambda: script.GatewayError(close="no"), "close must be True or False, not 'no'"),
+        (lambda: script.GatewayError(b""), "error must be what JSON can hold, not b''"),
+        (lambda: script.RefuseHandshake(7), "status must be an HTTP status, 200 to 599, not 7"),
+        (lambda: script.RefuseHandshake(101), "status must be .* not 101"),
+        (lambda: script.RefuseToken(status="403"), "status must be .* not '403'"),
+        (lambda: script.RefuseToken(endpoint="x"), "endpoint must be 'general', 'realtime' or None, not 'x'"),
+        (lambda: script.ExpiredToken(-5), "age must be .* not -5"),
+    ],
+)
+def test_a_fault_that_cannot_happen_is_refused_when_it_is_built(build: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        build()
+
+
+def test_every_close_code_that_can_be_met_is_taken() -> None:
+    codes = [*range(1000, 1004), *range(1005, 1015), 3000, 4999, CloseCode.GOING_AWAY]
+
+    assert [script.CloseWith(code).code for code in codes] == codes
+
+
+def test_none_stands_for_always_any_and_ever() -> None:
+    assert script.StopReading(None, times=None, connection=None, after=None, inputs=None).seconds is None
+    assert script.Truncated(None).keep is script.Swallow(None).input is None
+    assert script.SlowToken(0, endpoint=None).endpoint is None
+
+
+def test_a_status_may_be_one_of_the_standard_library() -> None:
+    assert script.RefuseHandshake(HTTPStatus.FORBIDDEN).status == 403
+
+
+def test_every_value_of_a_fault_has_its_rule() -> None:
+    kinds = [getattr(script, name) for name in script.__all__]
+
+    assert {field.name for kind in kinds for field in fields(kind)} <= RULES.keys()
 
 
 def test_every_fault_has_a_docstring_and_an_export() -> None:

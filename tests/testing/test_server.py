@@ -12,9 +12,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
+from falrt.codecs import Json, Msgpack
 from falrt.exceptions import ConfigurationError
 from falrt.testing import App, FakeServer, make_token
-from falrt.testing.script import Delay
+from falrt.testing.script import Delay, Refuse, Reset
 from tests.testing.wire_client import PATIENCE, dial, echo, hear, hear_all, say
 
 TIMEOUT = {"type": "x-fal-error", "error": "TIMEOUT", "reason": "no inputs, reconnect when needed!"}
@@ -185,6 +186,32 @@ async def test_a_text_frame_ends_the_session() -> None:
     async with FakeServer() as server, dial(server) as ws:
         await ws.send("{}")
         assert await hear_all(ws) == ([error("'bytes'")], 1000)
+
+
+@pytest.mark.parametrize("codec", [Json(), Msgpack()], ids=repr)
+async def test_a_text_frame_ends_the_session_whatever_codec_speaks_in_bytes(codec: Any) -> None:
+    async with FakeServer(codec=codec) as server, dial(server) as ws:
+        await ws.send("{}")
+        messages, code = await hear_all(ws)
+
+    assert [message["reason"] for message in messages] == ["'bytes'"]
+    assert code == 1000
+
+
+@pytest.mark.parametrize("mode", ["unary", "bidi"])
+async def test_a_server_declared_to_speak_text_talks_to_a_client_that_does(mode: Any) -> None:
+    codec = Json(text=True)
+    async with (
+        FakeServer(mode=mode, codec=codec) as server,
+        server.connect("acme/app", mode=mode, codec=codec) as conn,
+        asyncio.timeout(PATIENCE),
+    ):
+        await conn.send({"prompt": "a fox"})
+        answer = await conn.recv()
+
+    assert answer["images"][0]["content_type"] == "image/png"
+    assert [type(frame) for frame in server.connections[0].frames] == [str]
+    assert server.inputs[0]["prompt"] == "a fox"
 
 
 @pytest.mark.wire("W23")
@@ -575,11 +602,49 @@ async def test_a_generator_of_an_app_is_closed_when_the_client_leaves() -> None:
         ({"latency": -1.0}, "latency"),
         ({"bandwidth": 0.0}, "bandwidth"),
         ({"faults": [1]}, "faults"),
+        ({"faults": Reset()}, r"faults must be a list of faults, such as \[script.Reset\(\)\], not Reset"),
+        ({"faults": 5}, "faults must be a list .* not 5"),
+        (
+            {"handler": [{}, Refuse()]},
+            r"Refuse\(.*\) cannot stand in the place of an answer; give it in faults",
+        ),
+        ({"token_reply": "x"}, "token_reply must be 'string', 'token', 'jwt' or 'detail', not 'x'"),
+        ({"codec": "x"}, "codec must be an object with encode and decode, .* not 'x'"),
+        ({"max_size": 0}, "max_size must be a number of bytes above 0, or None for no limit, not 0"),
+        ({"max_size": "x"}, "max_size must be .* not 'x'"),
+        ({"ping_interval": "x"}, "ping_interval must be above 0 seconds, or None for no pings, not 'x'"),
+        ({"ping_timeout": 0}, "ping_timeout must be .* not 0"),
+        ({"buffering": "x"}, "buffering must be 1 or more, or None for no limit, not 'x'"),
+        ({"max_batch_size": None}, "max_batch_size must be .* not None"),
+        ({"session_timeout": "x"}, "session_timeout must be .* not 'x'"),
+        ({"emit_timings": "no"}, "emit_timings must be True or False, not 'no'"),
+        ({"input_type": 5}, "input_type must be .* not 5"),
+        ({"service_time": "x"}, "service_time must be 0 seconds or more, or a function, not 'x'"),
+        ({"latency": "x"}, "latency must be .* not 'x'"),
+        ({"jitter": "x"}, "jitter must be 0 seconds or more, not 'x'"),
+        ({"bandwidth": "x"}, "bandwidth must be .* not 'x'"),
+        ({"apps": [1]}, r"apps must be a map of endpoint paths to apps, or None, not \[1\]"),
+        ({"apps": {1: None}}, "apps must be a map"),
+        ({"apps": {"a/b": 7}}, "handler"),
+        ({"seed": "x"}, "seed must be a whole number, not 'x'"),
+        ({"auth": "no"}, "auth must be True or False, not 'no'"),
+        ({"key": 5}, "key must be text, or None for any, not 5"),
+        ({"token_lifetime": "x"}, "token_lifetime must be .* not 'x'"),
+        ({"refusal": 200}, "refusal must be .* not 200"),
+        ({"ssl": True}, "ssl must be .* not True"),
     ],
 )
 def test_senseless_options_are_refused_by_name(options: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigurationError, match=field):
         FakeServer(**options)
+
+
+async def test_a_connection_cannot_be_closed_with_a_code_that_no_frame_can_carry() -> None:
+    async with FakeServer() as server, dial(server):
+        connection = await server.wait_for_connection()
+        with pytest.raises(ConfigurationError, match=r"code must be .* not 99"):
+            connection.close(99)
+        assert connection.is_open
 
 
 async def test_a_server_that_does_not_run_has_no_url() -> None:
