@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 from falrt.auth import Key, TokenCache, find_key
 from falrt.closing import completed
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from falrt.models.spec import RealtimeModel
 
 __all__ = ["Client", "connect"]
+
+ConnectionT = TypeVar("ConnectionT", bound=RealtimeConnection[Any, Any])
 
 BASE_URL_VARIABLE = "FALRT_BASE_URL"
 
@@ -169,19 +171,27 @@ class Client:
         settings = ConnectionSettings.of(options)
         if connection_key is not None:
             return self._share(connection_key, app, settings, options)
-        return self._new(app, settings, close_client=close_client)
+        return self._new(RealtimeConnection, app, settings, close_client=close_client)
 
     def _new(
-        self, app: Any, settings: ConnectionSettings, *, close_client: bool
-    ) -> RealtimeConnection[Any, Any]:
+        self,
+        kind: type[ConnectionT],
+        app: Any,
+        settings: ConnectionSettings,
+        *,
+        name: str | None = None,
+        close_client: bool = False,
+    ) -> ConnectionT:
         if not isinstance(app, str):
             _check_model(app)
         if self._needs_key:
             self._find_key()
-        connection: RealtimeConnection[Any, Any]
+        connection: ConnectionT
 
         async def on_close() -> None:
             self._connections.discard(connection)
+            if name is not None and self._shared.get(name) is connection:
+                del self._shared[name]
             if close_client:
                 await self.aclose()
 
@@ -194,7 +204,7 @@ class Client:
             ssl_context=self._ssl_context,
             on_close=on_close,
         )
-        connection = RealtimeConnection(link, settings)
+        connection = kind(link, settings)
         self._connections.add(connection)
         return connection
 
@@ -211,14 +221,9 @@ class Client:
                     f"connection_key {name!r} is in use with another app or other options: "
                     "use the same ones, or another key"
                 )
-            return shared
-        if not isinstance(app, str):
-            _check_model(app)
-        connection = self._new(app, settings, close_client=False)
-        shared = SharedConnection(connection._link, settings)
+            return shared.for_another()
+        shared = self._new(SharedConnection, app, settings, name=name)
         shared.asked_app, shared.asked_options = app, options
-        self._connections.discard(connection)
-        self._connections.add(shared)
         self._shared[name] = shared
         return shared
 
@@ -246,19 +251,37 @@ class Client:
 
 
 class SharedConnection(RealtimeConnection[InputT, OutputT]):
-    """A connection that several callers enter; it closes when the last of them leaves."""
+    """One caller's hold on a connection that several callers enter; it closes when the last of them leaves.
+
+    All holds share their attributes, and so are one connection; only how often its own caller is inside belongs to
+    each. Otherwise one caller who closes twice, as in the middle of an ``async with``, would count for two.
+    """
+
+    __slots__ = ("_entries",)
 
     asked_app: Any = None
     asked_options: Any = None
-    # How many are inside.
+    # How many are inside, all holds together.
     users: int = 0
     over: bool = False
     _opening: asyncio.Task[None] | None = None
+
+    def __init__(self, link: Link[InputT, OutputT], settings: ConnectionSettings) -> None:
+        super().__init__(link, settings)
+        self._entries = 0
+
+    def for_another(self) -> SharedConnection[InputT, OutputT]:
+        """Return the hold of another caller."""
+        hold: SharedConnection[InputT, OutputT] = SharedConnection.__new__(SharedConnection)
+        hold.__dict__ = self.__dict__
+        hold._entries = 0
+        return hold
 
     async def _start(self) -> None:
         if self.over:
             raise ConcurrencyError("this connection was used already: call connect() again for another")
         self.users += 1
+        self._entries += 1
         if self._opening is None:
             opening = super()._start()
             self._opening = asyncio.get_running_loop().create_task(opening, name="falrt opening")
@@ -269,8 +292,10 @@ class SharedConnection(RealtimeConnection[InputT, OutputT]):
             raise
 
     async def close(self) -> None:
-        """Leave; the last one closes the connection."""
-        self.users = max(0, self.users - 1)
+        """Leave; the last one closes the connection. Who has left already does nothing."""
+        if self._entries:
+            self._entries -= 1
+            self.users -= 1
         if self.users:
             return
         await self._shut_down()

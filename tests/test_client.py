@@ -236,7 +236,6 @@ async def test_a_shared_connection_closes_when_the_last_one_leaves() -> None:
     async with FakeServer(echo) as server, client_of(server) as fal:
         first = await fal.connect("acme/app", connection_key="canvas")
         second = await fal.connect("acme/app", connection_key="canvas")
-        assert first is second
         await first.close()
         assert await soon(second.request({"n": 1})) == {"n": 1}
         await second.close()
@@ -244,8 +243,48 @@ async def test_a_shared_connection_closes_when_the_last_one_leaves() -> None:
         with pytest.raises(falrt.ConcurrencyError):
             await second
         async with fal.connect("acme/app", connection_key="canvas") as third:
-            assert third is not first
             assert await soon(third.request({"n": 2})) == {"n": 2}
+        assert len(server.connections) == 2
+
+
+async def test_one_callers_second_close_does_not_count_for_another() -> None:
+    async with FakeServer(echo) as server, client_of(server) as fal:
+        first = fal.connect("acme/app", connection_key="canvas")
+        second = fal.connect("acme/app", connection_key="canvas")
+        async with second:
+            async with first:
+                assert await soon(first.request({"n": 1})) == {"n": 1}
+                await first.close()
+                await first.close()
+            assert second.state is falrt.State.OPEN
+            assert await soon(second.request({"n": 2})) == {"n": 2}
+            async with first:  # a hold may be taken again while the connection lives
+                assert await soon(first.request({"n": 3})) == {"n": 3}
+        assert first.state is second.state is falrt.State.CLOSED
+        assert len(server.connections) == 1
+
+
+async def test_only_one_stream_may_run_on_a_shared_connection() -> None:
+    async with (
+        FakeServer(echo) as server,
+        client_of(server) as fal,
+        fal.connect("acme/app", connection_key="canvas") as first,
+        fal.connect("acme/app", connection_key="canvas") as second,
+    ):
+        replies = first.stream([{"n": 1}, {"n": 2}])
+        await soon(anext(replies))
+        with pytest.raises(falrt.ConcurrencyError, match="stream"):
+            await soon(anext(second.stream([{"n": 3}])))
+        await replies.aclose()
+
+
+async def test_a_shared_connection_that_all_have_left_is_forgotten() -> None:
+    async with FakeServer(echo) as server, client_of(server) as fal:
+        for n in range(3):
+            async with fal.connect("acme/app", connection_key=f"user {n}"):
+                assert len(fal._connections) == len(fal._shared) == 1
+        assert not fal._connections
+        assert not fal._shared
 
 
 async def test_another_app_or_other_options_under_the_same_key_are_refused() -> None:
