@@ -51,9 +51,9 @@ class Supervisor:
     """
 
     __slots__ = (
-        "_alarm", "_at_once", "_bell", "_broken", "_ended", "_farewells", "_frame_size", "_has_room", "_hurried",
-        "_link", "_tell", "_timer", "_unread", "_waiting_read", "_watchers", "loop", "on_turn", "protocol", "socket",
-        "task",
+        "_alarm", "_alive_at", "_at_once", "_bell", "_broken", "_ended", "_farewells", "_frame_size", "_has_room",
+        "_hurried", "_link", "_tell", "_timer", "_unread", "_unwritten", "_waiting_read", "_watchers", "loop",
+        "on_turn", "protocol", "socket", "task",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,9 @@ class Supervisor:
         self._tell, self._ended, self._has_room = tell, ended, has_room
         self.on_turn: Callable[[], None] | None = None
         self.socket: Socket | None = None
+        # Bytes that the transport still had to send when the timer last looked, and when it last saw that the line
+        # lives although nothing came.
+        self._unwritten, self._alive_at = 0, 0.0
         # Bytes of the frame that is being seen to.
         self._frame_size = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -291,7 +294,7 @@ class Supervisor:
             protocol.received(message, self.loop.time(), self._frame_size)
         self.react()
         if not protocol.settings.mode.pairs and not self._has_room():
-            await self.until(self._has_room)
+            await self.until(lambda: self._has_room() or self.socket is None or self.socket.gone)
 
     def _garbled(self, exc: DecodeError | UnicodeDecodeError) -> None:
         if isinstance(exc, UnicodeDecodeError):
@@ -300,10 +303,15 @@ class Supervisor:
 
     def _ring(self) -> None:
         """Let the reader look again; where a decoder or a consumer holds it up, only the end of the socket does."""
-        if self._waiting_read is not None and self.protocol.leaving is not None:
-            self._waiting_read.reschedule(self.loop.time())
+        waiting, self._waiting_read = self._waiting_read, None
+        if waiting is not None and self.protocol.leaving is not None:
+            waiting.reschedule(self.loop.time())  # once: it may be expiring already
+        else:
+            self._waiting_read = waiting
         if self._bell is not None and not self._bell.done():
             self._bell.set_result(None)
+        if self.socket is not None and self.socket.gone:
+            self.look()
 
     # --- after anything happened
 
@@ -358,8 +366,12 @@ class Supervisor:
         now = max(deadline, self.loop.time())
         protocol, socket = self.protocol, self.socket
         if socket is not None:
-            # Where we ourselves have stopped reading, silence says nothing about the peer.
-            protocol.heard(now if socket.reading_paused else socket.heard_at)
+            # Where we ourselves have stopped reading, or are still sending what goes before a ping, silence says
+            # nothing about the peer.
+            unwritten, self._unwritten = self._unwritten, socket.unwritten
+            if self._unwritten < unwritten or (socket.reading_paused and not socket.gone):
+                self._alive_at = now
+            protocol.heard(max(self._alive_at, socket.heard_at))
         protocol.tick(now)
         if socket is not None and protocol.take_ping():
             socket.probe()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as tls
+import sys
 from collections.abc import Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
@@ -119,6 +120,11 @@ class Socket(ClientConnection):
         return not self.paused and self.protocol.state is State.OPEN
 
     @property
+    def unwritten(self) -> int:
+        """Bytes on this machine that the peer's has not acknowledged yet."""
+        return self.transport.get_write_buffer_size() + _held_by_the_kernel(self.transport)
+
+    @property
     def gone(self) -> bool:
         """Whether the line has gone; ``close_exc`` says how."""
         return self.connection_lost_waiter.done()
@@ -214,6 +220,18 @@ class Socket(ClientConnection):
     def cut(self) -> None:
         """Drop the line at once: the peer is dead, or there is no time."""
         self.transport.abort()
+
+
+def _held_by_the_kernel(transport: asyncio.Transport) -> int:
+    """Return how many bytes of a connection the kernel still has to send; 0 where it does not say."""
+    try:
+        import fcntl
+        import termios
+
+        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    except (ImportError, AttributeError, OSError):  # another system, or the line has gone
+        return 0
+    return int.from_bytes(answer, sys.byteorder)
 
 
 class _Connect(connect):

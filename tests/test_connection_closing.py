@@ -389,3 +389,20 @@ async def test_two_hundred_connections_of_one_client_come_and_go() -> None:
             answers = await asyncio.gather(*(work(n) for n in range(200)))
             assert [answer["got"]["n"] for answer in answers] == list(range(200))
         assert len(server.token_requests) == 1
+
+
+async def test_a_decoder_that_takes_its_time_to_clean_up_does_not_break_the_closing() -> None:
+    cleaning = asyncio.Event()
+
+    async def decode(frame: Any) -> Any:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            cleaning.set()
+            await asyncio.sleep(0.05)
+
+    options: dict[str, Any] = {"decode_message": decode, "request_timeout": 0.1}
+    async with FakeServer(echo) as server, leaves_nothing(server.url), server.connect(**options) as conn:
+        await conn.send({"n": 1})
+        await soon(cleaning.wait())
+        await conn.close()

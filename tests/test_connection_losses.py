@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -473,3 +478,49 @@ async def test_an_unexpected_error_ends_the_connection_and_nobody_hangs(
         with pytest.raises(falrt.ConnectionClosedError):
             await soon(conn.recv())
     assert "unexpected error" in caplog.text
+
+
+# --- lines that live although nothing comes
+
+
+@asynccontextmanager
+async def narrow_uplink(port: int, bytes_per_second: float) -> AsyncIterator[int]:
+    """Relay to a port; what is not read yet stays in the sender's kernel, for the buffers are as small as can be."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    listener.bind(("127.0.0.1", 0))
+    listener.setblocking(False)
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pause: float) -> None:
+        while data := await reader.read(16384):
+            writer.write(data)
+            await writer.drain()
+            await asyncio.sleep(len(data) * pause)
+        writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(OSError):
+            await asyncio.gather(
+                pass_on(reader, far_writer, 1 / bytes_per_second), pass_on(far_reader, writer, 0)
+            )
+        far_writer.close()
+        writer.close()
+
+    async with await asyncio.start_server(relay, sock=listener, limit=16384):
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere the kernel does not say what it still has to send"
+)
+async def test_an_upload_that_takes_longer_than_the_pings_is_no_dead_peer() -> None:
+    # The proxy's own pings would count as life.
+    async with FakeServer(lambda message: {"n": message["n"]}, ping_interval=None) as server:
+        port = int(server.url.rpartition(":")[2])
+        async with (
+            narrow_uplink(port, 1_000_000) as near,
+            server.connect(base_url=f"http://127.0.0.1:{near}", ping_interval=0.3, ping_timeout=0.3) as conn,
+        ):
+            assert await conn.request({"n": 1, "image": bytes(2_500_000)}, timeout=30) == {"n": 1}
+            assert conn.stats.reconnects == 0

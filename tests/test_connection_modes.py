@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 import falrt
-from falrt.testing import FakeServer, script
+from falrt.testing import FakeServer, FaultProxy, script
 from tests.leaks import leaves_nothing, no_strays, soon, until  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("no_strays")
@@ -157,3 +158,31 @@ async def test_a_reader_that_stands_still_holds_up_the_server_and_loses_nothing(
         assert conn.stats.received <= 300
         async with asyncio.timeout(5):
             assert [output["n"] async for output in conn] == list(range(3000))
+
+
+async def test_a_consumer_that_is_far_behind_hears_of_the_end_of_the_session() -> None:
+    async def burst(inputs: AsyncIterator[Any]) -> AsyncIterator[dict[str, int]]:
+        async for _ in inputs:
+            for n in range(1000):
+                yield {"n": n}
+
+    async with (
+        FakeServer(burst, mode="bidi") as server,
+        FaultProxy("127.0.0.1", int(server.url.rpartition(":")[2])) as proxy,
+        server.connect(mode="bidi", base_url=proxy.url) as conn,
+    ):
+        await conn.send({})
+        await until(lambda: conn._delivery.inbox.full)
+        proxy.cut()
+        with contextlib.suppress(falrt.ConnectionClosedError):
+            await soon(conn.send({}))  # into a line that nobody reads any more
+        received = [None async for _ in _until_lost(conn)]
+        assert len(received) >= 256
+
+
+async def _until_lost(conn: Any) -> AsyncIterator[Any]:
+    while True:
+        try:
+            yield await soon(conn.recv())
+        except falrt.ConnectionClosedError:
+            return
