@@ -95,6 +95,8 @@ def _is_json(value: object) -> bool:
 
 
 def _is_codec(value: object) -> bool:
+    if isinstance(value, type):  # a class has both methods too, and could call neither
+        return False
     return callable(getattr(value, "encode", None)) and callable(getattr(value, "decode", None))
 
 

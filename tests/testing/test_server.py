@@ -610,6 +610,7 @@ async def test_a_generator_of_an_app_is_closed_when_the_client_leaves() -> None:
         ),
         ({"token_reply": "x"}, "token_reply must be 'string', 'token', 'jwt' or 'detail', not 'x'"),
         ({"codec": "x"}, "codec must be an object with encode and decode, .* not 'x'"),
+        ({"codec": Json}, "codec must be an object .* not <class"),
         ({"max_size": 0}, "max_size must be a number of bytes above 0, or None for no limit, not 0"),
         ({"max_size": "x"}, "max_size must be .* not 'x'"),
         ({"ping_interval": "x"}, "ping_interval must be above 0 seconds, or None for no pings, not 'x'"),
