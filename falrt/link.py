@@ -16,6 +16,8 @@ from falrt.codecs import Msgpack
 from falrt.exceptions import (
     AuthenticationError,
     ConfigurationError,
+    ConnectError,
+    ConnectTimeoutError,
     DecodeError,
     EncodeError,
     FalrtError,
@@ -174,16 +176,18 @@ class Link(Generic[InputT, OutputT]):
     # --- sockets
 
     async def open(self) -> Socket:
-        """Open a socket, with a token fetched if need be."""
+        """Open a socket, with a token fetched if need be.
+
+        Raises:
+            Exception: :meth:`loss_of_opening` says what it means.
+        """
         from falrt.websocket import open_socket
 
         settings = self._settings
-        async with asyncio.timeout(settings.open_timeout):
+        async with asyncio.timeout(settings.open_timeout) as limit:
             headers = {}
             if self._tokens is not None:
-                self._token = await self._tokens.get(
-                    self.full_path, self._endpoint.alias, custom_path=settings.path is not None
-                )
+                self._token = await self._get_token(self._tokens, limit)
             elif self._key is not None:
                 headers["Authorization"] = self._key.header
             url = self._hosts.realtime_url(
@@ -202,10 +206,23 @@ class Link(Generic[InputT, OutputT]):
                 user_agent=USER_AGENT,
             )
 
+    async def _get_token(self, tokens: TokenCache, limit: asyncio.Timeout) -> Token:
+        custom_path = self._settings.path is not None
+        try:
+            return await tokens.get(self.full_path, self._endpoint.alias, custom_path=custom_path)
+        except asyncio.CancelledError as exc:
+            if not limit.expired():
+                raise
+            # Said here, where it is known what was waited for: no handshake had begun.
+            raise ConnectTimeoutError(f"{tokens.source} gave no token in time (open_timeout)") from exc
+
     def loss_of_opening(self, exc: Exception) -> Loss:
         """Say what a failed :meth:`open` means."""
         if isinstance(exc, TokenRequestError):
             return Loss(Cause.TOKEN, status=exc.status, error=exc, passing=exc.passing)
+        if isinstance(exc, ConnectError):
+            # The way to the token, which passes like that to the app.
+            return Loss(Cause.TIMEOUT if isinstance(exc, TimeoutError) else Cause.NETWORK, error=exc)
         if isinstance(exc, AuthenticationError | ConfigurationError):
             return Loss(Cause.SETUP, error=exc)
         if isinstance(exc, FalrtError):

@@ -24,6 +24,7 @@ from websockets.exceptions import (
     InvalidProxy,
     InvalidStatus,
     InvalidURI,
+    PayloadTooBig,
     ProxyError,
     WebSocketException,
 )
@@ -38,6 +39,7 @@ from falrt.exceptions import (
     ConnectTimeoutError,
     DecodeError,
     HandshakeError,
+    MissingDependencyError,
     ServerError,
     UnauthorizedError,
 )
@@ -288,13 +290,14 @@ def loss_of_close(exc: ConnectionClosed, max_size: int | None) -> Loss:
         and sent.code in _OUR_COMPLAINTS
         and not (received is not None and exc.rcvd_then_sent)
     ):
+        size = 0
         if sent.code == _TOO_BIG:
-            text = (
-                f"the server sent a frame larger than max_size={max_size} bytes: raise max_size to receive it"
-            )
+            size = _size_of(exc.__cause__)
+            shown = f" of {size} bytes," if size else ""
+            text = f"the server sent a frame{shown} larger than max_size={max_size} bytes: raise max_size to receive it"
         else:
             text = f"the server broke the WebSocket protocol: {redact(sent.reason) or 'no detail'}"
-        return Loss(Cause.BAD_FRAME, sent.code, reason=text, error=DecodeError(text))
+        return Loss(Cause.BAD_FRAME, sent.code, reason=text, error=DecodeError(text, size=size))
     if received is None:
         cause = exc.__cause__
         return Loss(Cause.CLOSED, reason=f"the line was cut: {cause}" if cause else "the line was cut")
@@ -303,6 +306,13 @@ def loss_of_close(exc: ConnectionClosed, max_size: int | None) -> Loss:
         error = ServerError("MESSAGE_TOO_BIG", reason or "the server takes smaller frames only")
         return Loss(Cause.SERVER_FAULT, received.code, reason=reason, error=error)
     return Loss(Cause.CLOSED, received.code, reason=reason)
+
+
+def _size_of(cause: BaseException | None) -> int:
+    """Return the bytes of a message that was too big, as far as its frames tell; 0 where they do not."""
+    if not isinstance(cause, PayloadTooBig) or cause.size is None:
+        return 0  # unpacking was stopped at the limit
+    return cause.size + (cause.current_size or 0)
 
 
 def loss_of_opening(exc: Exception, app: str, where: str) -> Loss:
@@ -324,6 +334,9 @@ def loss_of_opening(exc: Exception, app: str, where: str) -> Loss:
         return Loss(Cause.HANDSHAKE, error=broken)
     if isinstance(exc, OSError):
         return Loss(Cause.NETWORK, error=_from(ConnectError(f"cannot reach {where}: {exc}"), exc))
+    if isinstance(exc, ImportError) and "python-socks" in str(exc):
+        absent = MissingDependencyError("python-socks", "socks", "a SOCKS proxy")
+        return Loss(Cause.SETUP, error=_from(absent, exc))
     if isinstance(exc, ProxyError | InvalidProxy | InvalidURI):
         # The library's texts may hold the whole URL, token included.
         wrong = ConfigurationError(f"cannot connect to {where}: {redact(str(exc))}")

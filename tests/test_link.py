@@ -1,4 +1,4 @@
-"""What a link makes of codecs and hooks that raise whatever they like."""
+"""What a link makes of codecs and hooks that raise whatever they like, and of tokens that do not come."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 import falrt
 from falrt import codecs
-from falrt.testing import FakeServer
+from falrt.protocol.retry import Verdict, verdict_on
+from falrt.testing import FakeServer, script
 from tests.leaks import no_strays, soon  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("no_strays")
@@ -112,3 +113,40 @@ async def test_an_encoder_that_raises_or_returns_what_cannot_be_sent_fails_one_r
         with pytest.raises(falrt.EncodeError, match="surrogate"):
             await soon(conn.request({"n": 3, "prompt": "\ud800"}))
         assert await soon(conn.request({"n": 4})) == {"n": 4}
+
+
+# --- tokens that do not come
+
+
+async def test_a_network_that_is_down_is_no_matter_of_the_credential() -> None:
+    options: Any = {"key": "a:b", "reconnect": False}
+    with pytest.raises(falrt.ConnectError) as caught:
+        await soon(falrt.connect("acme/app", base_url="http://127.0.0.1:9", **options))
+    assert not isinstance(caught.value, falrt.AuthenticationError)
+    assert "POST http://127.0.0.1:9/tokens/" in str(caught.value)
+
+
+async def test_a_network_that_was_down_for_a_moment_is_tried_again() -> None:
+    async with FakeServer(echo) as server:
+        link = server.connect()._link
+        loss = link.loss_of_opening(falrt.ConnectError("down"))
+        assert verdict_on(loss) is Verdict.RETRY
+        assert verdict_on(link.loss_of_opening(falrt.ConnectTimeoutError("slow"))) is Verdict.RETRY
+
+
+async def test_a_provider_that_hangs_is_named() -> None:
+    async def provider(app: str) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    options: Any = {"token_provider": provider, "open_timeout": 0.02, "reconnect": False}
+    with pytest.raises(falrt.ConnectTimeoutError, match="the token provider gave no token in time"):
+        await soon(falrt.connect("acme/app", base_url="http://127.0.0.1:9", **options))
+
+
+async def test_a_token_request_that_hangs_is_named() -> None:
+    faults = [script.SlowToken(1.0, times=None)]
+    options: Any = {"open_timeout": 0.05, "reconnect": False}
+    async with FakeServer(echo, faults=faults) as server:
+        with pytest.raises(falrt.ConnectTimeoutError, match=r"the token request to 127\.0\.0\.1"):
+            await soon(server.connect(**options))

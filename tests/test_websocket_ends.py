@@ -13,6 +13,7 @@ from websockets.exceptions import (
     InvalidStatus,
     InvalidUpgrade,
     InvalidURI,
+    PayloadTooBig,
     ProxyError,
 )
 from websockets.frames import Close, Frame, Opcode
@@ -87,6 +88,27 @@ def test_a_complaint_of_ours_is_a_bad_frame_of_theirs(code: int) -> None:
     assert loss.cause is Cause.BAD_FRAME
     assert isinstance(loss.error, falrt.DecodeError)
     assert ("max_size=50" in str(loss.error)) is (code == 1009)
+
+
+@pytest.mark.parametrize(
+    ("cause", "size"),
+    [(PayloadTooBig(2000, 50), 2000), (PayloadTooBig(40, 20, 30), 70), (PayloadTooBig(None, 50), 0)],
+)
+def test_a_frame_that_is_too_large_is_told_with_its_size(cause: PayloadTooBig, size: int) -> None:
+    end = ConnectionClosedError(None, Close(1009, str(cause)))
+    end.__cause__ = cause
+    error = loss_of_close(end, 50).error
+    assert isinstance(error, falrt.DecodeError)
+    assert error.size == size
+    assert (f"a frame of {size} bytes, larger than max_size=50" in str(error)) is bool(size)
+
+
+def test_a_socks_proxy_without_its_package_is_told_with_the_cure() -> None:
+    absent = ImportError("connecting through a SOCKS proxy requires python-socks")
+    loss = loss_of_opening(absent, "acme/app", "fal.run")
+    assert verdict_on(loss) is Verdict.FINAL
+    assert isinstance(loss.error, falrt.MissingDependencyError)
+    assert "pip install 'falrt[socks]'" in str(loss.error)
 
 
 def test_a_server_that_takes_smaller_frames_says_so() -> None:

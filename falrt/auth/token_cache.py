@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Final
 from falrt.auth.credentials import Key, Token, find_key
 from falrt.auth.token_providers import ask_provider
 from falrt.auth.token_requests import TokenRequests
-from falrt.exceptions import ConfigurationError, FalrtError, TokenRequestError
+from falrt.exceptions import (
+    ConfigurationError,
+    ConnectError,
+    ConnectTimeoutError,
+    FalrtError,
+    TokenRequestError,
+)
 from falrt.protocol.token_endpoints import DEFAULT_LIFETIME, TokenEndpoint
 from falrt.protocol.token_schedule import TokenSchedule, token_lifetime
 from falrt.typing import TokenProvider
@@ -116,6 +122,11 @@ class TokenCache:
     def __repr__(self) -> str:
         return f"TokenCache({len(self._entries)} apps)"
 
+    @property
+    def source(self) -> str:
+        """Who is asked for tokens, in words."""
+        return "the token provider" if self._provider is not None else self._requests.description
+
     async def get(
         self, app_path: str, alias: str, *, custom_path: bool = False, force: bool = False
     ) -> Token:
@@ -136,6 +147,7 @@ class TokenCache:
 
         Raises:
             MissingCredentialsError: A key is needed and there is none.
+            ConnectError: The network failed on the way to fal's endpoint or to the proxy.
             TokenRequestError: There is no token to be had; ``passing`` says whether waiting can help.
         """
         if self._closed:
@@ -230,11 +242,17 @@ class TokenCache:
         try:
             async with asyncio.timeout(self._fetch_timeout):
                 token = await self._ask(entry)
+        except FalrtError as error:
+            # Before TimeoutError, which one of ours is. What is no refusal is the network.
+            passing = getattr(error, "passing", isinstance(error, ConnectError))
+            entry.schedule.failed(loop.time(), passing=passing)
+            raise
         except TimeoutError as error:
             entry.schedule.failed(loop.time(), passing=True)
-            raise TokenRequestError(
-                f"no token for {entry.app_path!r} within {self._fetch_timeout:g} s", passing=True
-            ) from error
+            text = f"{self.source} gave no token for {entry.app_path!r} within {self._fetch_timeout:g} s"
+            if self._provider is None:
+                raise ConnectTimeoutError(text) from error
+            raise TokenRequestError(text, passing=True) from error
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -245,9 +263,6 @@ class TokenCache:
             raise TokenRequestError(
                 f"no token for {entry.app_path!r}: what was asked for it was cancelled", passing=True
             ) from error
-        except FalrtError as error:
-            entry.schedule.failed(loop.time(), passing=getattr(error, "passing", False))
-            raise
         except Exception as error:  # The HTTP client or the TLS context could not be made.
             entry.schedule.failed(loop.time(), passing=False)
             raise TokenRequestError(f"no token for {entry.app_path!r}: {type(error).__name__}") from error

@@ -12,7 +12,7 @@ from typing import Any
 
 from falrt.auth.credentials import Token
 from falrt.auth.threads import run_in_thread
-from falrt.exceptions import AuthenticationError, TokenRequestError
+from falrt.exceptions import AuthenticationError, ConnectError, TokenRequestError
 from falrt.protocol.token_endpoints import is_passing, token_problem
 from falrt.typing import TokenProvider
 
@@ -66,7 +66,7 @@ def _checked(result: Any) -> Token:
 
 def _may_pass(error: Exception) -> bool:
     """Whether a provider's failure is the network's or a server's; a bug would only be repeated."""
-    if isinstance(error, OSError):  # TimeoutError is one.
+    if isinstance(error, OSError | ConnectError):  # TimeoutError is one.
         return True
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(status, int):

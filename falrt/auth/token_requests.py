@@ -22,7 +22,13 @@ from urllib.parse import urlsplit
 
 from falrt.auth.credentials import Key, Token
 from falrt.auth.threads import run_in_thread
-from falrt.exceptions import ConfigurationError, MissingCredentialsError, TokenRequestError
+from falrt.exceptions import (
+    ConfigurationError,
+    ConnectError,
+    ConnectTimeoutError,
+    MissingCredentialsError,
+    TokenRequestError,
+)
 from falrt.protocol.endpoint import Hosts, redact
 from falrt.protocol.token_endpoints import (
     TokenEndpoint,
@@ -118,6 +124,11 @@ class TokenRequests:
         self._own_client: httpx.AsyncClient | None = None
         self._making = asyncio.Lock()
 
+    @property
+    def description(self) -> str:
+        """What is waited for, in words."""
+        return f"the token request to {urlsplit(self._proxy_url or self._rest).netloc}"
+
     async def ask(
         self, app_path: str, alias: str, *, seconds: float, worked: TokenEndpoint | None, custom_path: bool
     ) -> tuple[Token, TokenEndpoint]:
@@ -132,7 +143,9 @@ class TokenRequests:
 
         Raises:
             MissingCredentialsError: A key is needed and there is none.
-            TokenRequestError: No endpoint gave a token; ``passing`` where the network or the service failed.
+            ConnectError: The network failed: no endpoint could be reached, or none answered in time
+                (:class:`falrt.ConnectTimeoutError`).
+            TokenRequestError: No endpoint gave a token; ``passing`` where the service failed.
         """
         refusals: list[tuple[TokenEndpoint, _Reply]] = []
         for endpoint in endpoint_order(worked, custom_path=custom_path):
@@ -157,14 +170,13 @@ class TokenRequests:
         """Post until the reply is final; a few tries within a few seconds."""
         what = self._describe(endpoint)
         for attempt, delay in enumerate((*self._retry_delays, None), start=1):
-            cause: Exception | None = None
+            failure: TokenRequestError | ConnectError
+            cause: BaseException | None = None
             wait = 0.0
             try:
                 reply = await self._post(endpoint, body)
-            except TokenRequestError as error:
-                if not error.passing:
-                    raise
-                failure, cause = error, error.__cause__ if isinstance(error.__cause__, Exception) else None
+            except ConnectError as error:
+                failure, cause = error, error.__cause__
             else:
                 if not is_passing(reply.status):
                     return reply
@@ -204,9 +216,9 @@ class TokenRequests:
             ) as response:
                 content = await _read(response)
         except httpx.TransportError as error:
-            raise TokenRequestError(
-                f"{what} failed: {type(error).__name__} {self._hide(str(error))}".rstrip(), passing=True
-            ) from error
+            # Not a matter of the credential: whoever asks for another key would ask in vain.
+            kind = ConnectTimeoutError if isinstance(error, httpx.TimeoutException) else ConnectError
+            raise kind(f"{what} failed: {type(error).__name__} {self._hide(str(error))}".rstrip()) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TokenRequestError(f"{what} failed: {type(error).__name__}") from error
         logger.debug("< %d, %d bytes", response.status_code, len(content))

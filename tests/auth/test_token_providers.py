@@ -12,7 +12,7 @@ import pytest
 
 from falrt.auth import Token
 from falrt.auth.token_providers import ask_provider
-from falrt.exceptions import MissingCredentialsError, TokenRequestError
+from falrt.exceptions import ConnectError, MissingCredentialsError, TokenRequestError
 
 PATH = "fal-ai/fast-lcm-diffusion/realtime"
 
@@ -116,6 +116,7 @@ def http_error(status: int) -> httpx.HTTPStatusError:
         (ConnectionRefusedError("top-secret"), True),
         (TimeoutError("top-secret"), True),
         (httpx.ConnectError("top-secret"), True),
+        (ConnectError("top-secret"), True),
         (http_error(503), True),
         (http_error(401), False),
         (StopIteration("top-secret"), False),

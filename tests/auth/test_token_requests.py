@@ -18,7 +18,13 @@ import pytest
 
 from falrt.auth import Key, find_key
 from falrt.auth.token_requests import TokenRequests
-from falrt.exceptions import ConfigurationError, MissingCredentialsError, TokenRequestError
+from falrt.exceptions import (
+    ConfigurationError,
+    ConnectError,
+    ConnectTimeoutError,
+    MissingCredentialsError,
+    TokenRequestError,
+)
 from falrt.protocol.token_endpoints import TokenEndpoint
 
 GENERAL, REALTIME = TokenEndpoint.GENERAL, TokenEndpoint.REALTIME
@@ -80,6 +86,12 @@ async def ask(
 async def failure(asked: TokenRequests, **options: Any) -> TokenRequestError:
     with pytest.raises(TokenRequestError) as caught:
         await ask(asked, **options)
+    return caught.value
+
+
+async def no_connection(asked: TokenRequests) -> ConnectError:
+    with pytest.raises(ConnectError) as caught:
+        await ask(asked)
     return caught.value
 
 
@@ -274,14 +286,9 @@ async def test_a_short_key_for_tests_does_not_blank_out_words_that_contain_it() 
 # Failures that may pass.
 
 
-PASSING: list[Answer] = [
-    refused(429),
-    refused(500),
-    refused(503),
-    httpx.ConnectError("refused"),
-    httpx.ReadTimeout(""),
-    httpx.RemoteProtocolError("gone"),
-]
+REFUSED = [refused(429), refused(500), refused(503)]
+DOWN = [httpx.ConnectError("refused"), httpx.ReadTimeout(""), httpx.RemoteProtocolError("gone")]
+PASSING: list[Answer] = [*REFUSED, *DOWN]
 
 
 @pytest.mark.parametrize(
@@ -293,16 +300,22 @@ async def test_a_passing_failure_is_tried_again(answer: Answer) -> None:
     assert len(service.seen) == 3
 
 
-@pytest.mark.parametrize(
-    "answer", PASSING, ids=lambda answer: str(getattr(answer, "status_code", type(answer).__name__))
-)
-async def test_three_passing_failures_are_an_error_that_says_so(answer: Answer) -> None:
+@pytest.mark.parametrize("answer", REFUSED, ids=lambda answer: str(answer.status_code))
+async def test_three_passing_failures_are_an_error_that_says_so(answer: httpx.Response) -> None:
     service = Service(general=[answer])
     error = await failure(requests(service))
     assert error.passing
-    assert error.status == getattr(answer, "status_code", None)
+    assert error.status == answer.status_code
     assert len(service.seen) == 3
-    assert (error.__cause__ is answer) == isinstance(answer, Exception)
+
+
+@pytest.mark.parametrize("answer", DOWN, ids=lambda answer: type(answer).__name__)
+async def test_a_network_that_is_down_three_times_is_no_matter_of_the_credential(answer: Exception) -> None:
+    service = Service(general=[answer])
+    error = await no_connection(requests(service))
+    assert isinstance(error, ConnectTimeoutError) is isinstance(answer, httpx.TimeoutException)
+    assert len(service.seen) == 3
+    assert error.__cause__ is answer
 
 
 async def test_another_failure_of_the_http_library_is_final() -> None:
@@ -463,8 +476,8 @@ async def test_no_key_or_token_shows_in_errors_tracebacks_or_logs(caplog: pytest
     texts = []
     for answer in answers:
         asked = requests(Service(general=[answer], realtime=[answer]))
-        error = await failure(asked)
-        texts += [str(error), repr(error), error.detail, repr(asked)]
+        error: Any = await (no_connection if isinstance(answer, Exception) else failure)(asked)
+        texts += [str(error), repr(error), getattr(error, "detail", ""), repr(asked)]
         if not isinstance(answer, Exception):  # Its own words are the test's here, not httpx's.
             texts.append("".join(traceback.format_exception(error)))
     heads: list[bytes] = []
