@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 from falrt.auth import Key, TokenCache, find_key
-from falrt.closing import completed
+from falrt.closing import INSIDE, completed
 from falrt.connection import RealtimeConnection
 from falrt.exceptions import ConcurrencyError, ConfigurationError
 from falrt.link import Link
@@ -127,6 +127,8 @@ class Client:
             self._closing = asyncio.get_running_loop().create_task(
                 self._finish(), name="falrt closing client"
             )
+        elif any(id(connection) in INSIDE.get() for connection in self._connections):
+            return  # a callback or a source of one that is being ended: the closing waits for it
         await completed(self._closing, self._cut)
 
     async def _finish(self) -> None:

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, Final
 
-__all__ = ["completed"]
+__all__ = ["INSIDE", "completed", "inside_of"]
+
+INSIDE: Final[ContextVar[frozenset[int]]] = ContextVar("falrt_inside", default=frozenset())
+"""Whose user's functions this code runs in, child tasks included: nobody there may wait for itself to end."""
+
+
+def inside_of(owner: object) -> Context:
+    """Return a context in which the user's functions of an owner may run, and close it."""
+    context = copy_context()
+    context.run(INSIDE.set, INSIDE.get() | {id(owner)})
+    return context
 
 
 async def completed(closing: asyncio.Task[Any], hurry: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mappi
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from falrt.closing import completed
+from falrt.closing import INSIDE, completed, inside_of
 from falrt.delivery import Delivery
 from falrt.encoding import Encoder
 from falrt.exceptions import (
@@ -100,7 +100,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         self._supervisor = supervisor = Supervisor(
             self._link, protocol, tell=delivery.tell, ended=delivery.wake, has_room=delivery.has_room
         )
-        delivery.start(supervisor.look)
+        inside_of(self).run(delivery.start, supervisor.look)
         if self._settings.lazy:
             return
         try:
@@ -123,35 +123,38 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         await self._shut_down()
 
     async def _shut_down(self) -> None:
-        own = asyncio.current_task() in self._own_tasks()
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(
-                self._finish(asyncio.current_task()), name=f"falrt closing {self._link.app}"
+                self._finish(), name=f"falrt closing {self._link.app}"
             )
-        elif own:
+        elif id(self) in INSIDE.get():
             return  # it is being ended by the closing, which waits for it
         await completed(self._closing, self._cut)
 
-    def _own_tasks(self) -> set[asyncio.Task[None]]:
+    async def _finish(self) -> None:
+        """End everything; where a callback or a source asked for it, those end by themselves."""
+        supervisor = self._supervisor
+        try:
+            if supervisor is not None:
+                supervisor.close()
+        finally:
+            users = self._tasks_of_users()
+            if supervisor is not None:
+                tasks = {supervisor.task} if id(self) in INSIDE.get() else {supervisor.task, *users}
+                for task in tasks:
+                    task.cancel()
+                await settle(tasks)
+                await supervisor.settled(apart=users - tasks)
+            self._encoder.close()
+            await self._link.close()
+
+    def _tasks_of_users(self) -> set[asyncio.Task[None]]:
+        """Tasks in which the user's functions run."""
         if self._supervisor is None:
             return set()
         stream = [] if self._stream is None else self._stream.tasks
-        callbacks = None if self._delivery.callbacks is None else self._delivery.callbacks.task
-        return {task for task in (self._supervisor.task, callbacks, *stream) if task is not None}
-
-    async def _finish(self, closer: asyncio.Task[Any] | None) -> None:
-        """End everything; a callback or a source that asked for it ends by itself."""
-        supervisor = self._supervisor
-        if supervisor is not None:
-            supervisor.close()
-        tasks = self._own_tasks() - {closer}
-        for task in tasks:
-            task.cancel()
-        await settle(tasks)
-        if supervisor is not None:
-            await supervisor.settled()
-        self._encoder.close()
-        await self._link.close()
+        callbacks = self._delivery.callbacks
+        return {*stream} if callbacks is None or callbacks.task is None else {callbacks.task, *stream}
 
     def _cut(self) -> None:
         """There is no time for politeness any more: drop the lines."""

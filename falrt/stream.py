@@ -18,6 +18,7 @@ import contextlib
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
 
+from falrt.closing import inside_of
 from falrt.exceptions import ConfigurationError, ConnectionClosedOK, DecodeError, ServerError
 from falrt.gate import Gate
 from falrt.protocol.events import Answered, State
@@ -125,10 +126,11 @@ class Stream(Generic[InputT, OutputT]):
         self._lane = self._supervisor.protocol.add_lane(self._pacing, keeps_all=not self._source.skips)
         connection._stream = self
         self._supervisor.on_turn = self.wake
-        draining = self._source.start()
+        draining = inside_of(connection).run(self._source.start)
         if draining is not None:
             self.tasks.append(draining)
-        self.tasks.append(self._loop.create_task(self._drive(), name="falrt stream"))
+        driving = self._loop.create_task(self._drive(), name="falrt stream", context=inside_of(connection))
+        self.tasks.append(driving)
 
     @property
     def _over(self) -> bool:

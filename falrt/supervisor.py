@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from typing import TYPE_CHECKING, Any, Final
 
 from falrt.exceptions import DecodeError
@@ -148,9 +148,9 @@ class Supervisor:
         self.protocol.close(self.loop.time())
         self.react()
 
-    async def settled(self) -> None:
-        """Wait until nothing runs any more; the task itself has ended before."""
-        await settle(self._farewells)
+    async def settled(self, apart: Set[asyncio.Task[None]]) -> None:
+        """Wait until nothing runs any more, some tasks apart; the task itself has ended before."""
+        await settle(self._farewells.keys() - apart)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
@@ -406,3 +406,57 @@ async def test_a_decoder_that_takes_its_time_to_clean_up_does_not_break_the_clos
         await conn.send({"n": 1})
         await soon(cleaning.wait())
         await conn.close()
+
+
+# --- closed by the user's own functions
+
+
+@pytest.mark.parametrize("how", ["close", "in a child task", "the client"])
+async def test_a_callback_may_close_what_it_belongs_to(how: str) -> None:
+    closed: list[str] = []
+
+    async with FakeServer(echo) as server, leaves_nothing(server.url):
+        client = falrt.Client(key="test", base_url=server.url)
+
+        async def on_result(result: Any) -> None:
+            closing = {"close": conn.close, "in a child task": conn.close, "the client": client.aclose}[how]()
+            await (asyncio.wait_for(closing, 5) if how == "in a child task" else closing)
+            closed.append(how)
+
+        conn = await client.connect("acme/app", on_result=on_result)
+        await conn.send({"n": 1})
+        await until(lambda: closed)
+        await soon(client.aclose())
+        assert conn.state is falrt.State.CLOSED
+
+
+async def test_a_callback_may_close_what_somebody_else_is_closing() -> None:
+    began = asyncio.Event()
+
+    async def on_result(result: Any) -> None:
+        began.set()
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await client.aclose()
+            await conn.close()
+
+    async with FakeServer(echo) as server, leaves_nothing(server.url):
+        client = falrt.Client(key="test", base_url=server.url)
+        conn = await client.connect("acme/app", on_result=on_result)
+        await conn.send({"n": 1})
+        await soon(began.wait())
+        await soon(client.aclose())
+
+
+async def test_a_source_may_close_the_client() -> None:
+    async def source() -> AsyncIterator[Any]:
+        yield {"n": 1}
+        await client.aclose()
+
+    async with FakeServer(echo) as server, leaves_nothing(server.url):
+        client = falrt.Client(key="test", base_url=server.url)
+        conn = await client.connect("acme/app")
+        replies = [reply.output async for reply in conn.stream(source())]
+        assert len(replies) <= 1
+        await soon(client.aclose())
