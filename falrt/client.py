@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from falrt.auth import Key, TokenCache, find_key
 from falrt.closing import INSIDE, completed
@@ -31,9 +32,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "connect"]
 
+P = ParamSpec("P")
 ConnectionT = TypeVar("ConnectionT", bound=RealtimeConnection[Any, Any])
 
 BASE_URL_VARIABLE = "FALRT_BASE_URL"
+
+
+def _by_name(init: Callable[P, None]) -> Callable[P, None]:
+    """Let a constructor explain wrong options in our words: Python's would be a bare TypeError."""
+
+    @functools.wraps(init)
+    def checked(*args: P.args, **options: P.kwargs) -> None:
+        if len(args) > 1:
+            # Not shown: it is most likely the key.
+            raise ConfigurationError("falrt.Client takes its options by name, such as falrt.Client(key=...)")
+        check_names(
+            options,
+            ClientOptions.__annotations__,
+            ConnectOptions.__annotations__,
+            "a connection, not a client",
+        )
+        init(*args, **options)
+
+    return checked
 
 
 class Client:
@@ -54,6 +75,7 @@ class Client:
         ConfigurationError: An argument is wrong.
     """
 
+    @_by_name
     def __init__(
         self,
         *,

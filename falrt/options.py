@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import ssl as tls
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypedDict
 from urllib.parse import urlsplit
@@ -27,6 +27,24 @@ __all__ = ["ClientOptions", "ConnectOptions", "ConnectionSettings"]
 DEFAULT_MAX_SIZE: Final = 64 * 1024 * 1024
 # Those that the websockets library speaks.
 PROXY_SCHEMES: Final = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
+# What other libraries call our options, where the nearest spelling would lead astray.
+NAMES_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
+    "api_key": ("key",),
+    "connect_timeout": ("open_timeout",),
+    "credentials": ("key",),
+    "fal_key": ("key",),
+    "heartbeat": ("ping_interval",),
+    "max_message_size": ("max_size",),
+    "max_retries": ("reconnect",),
+    "on_close": ("on_event",),
+    "on_message": ("on_result",),
+    "on_open": ("on_event",),
+    "retries": ("reconnect",),
+    "retry": ("reconnect",),
+    "timeout": ("request_timeout", "open_timeout"),
+    "token": ("token_provider",),
+    "url": ("base_url",),
+}
 YEAR: Final = 366 * 24 * 3600
 
 
@@ -153,7 +171,12 @@ class ConnectionSettings:
         Raises:
             ConfigurationError: An option is unknown (the nearest name is suggested) or wrong.
         """
-        check_names(options, [each.name for each in fields(cls)])
+        check_names(
+            options,
+            [each.name for each in fields(cls)],
+            ClientOptions.__annotations__,
+            "falrt.Client, not a connection",
+        )
         return cls(**options)
 
     @property
@@ -192,17 +215,33 @@ def _is_proxy_url(text: str) -> bool:
     return url.scheme in PROXY_SCHEMES and bool(url.hostname)
 
 
-def check_names(options: Mapping[str, Any], known: list[str]) -> None:
+def check_names(
+    options: Iterable[str], known: Collection[str], elsewhere: Collection[str] = (), place: str = ""
+) -> None:
     """Refuse unknown option names.
 
+    Args:
+        options: Names as given.
+        known: Those that may be given.
+        elsewhere: Those that exist and belong elsewhere.
+        place: Where those belong.
+
     Raises:
-        ConfigurationError: Names the option, and the one that was probably meant.
+        ConfigurationError: Names the option, and where it belongs or which one was probably meant.
     """
     for name in options:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f": did you mean {near[0]!r}?" if near else f": use one of {', '.join(sorted(known))}"
-            raise ConfigurationError(f"option {name!r} is unknown{hint}")
+        if name in known:
+            continue
+        if name in elsewhere:
+            raise ConfigurationError(f"option {name!r} belongs to {place}: give it there")
+        near = [each for each in NAMES_ELSEWHERE.get(name, ()) if each in known]
+        near = near or difflib.get_close_matches(name, known, 1)
+        meant = (
+            f"did you mean {' or '.join(map(repr, near))}?"
+            if near
+            else f"use one of {', '.join(sorted(known))}"
+        )
+        raise ConfigurationError(f"option {name!r} is unknown: {meant}")
 
 
 def check_seconds(name: str, value: object, *, optional: bool) -> None:

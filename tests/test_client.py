@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import ssl
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 import falrt
 from falrt import models
+from falrt.options import NAMES_ELSEWHERE, ClientOptions, ConnectOptions
 from falrt.testing import FakeServer, make_token, script
 from tests.leaks import leaves_nothing, no_strays, soon, turns, until  # noqa: F401
 
@@ -66,6 +68,38 @@ def test_an_unknown_option_gets_a_suggestion() -> None:
         falrt.connect("acme/app", key="k", max_bufering=2)  # type: ignore[call-overload]
     with pytest.raises(falrt.ConfigurationError, match="option 'zzz' is unknown"):
         falrt.connect("acme/app", key="k", zzz=2)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("timeout", "did you mean 'request_timeout' or 'open_timeout'"),
+        ("on_message", "did you mean 'on_result'"),
+        ("api_key", "did you mean 'key'"),
+    ],
+)
+def test_another_librarys_name_for_an_option_gets_ours(name: str, meant: str) -> None:
+    with pytest.raises(falrt.ConfigurationError, match=meant):
+        falrt.connect("acme/app", **{name: 2})  # type: ignore[call-overload]
+
+
+def test_every_name_that_is_suggested_is_an_option() -> None:
+    suggested = {each for names in NAMES_ELSEWHERE.values() for each in names}
+    assert suggested <= {*ClientOptions.__annotations__, *ConnectOptions.__annotations__}
+    assert not NAMES_ELSEWHERE.keys() & {*ClientOptions.__annotations__, *ConnectOptions.__annotations__}
+
+
+def test_a_client_explains_wrong_options() -> None:
+    with pytest.raises(falrt.ConfigurationError, match="option 'foo' is unknown: use one of auth, base_url"):
+        falrt.Client(foo=1)  # type: ignore[call-arg]
+    with pytest.raises(falrt.ConfigurationError, match="takes its options by name") as caught:
+        falrt.Client("topsecret")  # type: ignore[misc]
+    assert "topsecret" not in str(caught.value)
+    with pytest.raises(falrt.ConfigurationError, match="'lazy' belongs to a connection, not a client"):
+        falrt.Client(lazy=True)  # type: ignore[call-arg]
+    with pytest.raises(falrt.ConfigurationError, match=r"'key' belongs to falrt\.Client, not a connection"):
+        falrt.Client(key="k").connect("acme/app", key="k")  # type: ignore[call-overload]
+    assert "proxy_url" in inspect.signature(falrt.Client).parameters
 
 
 def test_connect_shares_nothing() -> None:

@@ -180,7 +180,7 @@ def test_an_option_that_resembles_none_is_refused_with_all_names() -> None:
 
 
 def test_an_option_of_a_client_is_none_of_its_connections() -> None:
-    with pytest.raises(ConfigurationError, match="option 'base_url' is unknown"):
+    with pytest.raises(ConfigurationError, match=r"option 'base_url' belongs to falrt\.Client"):
         falrt.Client(key="k").connect("acme/app", base_url="http://h")  # type: ignore[call-overload]
 
 
