@@ -3,6 +3,7 @@
 An id is ``owner/alias``, optionally with a path behind it and one of two namespaces in front. The realtime
 path is added once: an id whose *path* already ends with it is left alone, so ``fal-ai/flux-2/klein/realtime``
 never becomes ``…/realtime/realtime``, while ``acme/realtime`` (an alias that happens to be so named) still gets it.
+A doubled ``realtime`` that stands in a path already, of an id or of ``path=``, is made one.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Endpoint:
             )
             raise ConfigurationError(f"app id {app!r} is too short: it must have the form {shape}")
         owner, alias, *path = segments
-        return cls(owner, alias, "/".join(path), namespace)
+        return cls(owner, alias, "/".join(_realtime_once(path)), namespace)
 
     @property
     def app_id(self) -> str:
@@ -111,9 +112,20 @@ class Endpoint:
             raise ConfigurationError(f"path {path!r} is empty: leave it out for '/realtime'")
         for segment in suffix.split("/"):
             _check_segment(segment, f"path {path!r}")
-        if self.path == suffix or self.path.endswith("/" + suffix):
+        segments = _realtime_once(suffix.split("/"))
+        own = self.path.split("/") if self.path else []
+        if own[-len(segments) :] == segments:
             return self.app_id
-        return f"{self.app_id}/{suffix}"
+        whole = "/".join(_realtime_once([*own, *segments]))
+        return "/".join(filter(None, (self.namespace, self.owner, self.alias, whole)))
+
+
+def _realtime_once(segments: list[str]) -> list[str]:
+    """Return a path in which no ``realtime`` follows another: no app has such a path, and a slip makes one easily."""
+    before = ["", *segments]
+    return [
+        segment for last, segment in zip(before, segments, strict=False) if not last == segment == REALTIME
+    ]
 
 
 def _refuse_urls(app: str) -> None:

@@ -114,9 +114,15 @@ def test_any_text_is_an_id_or_a_configuration_error(app: str) -> None:
         ("fal-ai/lcm", "/ws", "fal-ai/lcm/ws"),
         ("fal-ai/lcm/ws", "/ws/", "fal-ai/lcm/ws"),
         ("fal-ai/lcm", "//realtime/bidi", "fal-ai/lcm/realtime/bidi"),
-        ("fal-ai/lcm/realtime", "/realtime/bidi", "fal-ai/lcm/realtime/realtime/bidi"),
+        ("fal-ai/lcm/realtime", "/realtime/bidi", "fal-ai/lcm/realtime/bidi"),
+        ("fal-ai/lcm/realtime/realtime", None, "fal-ai/lcm/realtime"),
+        ("fal-ai/lcm/realtime/realtime/bidi", "/ws", "fal-ai/lcm/realtime/bidi/ws"),
+        ("fal-ai/lcm", "/realtime/realtime", "fal-ai/lcm/realtime"),
+        ("fal-ai/lcm/realtime", "/realtime/realtime/", "fal-ai/lcm/realtime"),
+        ("fal-ai/lcm", "/ws/ws", "fal-ai/lcm/ws/ws"),
         ("fal-ai/lcm/xrealtime", None, "fal-ai/lcm/xrealtime/realtime"),
         ("acme/realtime", None, "acme/realtime/realtime"),
+        ("acme/realtime/realtime", None, "acme/realtime/realtime"),
     ],
 )
 def test_the_realtime_path_is_added_once(app: str, path: str | None, full: str) -> None:
