@@ -165,12 +165,14 @@ class Socket(ClientConnection):
 
     def data_received(self, data: bytes) -> None:
         """Note the sign of life, then go on as usual."""
-        self.heard_at = self.loop.time()
+        self.heard_at = max(self.heard_at, self.loop.time())
         super().data_received(data)
         # A close frame came, or something that ends the socket: all that is missing is the end of the line. The
         # library waits for that only where somebody closes or sends, and what came behind it is thrown away.
         if self._ending is None and self.protocol.state is State.CLOSING:
             self._ending = self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
+            # Until then nothing more is expected: a watch that is shorter would take the peer for dead.
+            self.heard_at += CLOSE_TIMEOUT
 
     def process_event(self, event: Event) -> None:
         """Assemble messages here; the rest goes on as usual."""

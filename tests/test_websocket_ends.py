@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from typing import Any
 
 import pytest
 from websockets.datastructures import Headers
@@ -117,12 +118,16 @@ def test_a_server_that_takes_smaller_frames_says_so() -> None:
     assert loss.cause is Cause.SERVER_FAULT
 
 
-async def test_a_close_frame_ends_the_socket_though_the_line_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("falrt.websocket.CLOSE_TIMEOUT", 0.01)
+@pytest.mark.parametrize("ping_interval", [20.0, 0.01])
+async def test_a_close_frame_ends_the_socket_though_the_line_stays(
+    monkeypatch: pytest.MonkeyPatch, ping_interval: float
+) -> None:
+    monkeypatch.setattr("falrt.websocket.CLOSE_TIMEOUT", 0.1)
+    options: Any = {"key": "k", "auth": "key", "ping_interval": ping_interval, "ping_timeout": 0.01}
     bye = Frame(Opcode.CLOSE, Close(4000, "bye").serialize()).serialize(mask=False)
     async with raw_server(bye, polite=False) as url, leaves_nothing(url):
         with pytest.raises(falrt.ConnectionClosedError, match="bye") as caught:
-            async with falrt.connect("acme/app", base_url=url, key="k", auth="key") as conn:
+            async with falrt.connect("acme/app", base_url=url, **options) as conn:
                 await soon(conn.recv())
         assert caught.value.code == 4000
 
