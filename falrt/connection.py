@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -22,6 +23,7 @@ from falrt.exceptions import (
     FalrtError,
     RequestTimeout,
 )
+from falrt.options import check_seconds
 from falrt.protocol.endings import request_timeout
 from falrt.protocol.events import State, Stats
 from falrt.protocol.in_flight import Input, Kind, Outcome
@@ -209,8 +211,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             raise ConfigurationError(
                 f"request() needs one answer for each input, which mode {mode!r} does not give: use send() and recv()"
             )
-        if timeout is not None and not timeout > 0:
-            raise ConfigurationError(f"timeout must be seconds above 0 or None, got {timeout!r}")
+        check_seconds("timeout", timeout, optional=True)
         supervisor = self._usable(input)
         now = supervisor.loop.time()
         timeout_at = None if timeout is None else now + timeout
@@ -251,6 +252,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
                 inputs never answers them: give a timeout.
             ConnectionClosed: The connection ended with something unanswered.
         """
+        check_seconds("timeout", timeout, optional=True)
         supervisor = self._running()
         protocol, callbacks = supervisor.protocol, self._delivery.callbacks
         if callbacks is not None and asyncio.current_task() is callbacks.task:
@@ -266,7 +268,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             stats = self.stats
             raise RequestTimeout(f"{stats.in_flight} inputs are unanswered after {timeout:g} s") from exc
         if protocol.state is State.CLOSED and not isinstance(protocol.error, ConnectionClosedOK):
-            raise protocol.closed_error()
+            raise protocol.closed_error().with_traceback(None)  # told at every call
 
     # --- receiving
 
@@ -323,7 +325,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
                 raise item
         final = delivery.final_error()
         if final is not None and not isinstance(final, ConnectionClosedOK):
-            raise final
+            raise final.with_traceback(None)  # told at every call
         return None if delivery.newest is None else reply_to(self._link, delivery.newest, 0)
 
     def stream(
@@ -375,8 +377,11 @@ class RealtimeConnection(Generic[InputT, OutputT]):
     @property
     def stats(self) -> Stats:
         """A snapshot of the figures so far."""
-        supervisor = self._supervisor
-        return Stats() if supervisor is None else supervisor.protocol.stats(supervisor.loop.time())
+        supervisor, stream = self._supervisor, self._stream
+        if supervisor is None:
+            return Stats()
+        stats = supervisor.protocol.stats(supervisor.loop.time())
+        return stats if stream is None else replace(stats, dropped=stats.dropped + stream.skipped)
 
     @property
     def app(self) -> str:
@@ -422,7 +427,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             if isinstance(exc, FalrtError):
                 raise
             waited = self._running().loop.time() - began
-            raise request_timeout(self._link.app, waited, left=False, state=self.state) from None
+            last = self._running().protocol.last_failure
+            raise request_timeout(self._link.app, waited, left=False, state=self.state, last=last) from None
 
     async def _prepare(self, value: Any, kind: Kind) -> Input:
         """Check and encode an input, off the event loop or by an async hook where that is called for."""

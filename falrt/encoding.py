@@ -91,7 +91,8 @@ def _check(frame: Any) -> None:
         return
     if not isinstance(frame, bytes | str):
         raise EncodeError(f"the encoder returned {type(frame).__name__}: it must return bytes or str")
-    size = len(frame)
+    # Text with half a surrogate pair was refused by whoever encoded it.
+    size = len(frame.encode()) if isinstance(frame, str) else len(frame)
     if size > MAX_FRAME_BYTES:
         raise EncodeError(
             f"the input takes {size} bytes on the wire, above the limit of {MAX_FRAME_BYTES} (16 MiB): "

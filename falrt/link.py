@@ -101,11 +101,23 @@ class Link(Generic[InputT, OutputT]):
         return self._json and type(value) is dict and any(map(plain.is_heavy, value.values()))
 
     def dump(self, value: Any) -> tuple[Any, str | None]:
-        """Check an input; return its message and the id that its answer may carry."""
-        if self._spec is None:
-            message = plain.plain_map(value, json=self._json) if type(value) is dict else value
-        else:
-            message = self._spec.dump(value, json=True) if self._json else self._spec.dump(value)
+        """Check an input; return its message and the id that its answer may carry.
+
+        Raises:
+            ConfigurationError, pydantic.ValidationError: The input is wrong.
+        """
+        try:
+            if self._spec is not None:
+                message = self._spec.dump(value, json=True) if self._json else self._spec.dump(value)
+            elif type(value) is dict:
+                message = plain.plain_map(value, json=self._json)
+            elif value is None and self.mode == "unary":
+                # nil ends the input of an app: it would answer nothing, and look like a model that is starting.
+                raise ConfigurationError("an input must not be None: to send nothing, skip it")
+            else:
+                message = value  # an untyped app of fal's SDK takes any value
+        except RecursionError:
+            raise ConfigurationError("the input holds itself, or is nested too deep to be sent") from None
         if type(message) is not dict:
             return message, None
         request_id = message.get("request_id")

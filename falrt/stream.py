@@ -146,6 +146,7 @@ class Stream(Generic[InputT, OutputT]):
             return
         connection = self._connection
         connection._stream = self._supervisor.on_turn = None
+        self._supervisor.protocol.skipped(self.skipped)
         self._supervisor.protocol.remove_lane(self._lane)
         for task in self.tasks:
             task.cancel()
@@ -170,9 +171,14 @@ class Stream(Generic[InputT, OutputT]):
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.stop)
 
-    def _dropped_since(self) -> int:
+    @property
+    def skipped(self) -> int:
+        """Inputs skipped beside those that the lane counts: by the source, the gate, the consumer, or a failure."""
         held_back = 0 if self._gate is None else self._gate.held_back
-        total: int = self._skipped + self._source.dropped + held_back + self._lane.dropped
+        return self._skipped + self._source.dropped + held_back
+
+    def _dropped_since(self) -> int:
+        total: int = self.skipped + self._lane.dropped
         dropped, self._skipped_told = total - self._skipped_told, total
         return dropped
 

@@ -31,6 +31,8 @@ logger = logging.getLogger("falrt.connection")
 
 # Messages that wait to be decoded before the server is held up.
 UNREAD_MAX: Final = 16
+# Tries without an answer at which a person should hear of it.
+WORRYING_TRIES: Final = 5
 
 
 class Supervisor:
@@ -179,7 +181,7 @@ class Supervisor:
                     await self._sleep()
                     continue
                 loss = await self._live()
-                logger.info("%s: %s (code %d)", self._link.app, loss.cause.value, loss.code)
+                self._note(loss)
                 if loss.cause is Cause.UNAUTHORIZED:
                     self._link.refused()
                 protocol.lost(loss, self.loop.time())
@@ -192,6 +194,16 @@ class Supervisor:
             self.react()
         finally:
             self._link.end()
+
+    def _note(self, loss: Loss) -> None:
+        """Log a loss; louder where one has followed the other without an answer in between."""
+        failed = self.protocol.tries == WORRYING_TRIES
+        text = "%s: %s (code %d) %s" + ("; nothing was answered on the last %d sockets" if failed else "")
+        figures = (WORRYING_TRIES,) if failed else ()
+        level = logging.WARNING if failed else logging.INFO
+        logger.log(
+            level, text, self._link.app, loss.cause.value, loss.code, loss.error or loss.reason, *figures
+        )
 
     async def _sleep(self) -> None:
         self._arm(self.loop.time())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import traceback
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -85,3 +88,62 @@ async def test_those_who_wait_for_room_are_told_when_it_ends() -> None:
         await conn.close()
         errors = await soon(asyncio.gather(*sends, return_exceptions=True))
         assert [error.unsent for error in errors] == [({"n": n},) for n in range(260)]
+
+
+# --- what is refused before anything is sent
+
+
+async def test_no_input_at_all_is_refused_and_a_stream_says_so() -> None:
+    async def camera() -> AsyncIterator[Any]:
+        yield {"n": 0}
+        yield None
+
+    async with FakeServer(echo) as server, server.connect() as conn:
+        with pytest.raises(falrt.ConfigurationError, match="must not be None"):
+            await conn.request(None)  # type: ignore[arg-type]  # the mistake
+        with pytest.raises(falrt.ConfigurationError, match="must not be None"):
+            await soon(_all(conn.stream(camera())))
+
+
+async def _all(replies: AsyncIterator[Any]) -> list[Any]:
+    return [reply async for reply in replies]
+
+
+async def test_an_input_that_holds_itself_is_refused() -> None:
+    ring: dict[str, Any] = {}
+    ring["ring"] = ring
+    async with FakeServer(echo) as server, server.connect() as conn:
+        with pytest.raises((falrt.ConfigurationError, falrt.EncodeError)):
+            await conn.request(ring)
+
+
+@pytest.mark.parametrize("timeout", ["x", True, 0, -1, float("nan"), float("inf")])
+async def test_a_time_out_that_is_none_is_refused(timeout: Any) -> None:
+    async with FakeServer(echo) as server, server.connect() as conn:
+        with pytest.raises(falrt.ConfigurationError, match="timeout must be seconds above 0 or None"):
+            await conn.request({"n": 1}, timeout=timeout)
+        with pytest.raises(falrt.ConfigurationError, match="timeout must be seconds above 0 or None"):
+            await conn.drain(timeout)
+
+
+async def test_text_that_no_frame_can_hold_is_refused_and_counts_as_unsent() -> None:
+    async with FakeServer(echo) as server, server.connect(encode_message=lambda message: "\udc00") as conn:
+        with pytest.raises(falrt.EncodeError, match="surrogate"):
+            await conn.send({"n": 1})
+        assert conn.stats.sent == 0
+
+
+async def test_telling_the_end_again_and_again_keeps_no_tracebacks() -> None:
+    async with FakeServer(echo) as server:
+        conn = await server.connect()
+        await conn.close()
+        for _ in range(50):
+            with contextlib.suppress(falrt.FalrtError):
+                await soon(conn.recv())
+        error: BaseException | None = None
+        try:
+            await soon(conn.recv())
+        except falrt.FalrtError as exc:
+            error = exc
+        assert error is not None
+        assert len(list(traceback.walk_tb(error.__traceback__))) < 10

@@ -438,7 +438,9 @@ async def test_a_huge_frame_is_an_error_that_names_size_and_side() -> None:
         FakeServer(echo, faults=[script.Huge(size=100_000)]) as server,
         server.connect(max_size=50_000, reconnect=QUICK) as conn,
     ):
-        with pytest.raises(falrt.DecodeError, match="server sent a frame larger than max_size=50000"):
+        with pytest.raises(
+            falrt.DecodeError, match=r"server sent a frame of \d+ bytes, larger than max_size=50000"
+        ):
             await soon(conn.request({"n": 1}))
         assert await soon(conn.request({"n": 2})) == {"got": {"n": 2}}
 
@@ -524,3 +526,15 @@ async def test_an_upload_that_takes_longer_than_the_pings_is_no_dead_peer() -> N
         ):
             assert await conn.request({"n": 1, "image": bytes(2_500_000)}, timeout=30) == {"n": 1}
             assert conn.stats.reconnects == 0
+
+
+async def test_a_request_that_runs_out_of_time_names_what_ended_the_sockets(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with (
+        FakeServer(apps={"acme/app": None}) as server,
+        server.connect("acme/typo", reconnect=falrt.Backoff(initial=0.01, maximum=0.02)) as conn,
+    ):
+        with pytest.raises(falrt.RequestTimeout, match=r"the last socket: .*code 1011"):
+            await conn.request({"n": 1}, timeout=1.0)
+    assert "nothing was answered on the last 5 sockets" in caplog.text

@@ -731,3 +731,13 @@ async def test_pictures_are_encoded_in_the_connections_own_thread() -> None:
         replies = await collect(conn, source())
         assert replies[-1].input.prompt == "3"
         assert any(thread.name == "falrt worker" for thread in threading.enumerate())
+
+
+async def test_skipped_frames_are_counted_in_the_stats_while_a_stream_runs_and_after() -> None:
+    async with FakeServer(echo, service_time=0.02) as server, server.connect() as conn:
+        dropped = 0
+        async for reply in conn.stream(camera(60, 0.001)):
+            dropped += reply.dropped
+            assert conn.stats.dropped >= dropped
+        assert dropped > 0
+        assert conn.stats.dropped == dropped

@@ -88,7 +88,7 @@ def still_cold(app: str, warmup_timeout: float) -> RequestTimeout:
     )
 
 
-def request_timeout(app: str, waited: float, *, left: bool, state: str) -> RequestTimeout:
+def request_timeout(app: str, waited: float, *, left: bool, state: str, last: Loss | None) -> RequestTimeout:
     """Return the error of a request whose time is up.
 
     Args:
@@ -96,9 +96,17 @@ def request_timeout(app: str, waited: float, *, left: bool, state: str) -> Reque
         waited: Seconds since it was made.
         left: It left at least once.
         state: The connection's.
+        last: Why the last socket broke off, if it did.
     """
     where = "was not answered" if left else f"could not be sent (the connection is {state})"
-    return RequestTimeout(f"the request to {app!r} {where} within {waited:.3g} s")
+    text = f"the request to {app!r} {where} within {waited:.3g} s"
+    if last is None:
+        return RequestTimeout(text)
+    error = RequestTimeout(
+        f"{text}; the last socket: {last.error or last.reason or 'lost'} (code {last.code})"
+    )
+    error.__cause__ = last.error
+    return error
 
 
 def request_dropped() -> RequestDropped:

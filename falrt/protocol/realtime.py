@@ -66,6 +66,8 @@ class RealtimeProtocol:
         # How the last session of a mode that ends was over, where no other follows; cleared by the next input.
         self.session_end: FalrtError | None = None
         self._liveness = Liveness(settings.keepalive, now)
+        # Why the last socket broke off, or could not be opened; None where it ended as it should.
+        self.last_failure: Loss | None = None
         # The shell should ping; cleared when it has asked.
         self._ping_wanted = False
         # When the newest input was offered, for idle_close.
@@ -88,6 +90,11 @@ class RealtimeProtocol:
             in_flight=len(self.in_flight),
             open_seconds=now - comeback.opened_at if comeback.phase is State.OPEN else 0.0,
         )
+
+    @property
+    def tries(self) -> int:
+        """How many times the way back was tried since the last good answer."""
+        return self._comeback.retry.tries
 
     @property
     def main(self) -> Lane:
@@ -169,6 +176,10 @@ class RealtimeProtocol:
         if self._comeback.phase is State.CLOSED:
             raise self.closed_error()
         return self._queue.add_lane(pacing, keeps_all=keeps_all)
+
+    def skipped(self, count: int) -> None:
+        """A stream that ends has skipped so many frames before they were offered."""
+        self._figures.dropped += count
 
     def remove_lane(self, lane: Lane) -> None:
         """Close a stream's lane; what waits in it is given up."""
@@ -270,6 +281,7 @@ class RealtimeProtocol:
             self._figures.open_seconds += now - comeback.opened_at
         # What we were leaving for is the better explanation.
         loss, self.leaving = self.leaving or loss, None
+        self.last_failure = None if endings.in_order(loss) else loss
         for lane in self._queue.lanes:
             lane.pacer.lost(now)
         answered = self._answers.here > 0
@@ -446,7 +458,9 @@ class RealtimeProtocol:
             self._events.append(Failed(request, endings.request_dropped()))
             return
         waited, left = now - request.submitted_at, request.sends > 0
-        error = endings.request_timeout(self.settings.app, waited, left=left, state=self.state)
+        error = endings.request_timeout(
+            self.settings.app, waited, left=left, state=self.state, last=self.last_failure
+        )
         self.abandon(request)
         self._events.append(Failed(request, error))
 

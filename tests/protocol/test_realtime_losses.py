@@ -548,3 +548,23 @@ def test_results_that_nobody_asked_for_restore_no_budget() -> None:
         line.open(now)
     line.lose(now + 0.1, code=1011)
     assert line.protocol.state is State.CLOSED
+
+
+def test_the_tries_since_the_last_answer_and_the_last_failure_can_be_told() -> None:
+    line = Line().open(0.0)
+    line.lose(1.0, code=1011, reason="no such app")
+    line.open(1.2).lose(1.3, code=1011, reason="no such app")
+    assert line.protocol.tries == 2
+    assert line.protocol.last_failure is not None
+    line.request("r", 1.4, timeout_at=1.5)
+    (event,) = line.at(1.5)
+    assert isinstance(event, Failed)
+    assert "the last socket: no such app (code 1011)" in str(event.error)
+    line.open(9.0).say(TIMEOUT, 40.0)
+    assert line.protocol.last_failure is None
+
+
+def test_frames_that_a_stream_skipped_before_they_were_offered_are_counted() -> None:
+    line = Line().open(0.0)
+    line.protocol.skipped(3)
+    assert line.protocol.stats(1.0).dropped == 3
