@@ -2,8 +2,9 @@
 
     python -m benchmarks.freshness_live [--seconds 20] [--quick] [--json FILE]
 
-A 30 fps camera of 60 KB frames streams through ``RealtimeConnection.stream`` to an app of fal's SDK that takes a fixed
-time per frame, behind a proxy that delays each way. What is on the screen is judged by the number that the app sends
+A 30 fps camera of 60 KB frames goes to an app of fal's SDK that takes a fixed time per frame, behind a proxy that
+delays each way: through ``stream()`` with the policies that wait for answers, through ``send()`` and ``recv()`` with
+those that do not, as fal's own clients do it. What is on the screen is judged by the number that the app sends
 back, never by the client's own pairing. The simulator's figures for the same settings: ``benchmarks/freshness.py``.
 """
 
@@ -11,10 +12,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -94,32 +96,57 @@ async def measure(setting: Setting, policy: Pacing, port: int, seconds: float, w
             yield {"number": len(captured) - 1, "picture": FRAME}
 
     async with falrt.connect(
-        slow_peer.APP, base_url=f"http://127.0.0.1:{port}", key="id:secret", auth="key"
+        slow_peer.APP, base_url=f"http://127.0.0.1:{port}", key="id:secret", auth="key", pacing=policy
     ) as conn:
-        stream = conn.stream(camera(), pacing=policy)
-        async for reply in stream:
-            number = reply.output["number"]
-            shown.append((loop.time(), captured[number]))
-            if number != reply.input["number"]:
-                mispaired += 1
-                mispaired_certain += reply.certain
-            if loop.time() > begin + seconds:
-                break  # a policy with a backlog would go on for minutes
-        await stream.aclose()
+        # A policy with a backlog would go on for minutes.
+        with contextlib.suppress(TimeoutError):
+            async with (
+                asyncio.timeout_at(begin + seconds),
+                contextlib.aclosing(_answers(conn, camera(), policy)) as answers,
+            ):
+                async for number, paired_with, certain in answers:
+                    shown.append((loop.time(), captured[number]))
+                    if number != paired_with:
+                        mispaired += 1
+                        mispaired_certain += certain
         sent = conn.stats.sent
     ages, area, length = _ages(shown, begin + warm_up, begin + seconds)
-    answers = sum(begin + warm_up < at <= begin + seconds for at, _ in shown)
+    count = sum(begin + warm_up < at <= begin + seconds for at, _ in shown)
     mean = area / length if length else float("inf")
     return Seen(
         mean=mean,
         p50=ages[len(ages) // 2],
         p95=ages[len(ages) * 95 // 100],
         ratio=mean / setting.floor,
-        rate_share=answers * setting.inference / (seconds - warm_up),
+        rate_share=count * setting.inference / (seconds - warm_up),
         wasted=1 - len(shown) / max(1, sent),
         mispaired=mispaired,
         mispaired_certain=mispaired_certain,
     )
+
+
+async def _answers(
+    conn: Any, frames: AsyncIterator[dict[str, Any]], policy: Pacing
+) -> AsyncGenerator[tuple[int, int, bool]]:
+    """Yield the number of each answer, the number that it was paired with, and whether that is certain."""
+    if policy.start().in_flight_limit is not None:
+        async with contextlib.aclosing(conn.stream(frames)) as replies:
+            async for reply in replies:
+                yield reply.output["number"], reply.input["number"], reply.certain
+        return
+
+    async def send() -> None:
+        async for frame in frames:
+            await conn.send(frame)
+
+    sending = asyncio.create_task(send())
+    try:
+        while True:
+            number = (await conn.recv())["number"]
+            yield number, number, False
+    finally:
+        sending.cancel()
+        await asyncio.wait({sending})
 
 
 def _ages(shown: list[tuple[float, float]], begin: float, end: float) -> tuple[list[float], float, float]:

@@ -307,6 +307,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
     def latest(self) -> Reply[InputT, OutputT] | None:
         """Return the newest answer so far, or None before the first; for loops that poll, such as a game's.
 
+        Answers of :meth:`send` and :meth:`stream` count; those of :meth:`request` belong to their callers.
+
         Takes what is unread: a later :meth:`recv` waits for a newer result.
 
         Raises:

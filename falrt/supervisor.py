@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Set
 from typing import TYPE_CHECKING, Any, Final
 
 from falrt.exceptions import DecodeError
-from falrt.protocol.events import Event, State
+from falrt.protocol.events import Event, Lost, Opened, State
 from falrt.protocol.in_flight import Input
 from falrt.protocol.messages import control_in
 from falrt.protocol.realtime import RealtimeProtocol
@@ -196,7 +196,8 @@ class Supervisor:
             self._link.end()
 
     def _note(self, loss: Loss) -> None:
-        """Log a loss; louder where one has followed the other without an answer in between."""
+        """Tell of a loss, and log it: louder where one followed the other without an answer in between."""
+        self._tell(Lost(loss), 0)
         failed = self.protocol.tries == WORRYING_TRIES
         text = "%s: %s (code %d) %s" + ("; nothing was answered on the last %d sockets" if failed else "")
         figures = (WORRYING_TRIES,) if failed else ()
@@ -226,6 +227,7 @@ class Supervisor:
         socket.on_writable = self.react
         protocol.opened(self.loop.time())
         logger.debug("%s: open", link.app)
+        self._tell(Opened(), 0)
         polite = False
         try:
             self.react()

@@ -538,3 +538,14 @@ async def test_a_request_that_runs_out_of_time_names_what_ended_the_sockets(
         with pytest.raises(falrt.RequestTimeout, match=r"the last socket: .*code 1011"):
             await conn.request({"n": 1}, timeout=1.0)
     assert "nothing was answered on the last 5 sockets" in caplog.text
+
+
+async def test_sockets_that_are_lost_and_come_back_are_shown_to_on_event() -> None:
+    seen: list[Any] = []
+    faults = [script.Reset(after=1)]
+    async with FakeServer(echo, faults=faults) as server, server.connect(on_event=seen.append) as conn:
+        for n in range(2):
+            await soon(conn.request({"n": n}))
+    names = [type(event).__name__ for event in seen]
+    assert names == ["Opened", "Answered", "Lost", "Opened", "Answered"]
+    assert seen[2].loss.code == 1006

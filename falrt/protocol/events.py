@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from falrt.protocol.in_flight import Input
 from falrt.protocol.messages import Notice
+from falrt.protocol.retry import Loss
 
 __all__ = [
     "TRANSITIONS",
@@ -16,7 +17,9 @@ __all__ = [
     "Event",
     "Failed",
     "Latency",
+    "Lost",
     "Noticed",
+    "Opened",
     "Problem",
     "Pushed",
     "State",
@@ -148,4 +151,16 @@ class Noticed:
     notice: Notice
 
 
-Event = Answered | Failed | Pushed | Problem | Ended | Noticed
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A socket opened; that proves nothing about the app."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A socket has gone, or none could be opened; ``loss`` says how."""
+
+    loss: Loss
+
+
+Event = Answered | Failed | Pushed | Problem | Ended | Noticed | Opened | Lost
