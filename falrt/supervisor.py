@@ -376,6 +376,13 @@ class Supervisor:
 
     def _on_timer(self, deadline: float) -> None:
         self._timer = None
+        try:
+            self._tick(deadline)
+        except Exception as exc:  # the loop would only log it, and no deadline would ever come again
+            self._broken = exc
+            self._ring()
+
+    def _tick(self, deadline: float) -> None:
         # The loop's clock may be a hair behind the instant that was asked for: that must not read as "not yet".
         now = max(deadline, self.loop.time())
         protocol, socket = self.protocol, self.socket

@@ -233,7 +233,7 @@ def _held_by_the_kernel(transport: asyncio.Transport) -> int:
         import termios
 
         answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-    except (ImportError, AttributeError, OSError):  # another system, or the line has gone
+    except (ImportError, AttributeError, OSError, ValueError):  # another system, or the line has gone
         return 0
     return int.from_bytes(answer, sys.byteorder)
 

@@ -549,3 +549,20 @@ async def test_sockets_that_are_lost_and_come_back_are_shown_to_on_event() -> No
     names = [type(event).__name__ for event in seen]
     assert names == ["Opened", "Answered", "Lost", "Opened", "Answered"]
     assert seen[2].loss.code == 1006
+
+
+async def test_a_mistake_in_a_timer_ends_the_connection_instead_of_its_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with FakeServer(echo) as server, server.connect(ping_interval=0.01) as conn:
+        monkeypatch.setattr(conn._supervisor.protocol, "tick", lambda now: 1 / 0)
+        with pytest.raises(falrt.ConnectionClosedError, match="unexpected ZeroDivisionError"):
+            await soon(conn.recv())
+
+
+async def test_a_socket_that_has_gone_holds_nothing_back() -> None:
+    async with FakeServer(echo) as server, server.connect() as conn:
+        socket = conn._supervisor.socket
+        assert socket.unwritten == 0
+        await conn.close()
+        assert socket.unwritten == 0
