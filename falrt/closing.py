@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Final
 
-__all__ = ["INSIDE", "completed", "inside_of"]
+__all__ = ["INSIDE", "completed", "inside_of", "settle"]
 
 INSIDE: Final[ContextVar[frozenset[int]]] = ContextVar("falrt_inside", default=frozenset())
 """Whose user's functions this code runs in, child tasks included: nobody there may wait for itself to end."""
@@ -41,3 +41,10 @@ async def completed(closing: asyncio.Task[Any], hurry: Callable[[], None]) -> No
         raise cancelled
     if not closing.cancelled():
         closing.result()
+
+
+async def settle(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Wait until they have ended, however they end."""
+    tasks = set(tasks)
+    if tasks:
+        await asyncio.wait(tasks)

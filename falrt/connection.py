@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from falrt.closing import INSIDE, completed, inside_of
+from falrt.closing import INSIDE, completed, inside_of, settle
 from falrt.delivery import Delivery
 from falrt.encoding import Encoder
 from falrt.exceptions import (
@@ -30,7 +30,7 @@ from falrt.protocol.in_flight import Input, Kind, Outcome
 from falrt.protocol.modes import mode_named
 from falrt.protocol.realtime import RealtimeProtocol
 from falrt.protocol.settings import Settings
-from falrt.supervisor import Supervisor, settle
+from falrt.supervisor import Supervisor
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Any, Final
 
+from falrt.closing import settle
 from falrt.exceptions import DecodeError
 from falrt.protocol.events import Event, Lost, Opened, State
 from falrt.protocol.in_flight import Input
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from falrt.link import Link
     from falrt.websocket import Socket
 
-__all__ = ["Supervisor", "settle"]
+__all__ = ["Supervisor"]
 
 logger = logging.getLogger("falrt.connection")
 
@@ -198,13 +199,11 @@ class Supervisor:
     def _note(self, loss: Loss) -> None:
         """Tell of a loss, and log it: louder where one followed the other without an answer in between."""
         self._tell(Lost(loss), 0)
-        failed = self.protocol.tries == WORRYING_TRIES
-        text = "%s: %s (code %d) %s" + ("; nothing was answered on the last %d sockets" if failed else "")
-        figures = (WORRYING_TRIES,) if failed else ()
-        level = logging.WARNING if failed else logging.INFO
-        logger.log(
-            level, text, self._link.app, loss.cause.value, loss.code, loss.error or loss.reason, *figures
-        )
+        worrying = self.protocol.tries == WORRYING_TRIES
+        level = logging.WARNING if worrying else logging.INFO
+        more = f"; nothing was answered on the last {WORRYING_TRIES} sockets" if worrying else ""
+        said = loss.error or loss.reason
+        logger.log(level, "%s: %s (code %d) %s%s", self._link.app, loss.cause.value, loss.code, said, more)
 
     async def _sleep(self) -> None:
         self._arm(self.loop.time())
@@ -397,10 +396,3 @@ class Supervisor:
         if socket is not None and protocol.take_ping():
             socket.probe()
         self.react(now)
-
-
-async def settle(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Wait until they have ended, however they end."""
-    tasks = set(tasks)
-    if tasks:
-        await asyncio.wait(tasks)
