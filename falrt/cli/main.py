@@ -200,8 +200,10 @@ def stream(
         from falrt.cli.sources import open_source
         from falrt.cli.stream import StreamPlan
         from falrt.cli.stream import stream as run
+        from falrt.cli.targets import check_apart
 
         frames_in = open_source(source, fps=fps, still=still)
+        check_apart(source, out or [])
         if loop:
             frames_in = frames_in.looped()
         if live:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["check_file", "check_folder", "distinct", "writing"]
+__all__ = ["check_apart", "check_file", "check_folder", "distinct", "writing"]
 
 
 def distinct(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -22,6 +22,26 @@ def distinct(paths: Iterable[Path]) -> tuple[Path, ...]:
     for path in paths:
         places.setdefault(os.path.realpath(path), path)
     return tuple(places.values())
+
+
+def check_apart(source: str, out: Iterable[Path]) -> None:
+    """Make sure that no result takes the place of what it is made from.
+
+    Args:
+        source: What ``--source`` was given.
+        out: Where results go: files and folders.
+
+    Raises:
+        ConfigurationError: One would.
+    """
+    # Of a pattern such as `frames/*.png` the folder.
+    place = os.path.realpath(source if os.path.exists(source) else os.path.dirname(source) or ".")
+    pattern = not os.path.exists(source) and any(mark in source for mark in "*?[")
+    if not (pattern or os.path.exists(source)):
+        return  # a camera, the screen or the scene
+    for path in out:
+        if os.path.realpath(path) == place:
+            raise ConfigurationError(f"--out {path} is the source itself: results would take its place")
 
 
 def check_folder(option: str, path: Path) -> None:

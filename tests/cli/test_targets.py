@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from falrt import exceptions
-from falrt.cli.targets import check_file, check_folder, distinct, writing
+from falrt.cli.targets import check_apart, check_file, check_folder, distinct, writing
 
 CHECKS = pytest.mark.parametrize("check", [check_file, check_folder])
 
@@ -82,3 +82,17 @@ def test_error_without_a_reason_of_the_system_keeps_its_words() -> None:
         writing("x.gif"),
     ):
         raise OSError("no encoder")
+
+
+@pytest.mark.parametrize("source", ["film.mp4", "frames", "frames/*.png"])
+def test_result_never_takes_the_place_of_its_source(tmp_path: Path, source: str) -> None:
+    (tmp_path / "film.mp4").touch()
+    (tmp_path / "frames").mkdir()
+    out = tmp_path / source.partition("/")[0]
+    with pytest.raises(exceptions.ConfigurationError, match="is the source itself"):
+        check_apart(str(tmp_path / source), [tmp_path / "elsewhere", out])
+
+
+@pytest.mark.parametrize("source", ["0", "scene", "screen:0,0,10,10"])
+def test_what_is_no_file_may_go_anywhere(tmp_path: Path, source: str) -> None:
+    check_apart(source, [Path(), tmp_path])
