@@ -206,11 +206,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             DecodeError, ResponseValidationError: The answer cannot be read, or does not fit the output type.
             ConfigurationError, EncodeError, ConnectionClosed: As for :meth:`send`.
         """
-        if not self._protocol_settings.mode.pairs:
-            mode = self._protocol_settings.mode.name
-            raise ConfigurationError(
-                f"request() needs one answer for each input, which mode {mode!r} does not give: use send() and recv()"
-            )
+        self._check_pairs("request()")
         check_seconds("timeout", timeout, optional=True)
         supervisor = self._usable(input)
         now = supervisor.loop.time()
@@ -316,6 +312,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         """
         from falrt.replies import reply_to
 
+        self._check_pairs("latest()")
         supervisor = self._running()
         delivery = self._delivery
         inbox = delivery.inbox
@@ -361,11 +358,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         from falrt.replies import Replies
         from falrt.stream import Stream
 
-        if not self._protocol_settings.mode.pairs:
-            mode = self._protocol_settings.mode.name
-            raise ConfigurationError(
-                f"stream() needs one answer for each input, which mode {mode!r} does not give: use send() and recv()"
-            )
+        self._check_pairs("stream()")
         self._running()
         return Replies(Stream(self, inputs, pacing, every=every, gate=gate))
 
@@ -398,6 +391,13 @@ class RealtimeConnection(Generic[InputT, OutputT]):
                 "the connection is not open: use it inside 'async with' or await it first"
             )
         return self._supervisor
+
+    def _check_pairs(self, method: str) -> None:
+        if not self._protocol_settings.mode.pairs:
+            mode = self._protocol_settings.mode.name
+            raise ConfigurationError(
+                f"{method} needs one answer for each input, which mode {mode!r} does not give: use send() and recv()"
+            )
 
     def _usable(self, value: Any) -> Supervisor:
         """Return what takes inputs; where the connection has ended, the error hands this one back."""

@@ -186,3 +186,10 @@ async def _until_lost(conn: Any) -> AsyncIterator[Any]:
             yield await soon(conn.recv())
         except falrt.ConnectionClosedError:
             return
+
+
+@pytest.mark.parametrize("mode", ["server_streaming", "client_streaming", "bidi"])
+async def test_the_newest_of_a_session_cannot_be_polled(mode: Any) -> None:
+    async with FakeServer(lambda message: message) as server, server.connect(mode=mode, lazy=True) as conn:
+        with pytest.raises(falrt.ConfigurationError, match=r"latest\(\) needs one answer for each input"):
+            conn.latest()
