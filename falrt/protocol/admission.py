@@ -29,6 +29,8 @@ PATIENCE_LATENCIES: Final = 4.0
 def may_join(in_flight: InFlight, kind: Kind, lane: Lane, request_id: str | None) -> bool:
     """Whether an input of this kind, lane and id may leave now as far as pairing is concerned."""
     if not len(in_flight):
+        if kind is Kind.SEND:
+            return not in_flight.frames_late  # recv() is not to be given a stream's picture
         return kind is not Kind.REQUEST or not in_flight.doubt or in_flight.trusts(request_id)
     if lane.keeps_all and in_flight.count_of(lane) >= lane.pacer.vouched:
         return False  # nothing of this lane may be skipped, and the server keeps no more for sure

@@ -172,10 +172,7 @@ class InFlight:
 
     @property
     def owes(self) -> bool:
-        """Whether something is unanswered that nothing newer can stand for.
-
-        A request, be it one given up, or a frame of a stream that may skip none.
-        """
+        """Whether a request, be it one given up, or a frame that nothing newer can stand for is unanswered."""
         return self._owed > 0
 
     @property
@@ -192,6 +189,11 @@ class InFlight:
     def stale(self) -> bool:
         """Whether a late answer may come to an input that was written off."""
         return self._forgotten > 0 or bool(self._late)
+
+    @property
+    def frames_late(self) -> bool:
+        """Whether a late answer may come to a stream's frame that was written off, and will not name it."""
+        return not self.ids_trusted and any(input.lane.streams for input in self._late)
 
     @property
     def hopeless(self) -> bool:
@@ -348,10 +350,7 @@ class InFlight:
         _dropped(input)
 
     def spoiled(self) -> Input | None:
-        """Something came that cannot be read: take it for the oldest input's answer, and return that input.
-
-        It may have been something else, so its answer may still come.
-        """
+        """Something came that cannot be read: it may have been the oldest input's answer, or something else."""
         return self.write_off()
 
     def write_off(self) -> Input | None:

@@ -542,3 +542,16 @@ def test_an_app_that_hangs_is_noticed_although_inputs_go_on_leaving() -> None:
     assert line.protocol.leaving is None
     line.at(31.0)
     assert line.given_up().cause is Cause.RECYCLED
+
+
+def test_after_a_guess_about_a_frame_a_send_gets_a_new_socket() -> None:
+    line, lane = streaming()
+    frames(line, lane, "ab", 1.0)
+    line.result(1.2)
+    line.at(1.5)
+    line.send("s", 1.6)
+    assert line.leave(1.6) == []
+    line.at(1.6)
+    assert line.given_up().cause is Cause.RECYCLED
+    line.lose(1.6)
+    assert "s" in line.open(1.7).leave(1.7)
