@@ -212,6 +212,7 @@ class World:
         if self.refusals:
             self.refusals -= 1
             protocol.lost(Loss(Cause.NETWORK, error=FalrtError("refused")), self.now)
+            self.may_begin_anew |= protocol._comeback.phase is State.IDLE
             return
         self.sockets += 1
         self.socket = Socket(self.sockets, Runner(self.server.options, self.now))
