@@ -235,8 +235,10 @@ class InFlight:
             self._owed += input.kind is Kind.REQUEST or input.lane.keeps_all
         elif self._inputs:
             self._let_go(self._inputs[-1])
-        if self._late and input.kind is not Kind.REQUEST and self._late[-1].lane is input.lane:
-            self._late[-1].frame = b""
+        if input.kind is not Kind.REQUEST:
+            for late in self._late:
+                if late.lane is input.lane:
+                    late.frame = b""
         self._inputs.append(input)
 
     def _let_go(self, previous: Input) -> None:
@@ -359,18 +361,18 @@ class InFlight:
             return None
         self.doubt = True
         lost = self._removed(0)
-        if self._inputs:
-            lost.frame = b""  # a newer one is on its way; the newest of all may have to leave again
+        if any(newer.lane is lost.lane and newer.kind is not Kind.REQUEST for newer in self._inputs):
+            lost.frame = b""  # a newer one stands for it; the newest of its lane may have to leave again
         if len(self._late) >= LATE_MAX:
             self._forget(self._late.pop(0))
         self._late.append(lost)
         return lost
 
-    def take_unproven(self) -> Input | None:
-        """Remove and return the newest of all inputs, where it was written off and nobody knows whether rightly."""
-        if not self._late or not self._late[-1].frame or self._late[-1].outcome is not None:
-            return None
-        return self._late.pop()
+    def take_unproven(self) -> list[Input]:
+        """Remove and return the newest input of each lane that was written off, nobody knows whether rightly."""
+        unproven = [late for late in self._late if late.frame and late.outcome is None]
+        self._late = [late for late in self._late if late not in unproven]
+        return unproven
 
     def of_lane(self, lane: Lane) -> list[Input]:
         """Return the inputs of a lane whose answers may still come."""

@@ -311,9 +311,8 @@ class RealtimeProtocol:
         """Take what the lost socket has left unanswered, and somebody still wants."""
         # After an orderly idle end nothing was left undone: what was written off is gone.
         idle = loss.cause is Cause.IDLE or (loss.cause is Cause.RECYCLED and self.quiet)
-        unproven = None if idle else self.in_flight.take_unproven()
-        unanswered = [input for input in self.in_flight.clear() if input.outcome is None]
-        return unanswered if unproven is None else [unproven, *unanswered]
+        unproven = [] if idle else self.in_flight.take_unproven()
+        return unproven + [input for input in self.in_flight.clear() if input.outcome is None]
 
     def _accuse(self, blame: aftermath.Blame, loss: Loss) -> None:
         """Tell the error of a fault to whom it concerns; several suspects will go out one at a time."""

@@ -555,3 +555,24 @@ def test_after_a_guess_about_a_frame_a_send_gets_a_new_socket() -> None:
     assert line.given_up().cause is Cause.RECYCLED
     line.lose(1.6)
     assert "s" in line.open(1.7).leave(1.7)
+
+
+def test_the_newest_send_and_the_newest_frame_both_survive_a_guess_and_a_loss() -> None:
+    line, lane = streaming()
+    line.frame(lane, "x", 0.5, request_id="x")
+    line.leave(0.5)
+    line.result(0.6, "x")
+    for name in ("f1", "s", "f2"):
+        if name == "s":
+            line.send(name, 1.0, request_id=name)
+        else:
+            line.frame(lane, name, 1.0, request_id=name)
+        assert line.leave(1.0) == [name]
+    line.result(1.2, line.protocol.in_flight.inputs[0].request_id)
+    line.at(9.0)
+    assert len(line.protocol.in_flight) == 0
+    line.lose(9.1, code=1011)
+    again = line.open(9.2).leave(9.2)
+    line.result(9.3, again[0])
+    again += line.leave(9.3)
+    assert sorted(again) == ["f2", "s"]
