@@ -191,7 +191,7 @@ class SendQueue:
     def _may_leave(self, kind: Kind, lane: Lane, request_id: str | None) -> bool:
         if self._limit is not None and self.left_here >= self._limit:
             return False
-        if self.suspects and len(self.in_flight):
+        if self.suspects and self.in_flight.awaited:
             self.suspects = [suspect for suspect in self.suspects if suspect.outcome is None]
             if self.suspects:
                 return False

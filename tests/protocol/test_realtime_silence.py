@@ -576,3 +576,18 @@ def test_the_newest_send_and_the_newest_frame_both_survive_a_guess_and_a_loss() 
     line.result(9.3, again[0])
     again += line.leave(9.3)
     assert sorted(again) == ["f2", "s"]
+
+
+def test_a_suspect_that_was_swallowed_and_given_up_holds_up_nobody() -> None:
+    line = Line(request_timeout=8.0, keepalive=SILENT).open(0.0)
+    line.request("w", 0.0, request_id="w")
+    line.leave(0.0)
+    line.result(0.1, "w")
+    line.request("r", 0.2, request_id="r")
+    line.send("s", 0.2, request_id="s")
+    assert line.leave(0.2) == ["r", "s"]
+    line.lose(0.3, Cause.BAD_FRAME, 1009, error=DecodeError("huge"))
+    line.open(0.4)
+    assert line.leave(0.4) == ["r"], "several may be at fault: each goes out alone"
+    line.at(8.2)
+    assert line.leave(8.2) == ["s"]
