@@ -59,9 +59,8 @@ async def network_before(port: int, count: int, seed: int) -> AsyncIterator[Netw
     finally:
         try:
             async with asyncio.timeout(END_SECONDS):
-                said, _ = await process.communicate(
-                    b""
-                )  # Python 3.11 closes the pipe only if it is given something
+                # Python 3.11 closes the pipe only if it is given something.
+                said, _ = await process.communicate(b"")
         except TimeoutError:
             process.kill()
             await process.wait()

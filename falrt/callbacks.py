@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from falrt.cancellation import is_own_cancellation
 from falrt.exceptions import ConnectionClosedOK, FalrtError
 from falrt.inbox import Inbox
 
@@ -97,8 +98,7 @@ class Callbacks:
             if inspect.isawaitable(outcome):
                 await outcome
         except asyncio.CancelledError as exc:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if is_own_cancellation():
                 raise
             blame(function, exc)  # something that the function waited for was cancelled, not the function
         except Exception as exc:

@@ -428,8 +428,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         except TimeoutError as exc:
             if isinstance(exc, FalrtError):
                 raise
-            waited = self._running().loop.time() - began
-            last = self._running().protocol.last_failure
+            supervisor = self._running()
+            waited, last = supervisor.loop.time() - began, supervisor.protocol.last_failure
             raise request_timeout(self._link.app, waited, left=False, state=self.state, last=last) from None
 
     async def _prepare(self, value: Any, kind: Kind) -> Input:

@@ -91,8 +91,12 @@ def _check(frame: Any) -> None:
         return
     if not isinstance(frame, bytes | str):
         raise EncodeError(f"the encoder returned {type(frame).__name__}: it must return bytes or str")
-    # Text with half a surrogate pair was refused by whoever encoded it.
-    size = len(frame.encode()) if isinstance(frame, str) else len(frame)
+    try:
+        size = len(frame.encode() if isinstance(frame, str) else frame)
+    except UnicodeEncodeError as exc:  # in the socket it would cost the connection
+        raise EncodeError(
+            f"the encoder returned text with half a surrogate pair at {exc.start}, which is not valid Unicode"
+        ) from exc
     if size > MAX_FRAME_BYTES:
         raise EncodeError(
             f"the input takes {size} bytes on the wire, above the limit of {MAX_FRAME_BYTES} (16 MiB): "

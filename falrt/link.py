@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic
 from urllib.parse import urlsplit
 
+from falrt.cancellation import is_own_cancellation
 from falrt.codecs import Msgpack
 from falrt.exceptions import (
     AuthenticationError,
@@ -128,7 +129,7 @@ class Link(Generic[InputT, OutputT]):
     def encode(self, message: Any) -> Frame:
         """Return the message's frame; every failure is an ``EncodeError``, or a ``ConfigurationError``."""
         try:
-            return _sendable(self._codec.encode(message))
+            return self._codec.encode(message)
         except (EncodeError, ConfigurationError):
             raise
         except Exception as exc:
@@ -179,7 +180,7 @@ class Link(Generic[InputT, OutputT]):
         frame: Frame = await _hooked(
             self._settings.encode_message, message, "encode_message", EncodeError, ConfigurationError
         )
-        return _sendable(frame)
+        return frame
 
     async def decode_by_hook(self, frame: Frame) -> Any:
         """Return what ``decode_message`` makes of a frame; every failure is a ``DecodeError``."""
@@ -269,18 +270,6 @@ class Link(Generic[InputT, OutputT]):
         await self._on_close()
 
 
-def _sendable(frame: Frame) -> Frame:
-    """Refuse text that has no bytes: in the socket it would cost the connection."""
-    if isinstance(frame, str) and not frame.isascii():
-        try:
-            frame.encode()
-        except UnicodeEncodeError as exc:
-            raise EncodeError(
-                f"the encoder returned text with half a surrogate pair at {exc.start}, which is not valid Unicode"
-            ) from exc
-    return frame
-
-
 async def _hooked(
     hook: Callable[[Any], Any] | None,
     value: Any,
@@ -299,8 +288,7 @@ async def _hooked(
     except (kind, *as_they_are):
         raise
     except asyncio.CancelledError as exc:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if is_own_cancellation():
             raise
         # Something that the hook waited for was cancelled, not the hook.
         raise kind(f"{name} failed: what it waited for was cancelled") from exc

@@ -126,10 +126,11 @@ class Stream(Generic[InputT, OutputT]):
         self._lane = self._supervisor.protocol.add_lane(self._pacing, keeps_all=not self._source.skips)
         connection._stream = self
         self._supervisor.on_turn = self.wake
-        draining = inside_of(connection).run(self._source.start)
+        inside = inside_of(connection)
+        draining = inside.run(self._source.start)
         if draining is not None:
             self.tasks.append(draining)
-        driving = self._loop.create_task(self._drive(), name="falrt stream", context=inside_of(connection))
+        driving = self._loop.create_task(self._drive(), name="falrt stream", context=inside)
         self.tasks.append(driving)
 
     @property

@@ -316,11 +316,9 @@ class Supervisor:
 
     def _ring(self) -> None:
         """Let the reader look again; where a decoder or a consumer holds it up, only the end of the socket does."""
-        waiting, self._waiting_read = self._waiting_read, None
-        if waiting is not None and self.protocol.leaving is not None:
-            waiting.reschedule(self.loop.time())  # once: it may be expiring already
-        else:
-            self._waiting_read = waiting
+        if self._waiting_read is not None and self.protocol.leaving is not None:
+            self._waiting_read.reschedule(self.loop.time())
+            self._waiting_read = None  # once: it may be expiring already
         if self._bell is not None and not self._bell.done():
             self._bell.set_result(None)
         if self.socket is not None and self.socket.gone:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from falrt.auth.credentials import Key, Token, find_key
 from falrt.auth.token_providers import ask_provider
 from falrt.auth.token_requests import TokenRequests
+from falrt.cancellation import is_own_cancellation
 from falrt.exceptions import (
     ConfigurationError,
     ConnectError,
@@ -254,8 +255,7 @@ class TokenCache:
                 raise ConnectTimeoutError(text) from error
             raise TokenRequestError(text, passing=True) from error
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if is_own_cancellation():
                 raise
             # Something that the provider waited for was cancelled, not this fetch. Untold, the schedule would ask
             # again at once, and for ever.

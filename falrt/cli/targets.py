@@ -34,13 +34,14 @@ def check_apart(source: str, out: Iterable[Path]) -> None:
     Raises:
         ConfigurationError: One would.
     """
-    # Of a pattern such as `frames/*.png` the folder.
-    place = os.path.realpath(source if os.path.exists(source) else os.path.dirname(source) or ".")
-    pattern = not os.path.exists(source) and any(mark in source for mark in "*?[")
-    if not (pattern or os.path.exists(source)):
+    if os.path.exists(source):
+        place = source
+    elif any(mark in source for mark in "*?["):
+        place = os.path.dirname(source) or "."
+    else:
         return  # a camera, the screen or the scene
     for path in out:
-        if os.path.realpath(path) == place:
+        if os.path.realpath(path) == os.path.realpath(place):
             raise ConfigurationError(f"--out {path} is the source itself: results would take its place")
 
 

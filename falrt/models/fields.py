@@ -6,7 +6,6 @@ Checks look at types and first characters only: a frame of 60 KB passes in a mic
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +38,7 @@ from falrt.media.data_uri import (
     wrap_data_uri,
 )
 from falrt.media.image_header import image_format
-from falrt.media.source import BGR, ImageSource, describe, is_array, is_pil, is_web_url
+from falrt.media.source import BGR, ImageSource, check_no_folder, describe, is_array, is_pil, is_web_url
 
 __all__ = [
     "IMAGE_SIZES",
@@ -166,11 +165,9 @@ def _ready(value: object) -> bytes | None:
 
 def _check_file(path: os.PathLike[str]) -> None:
     try:
-        mode = os.stat(path).st_mode
+        check_no_folder(path)
     except OSError as error:
         raise ConfigurationError(f"no file at {describe(path)}: {error.strerror or error}") from error
-    if stat.S_ISDIR(mode):
-        raise ConfigurationError(f"{describe(path)} is a folder; give the path of one picture")
 
 
 ImageSizePreset: TypeAlias = Literal[

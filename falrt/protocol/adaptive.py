@@ -336,15 +336,15 @@ class AdaptivePacer:
 
     def written_off(self, now: float) -> None:
         """Everything unanswered has been taken as dropped: let the server go idle, so that the count is right again."""
-        self._quiet_until = now + self._server.service
-        if len(self._unanswered) > 1:
-            self._server = ServerRhythm()  # figures that led to several drops at once are worth nothing
+        several = len(self._unanswered) > 1
         self._unanswered.clear()
-        self._overlapped = self._draining = False
+        self._overlapped = False
         self._guessed = True
         self._doubt = min(DOUBT_MOST, 2 * self._doubt)
         self._care = min(CARE_MOST, 2 * self._care)
-        self._forget()
+        self._resync(now)
+        if several:
+            self._server = ServerRhythm()  # figures that led to several drops at once are worth nothing
 
     # --- bookkeeping
 

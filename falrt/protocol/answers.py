@@ -12,7 +12,7 @@ from falrt.exceptions import FalrtError
 from falrt.protocol import aftermath
 from falrt.protocol.events import Answered, Event, Problem, Pushed
 from falrt.protocol.figures import Figures
-from falrt.protocol.in_flight import InFlight, Input, Kind, Match, Outcome
+from falrt.protocol.in_flight import InFlight, Input, Kind, Match, Outcome, supersede
 from falrt.protocol.marks import marks_in
 from falrt.protocol.modes import Mode
 from falrt.protocol.retry import Cause, Loss
@@ -107,8 +107,7 @@ class Answers:
                 self._in_flight.overtook(input, until)
                 self._timeouts.hurry(until)
             else:
-                input.outcome = Outcome.SUPERSEDED
-                input.lane.dropped += 1
+                supersede(input)
 
     def timed(self, inference_time: float, now: float) -> None:
         """Note an inference time; one that follows no answer, as after connecting, says nothing."""

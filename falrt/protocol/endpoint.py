@@ -9,7 +9,7 @@ A doubled ``realtime`` that stands in a path already, of an id or of ``path=``, 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -116,8 +116,7 @@ class Endpoint:
         own = self.path.split("/") if self.path else []
         if own[-len(segments) :] == segments:
             return self.app_id
-        whole = "/".join(_realtime_once([*own, *segments]))
-        return "/".join(filter(None, (self.namespace, self.owner, self.alias, whole)))
+        return replace(self, path="/".join(_realtime_once([*own, *segments]))).app_id
 
 
 def _realtime_once(segments: list[str]) -> list[str]:

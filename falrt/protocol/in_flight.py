@@ -27,7 +27,7 @@ from falrt.typing import Frame
 if TYPE_CHECKING:
     from falrt.protocol.lane import Lane
 
-__all__ = ["InFlight", "Input", "Kind", "Match", "Outcome"]
+__all__ = ["InFlight", "Input", "Kind", "Match", "Outcome", "supersede"]
 
 
 class Kind(StrEnum):
@@ -285,7 +285,7 @@ class InFlight:
         if unique:
             # Outputs come in the order of the inputs: whatever was written off before this one is surely gone.
             for late in self._late:
-                _dropped(late)
+                supersede(late)
             self._late.clear()
             if len(self._inputs) <= 1:
                 self.doubt = False  # one that is alone behind it is surely kept
@@ -349,7 +349,7 @@ class InFlight:
 
     def _forget(self, input: Input) -> None:
         self._forgotten += 1
-        _dropped(input)
+        supersede(input)
 
     def spoiled(self) -> Input | None:
         """Something came that cannot be read: it may have been the oldest input's answer, or something else."""
@@ -384,7 +384,7 @@ class InFlight:
         for overtaken in self._overtaken:
             overtaken.dropped_at = None
         for late in self._late:
-            _dropped(late)
+            supersede(late)
         self._overtaken.clear()
         self._inputs.clear()
         self._late.clear()
@@ -393,7 +393,7 @@ class InFlight:
         return inputs
 
 
-def _dropped(input: Input) -> None:
+def supersede(input: Input) -> None:
     """End an input that the server surely dropped, or that nobody can pair any more."""
     if input.outcome is None:
         input.outcome = Outcome.SUPERSEDED

@@ -27,7 +27,7 @@ from falrt.protocol.answers import Answers
 from falrt.protocol.comeback import Comeback
 from falrt.protocol.events import Ended, Event, Failed, Noticed, Problem, State, Stats
 from falrt.protocol.figures import Figures
-from falrt.protocol.in_flight import InFlight, Input, Kind, Outcome
+from falrt.protocol.in_flight import InFlight, Input, Kind, Outcome, supersede
 from falrt.protocol.lane import Lane
 from falrt.protocol.liveness import Liveness, Pulse
 from falrt.protocol.messages import Control, Notice, Timings, classify
@@ -452,8 +452,8 @@ class RealtimeProtocol:
 
     def _time_out(self, request: Input, now: float) -> None:
         if request.dropped_at is not None:
-            request.outcome, request.frame = Outcome.SUPERSEDED, b""
-            request.lane.dropped += 1
+            supersede(request)
+            request.frame = b""  # it is only here to absorb its answer
             self._events.append(Failed(request, endings.request_dropped()))
             return
         waited, left = now - request.submitted_at, request.sends > 0

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from falrt.protocol import admission
-from falrt.protocol.in_flight import InFlight, Kind
+from falrt.protocol.in_flight import InFlight, Input, Kind
 from falrt.protocol.lane import Lane
 
 __all__ = ["Silence"]
@@ -96,11 +96,11 @@ class Silence:
 
     def is_patient(self, in_flight: InFlight, until: float) -> bool:
         """Whether silence tells nothing before an instant, where no stream runs and nothing waits."""
-        if not len(in_flight):
+        oldest = in_flight.oldest
+        if oldest is None:
             return True
-        return not self._answered_since and (
-            self.hang_after is None or self.last_at + self.hang_after >= until
-        )
+        hangs_at = self._hangs_at(oldest)
+        return not self._answered_since and (hangs_at is None or hangs_at >= until)
 
     def dropped_at(self, in_flight: InFlight) -> float | None:
         """Return when everything unanswered is to be taken for dropped; None for never."""
@@ -128,8 +128,12 @@ class Silence:
             return self.last_at + self._patience
         if self._answered_since and in_flight.owes and in_flight.awaited:
             return self.last_at + self._patience
-        if oldest.kind is not Kind.REQUEST and self.hang_after is not None:
-            # Inputs that go on leaving are no sign of life.
-            since = self._came_at if oldest.sent_at is None else max(self._came_at, oldest.sent_at)
-            return since + self.hang_after * self._factor
-        return None
+        return self._hangs_at(oldest)
+
+    def _hangs_at(self, oldest: Input) -> float | None:
+        """Return when an app that gives nothing for its oldest input hangs; a request has a clock of its own."""
+        if oldest.kind is Kind.REQUEST or self.hang_after is None:
+            return None
+        # Inputs that go on leaving are no sign of life.
+        since = self._came_at if oldest.sent_at is None else max(self._came_at, oldest.sent_at)
+        return since + self.hang_after * self._factor
