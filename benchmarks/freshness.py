@@ -21,7 +21,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.stream_world import Outcome, Setting, World, best_ratio, measure, simulate
-from falrt.protocol.pacing import Adaptive, Immediate, Latest, Pacing, Throttle
+from falrt.protocol.pacing.policies import Adaptive, Immediate, Latest, Pacing, Throttle
 
 POLICIES: dict[str, Callable[[], Pacing]] = {
     "Immediate()": Immediate,

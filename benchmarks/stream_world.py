@@ -7,7 +7,7 @@ Discrete events, seeded, no network and no waiting: the same figures on every ma
 * The camera captures at a fixed rate with jitter, at a phase unknown to the runner.
 * The uplink serialises frames at its bandwidth, then delays them; both directions keep the order, as TCP does.
 * The runner has one input in work and ``buffer`` waiting; a full buffer silently drops its oldest (wire fact W31).
-* Answers name no input and are paired first in, first out, as in ``falrt.protocol.in_flight``.
+* Answers name no input and are paired first in, first out, as in ``falrt.protocol.pairing.in_flight``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from falrt.protocol.pacing import Pacing
+from falrt.protocol.pacing.policies import Pacing
 
 __all__ = ["Outcome", "Setting", "World", "best_ratio", "measure", "simulate"]
 

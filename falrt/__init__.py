@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from falrt.auth import Token as Token
     from falrt.client import Client as Client
     from falrt.client import connect as connect
-    from falrt.connection import RealtimeConnection as RealtimeConnection
+    from falrt.connection.connection import RealtimeConnection as RealtimeConnection
+    from falrt.connection.stream import Reply as Reply
     from falrt.media import data_uri as data_uri
     from falrt.models.spec import RealtimeModel as RealtimeModel
     from falrt.protocol.events import State as State
     from falrt.protocol.events import Stats as Stats
-    from falrt.protocol.retry import Backoff as Backoff
-    from falrt.stream import Reply as Reply
+    from falrt.protocol.reconnect.backoff import Backoff as Backoff
 
 __version__ = "0.1.0"
 
 # Public name -> the module that defines it.
 _HOMES = {
-    "Backoff": "falrt.protocol.retry",
+    "Backoff": "falrt.protocol.reconnect.backoff",
     "Client": "falrt.client",
-    "RealtimeConnection": "falrt.connection",
+    "RealtimeConnection": "falrt.connection.connection",
     "RealtimeModel": "falrt.models.spec",
-    "Reply": "falrt.stream",
+    "Reply": "falrt.connection.stream",
     "State": "falrt.protocol.events",
     "Stats": "falrt.protocol.events",
     "Token": "falrt.auth",

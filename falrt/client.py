@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from falrt.auth import Key, TokenCache, find_key
-from falrt.closing import INSIDE, completed
-from falrt.connection import RealtimeConnection
+from falrt.connection.connection import RealtimeConnection
+from falrt.connection.opening import Link
+from falrt.connection.tasks import INSIDE, completed
 from falrt.exceptions import ConcurrencyError, ConfigurationError
-from falrt.link import Link
 from falrt.options import (
     AllOptions,
     ClientOptions,
@@ -21,8 +21,8 @@ from falrt.options import (
     check_names,
     check_seconds,
 )
-from falrt.protocol.endpoint import Hosts
 from falrt.protocol.events import State
+from falrt.protocol.wire.endpoint import Hosts
 from falrt.typing import InputT, OutputT, TokenProvider
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ class Client:
         if self._ssl is not None:
             return self._ssl
         if self._ssl_task is None:
-            from falrt.websocket import default_ssl_context
+            from falrt.connection.transport import default_ssl_context
 
             self._ssl_task = asyncio.get_running_loop().create_task(
                 default_ssl_context(), name="falrt TLS context"

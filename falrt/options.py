@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 from falrt.codecs import Msgpack
 from falrt.exceptions import ConfigurationError
-from falrt.protocol.endpoint import check_max_buffering
-from falrt.protocol.liveness import Keepalive
-from falrt.protocol.modes import mode_named
-from falrt.protocol.pacing import Immediate, Pacing, Throttle
-from falrt.protocol.retry import Backoff
+from falrt.protocol.pacing.policies import Immediate, Pacing, Throttle
+from falrt.protocol.reconnect.backoff import Backoff
+from falrt.protocol.reconnect.liveness import Keepalive
+from falrt.protocol.wire.endpoint import check_max_buffering
+from falrt.protocol.wire.modes import mode_named
 from falrt.typing import Codec, DecodeHook, EncodeHook, ModeName, TokenProvider
 
 __all__ = ["ClientOptions", "ConnectOptions", "ConnectionSettings"]

@@ -21,18 +21,18 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, Unpack
 from anyio.from_thread import BlockingPortal, BlockingPortalProvider
 
 from falrt import client
-from falrt.connection import RealtimeConnection
+from falrt.connection.connection import RealtimeConnection
+from falrt.connection.worker import Worker
 from falrt.exceptions import ConcurrencyError, ConfigurationError, ConnectionClosedOK
 from falrt.options import AllOptions
 from falrt.protocol.events import State, Stats
 from falrt.typing import InputT, OutputT
-from falrt.worker import Worker
 
 if TYPE_CHECKING:
+    from falrt.connection.replies import Replies, Reply
+    from falrt.connection.stream import Inputs
     from falrt.models.spec import RealtimeModel
-    from falrt.protocol.pacing import Pacing
-    from falrt.replies import Replies, Reply
-    from falrt.stream import Inputs
+    from falrt.protocol.pacing.policies import Pacing
 
 __all__ = ["Connection", "connect"]
 

@@ -13,7 +13,7 @@ import falrt
 from falrt import pacing
 from falrt.exceptions import ConfigurationError, MissingCredentialsError
 from falrt.options import ClientOptions, ConnectionSettings, ConnectOptions
-from falrt.protocol.liveness import Keepalive
+from falrt.protocol.reconnect.liveness import Keepalive
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "options.md"
 CLIENT, CONNECTION = set(ClientOptions.__annotations__), set(ConnectOptions.__annotations__)

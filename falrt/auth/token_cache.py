@@ -1,6 +1,6 @@
 """A fresh token for every handshake: fetched once for all who wait, renewed before it is needed.
 
-The times are decided by ``falrt.protocol.token_schedule``. Here live one task per fetch that is under way
+The times are decided by ``falrt.protocol.wire.token_schedule``. Here live one task per fetch that is under way
 and one timer per app that is in use; between fetches there is no task at all.
 
 Source: wire facts W40 to W49, docs/reference/wire.md.
@@ -28,8 +28,8 @@ from falrt.exceptions import (
     FalrtError,
     TokenRequestError,
 )
-from falrt.protocol.token_endpoints import DEFAULT_LIFETIME, TokenEndpoint
-from falrt.protocol.token_schedule import TokenSchedule, token_lifetime
+from falrt.protocol.wire.token_endpoints import DEFAULT_LIFETIME, TokenEndpoint
+from falrt.protocol.wire.token_schedule import TokenSchedule, token_lifetime
 from falrt.typing import TokenProvider
 
 if TYPE_CHECKING:

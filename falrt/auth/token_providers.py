@@ -13,7 +13,7 @@ from typing import Any
 from falrt.auth.credentials import Token
 from falrt.auth.threads import run_in_thread
 from falrt.exceptions import AuthenticationError, ConnectError, TokenRequestError
-from falrt.protocol.token_endpoints import is_passing, token_problem
+from falrt.protocol.wire.token_endpoints import is_passing, token_problem
 from falrt.typing import TokenProvider
 
 __all__ = ["ask_provider"]

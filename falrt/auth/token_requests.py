@@ -1,6 +1,6 @@
 """Tokens from fal's token endpoints, directly with a key or through the user's proxy.
 
-What to send and what a reply means is decided in ``falrt.protocol.token_endpoints``; here it is carried out.
+What to send and what a reply means is decided in ``falrt.protocol.wire.token_endpoints``; here it is carried out.
 httpx is imported with the first request, in a thread together with the TLS context: the two take 300 ms.
 
 Source: wire facts W42 to W46, docs/reference/wire.md; through a proxy, fal's own proxy protocol.
@@ -29,8 +29,8 @@ from falrt.exceptions import (
     MissingCredentialsError,
     TokenRequestError,
 )
-from falrt.protocol.endpoint import Hosts, redact
-from falrt.protocol.token_endpoints import (
+from falrt.protocol.wire.endpoint import Hosts, redact
+from falrt.protocol.wire.token_endpoints import (
     TokenEndpoint,
     asked_lifetime,
     endpoint_order,

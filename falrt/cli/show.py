@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from falrt.cli.record import Record, Shot
 from falrt.cli.sources import Source, captured_at, live_frames, waiting_frames
 from falrt.cli.targets import writing
-from falrt.closing import completed
+from falrt.connection.tasks import completed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from falrt.cli.screen import Screen
     from falrt.cli.sinks import Sink
     from falrt.cli.window import Window
-    from falrt.connection import RealtimeConnection
-    from falrt.stream import Reply
+    from falrt.connection.connection import RealtimeConnection
+    from falrt.connection.stream import Reply
 
 __all__ = ["Show"]
 

@@ -25,7 +25,7 @@ from falrt.local.options import LocalOptions
 from falrt.local.page import front_page
 from falrt.local.session import Session
 from falrt.local.stand_ins import STAND_INS
-from falrt.protocol.runner import RunnerOptions
+from falrt.testing.runner import RunnerOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -1,6 +1,6 @@
 """One realtime socket of the stand-in.
 
-What happens is decided by `falrt.protocol.runner` and carried out here.
+What happens is decided by `falrt.testing.runner` and carried out here.
 
 The reader, the delay lines and the painting thread only report to one loop, which is the only one to ask the
 runner and to send.
@@ -20,7 +20,7 @@ import msgpack  # type: ignore[import-untyped]  # msgpack ships no types
 from starlette.websockets import WebSocketDisconnect
 
 from falrt.local.stand_ins import Memory, StandIn
-from falrt.protocol.runner import TEXT_FRAME_REASON, Answer, Close, Outgoing, Phase, Runner, RunnerOptions
+from falrt.testing.runner import TEXT_FRAME_REASON, Answer, Close, Outgoing, Phase, Runner, RunnerOptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -15,9 +15,9 @@ from falrt.exceptions import (
     ServerError,
     UnauthorizedError,
 )
-from falrt.protocol.endpoint import redact
-from falrt.protocol.messages import IdleTimeout, ServerFault, Unauthorized
-from falrt.protocol.retry import Cause, Loss, Verdict, verdict_on
+from falrt.protocol.reconnect.backoff import Cause, Loss, Verdict, verdict_on
+from falrt.protocol.wire.endpoint import redact
+from falrt.protocol.wire.messages import IdleTimeout, ServerFault, Unauthorized
 
 __all__ = [
     "ending_of_connection",

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from falrt.protocol.in_flight import Input
-from falrt.protocol.messages import Notice
-from falrt.protocol.retry import Loss
+from falrt.protocol.pairing.in_flight import Input
+from falrt.protocol.reconnect.backoff import Loss
+from falrt.protocol.wire.messages import Notice
 
 __all__ = [
     "TRANSITIONS",

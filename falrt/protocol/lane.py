@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from falrt.exceptions import QueueFullError
-from falrt.protocol.in_flight import Input, Kind, Outcome
-from falrt.protocol.pacing import Pacer
+from falrt.protocol.pacing.policies import Pacer
+from falrt.protocol.pairing.in_flight import Input, Kind, Outcome
 
 __all__ = ["Lane", "QueueLimits"]
 

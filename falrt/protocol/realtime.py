@@ -22,22 +22,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from falrt.exceptions import ConnectionClosedOK, FalrtError
-from falrt.protocol import aftermath, endings
-from falrt.protocol.answers import Answers
-from falrt.protocol.comeback import Comeback
+from falrt.protocol import endings
 from falrt.protocol.events import Ended, Event, Failed, Noticed, Problem, State, Stats
-from falrt.protocol.figures import Figures
-from falrt.protocol.in_flight import InFlight, Input, Kind, Outcome, supersede
 from falrt.protocol.lane import Lane
-from falrt.protocol.liveness import Liveness, Pulse
-from falrt.protocol.messages import Control, Notice, Timings, classify
-from falrt.protocol.modes import Replay
-from falrt.protocol.pacing import Pacing
-from falrt.protocol.retry import Cause, Loss
+from falrt.protocol.pacing.policies import Pacing
+from falrt.protocol.pairing import replay as aftermath
+from falrt.protocol.pairing.answers import Answers
+from falrt.protocol.pairing.in_flight import InFlight, Input, Kind, Outcome, supersede
+from falrt.protocol.pairing.overdue import Silence
+from falrt.protocol.pairing.timeouts import Timeouts
+from falrt.protocol.reconnect.backoff import Cause, Loss
+from falrt.protocol.reconnect.comeback import Comeback
+from falrt.protocol.reconnect.liveness import Liveness, Pulse
 from falrt.protocol.send_queue import SendQueue
 from falrt.protocol.settings import Settings
-from falrt.protocol.silence import Silence
-from falrt.protocol.timeouts import Timeouts
+from falrt.protocol.stats import Figures
+from falrt.protocol.wire.messages import Control, Notice, Timings, classify
+from falrt.protocol.wire.modes import Replay
 
 __all__ = ["RealtimeProtocol"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from falrt.protocol.liveness import Keepalive
-from falrt.protocol.modes import MODES, Mode
-from falrt.protocol.pacing import Immediate, Pacing
-from falrt.protocol.retry import Backoff
+from falrt.protocol.pacing.policies import Immediate, Pacing
+from falrt.protocol.reconnect.backoff import Backoff
+from falrt.protocol.reconnect.liveness import Keepalive
+from falrt.protocol.wire.modes import MODES, Mode
 
 __all__ = ["Settings"]
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from falrt.exceptions import ConfigurationError
-from falrt.protocol.runner import RunnerOptions
 from falrt.testing.allowed import check_fields
 from falrt.testing.picture import png
+from falrt.testing.runner import RunnerOptions
 from falrt.testing.script import AnswerFault, Fault, MomentFault
 
 if TYPE_CHECKING:

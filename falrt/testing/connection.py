@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from falrt.protocol.runner import RunnerStats
 from falrt.testing.allowed import check
+from falrt.testing.runner import RunnerStats
 from falrt.testing.script import Fault
 from falrt.testing.wire import WireSocket
 

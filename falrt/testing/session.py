@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.frames import Frame, Opcode
 
-from falrt.protocol.runner import (
+from falrt.testing.app import App, as_map, each, picture_answer, settled
+from falrt.testing.plan import FaultPlan
+from falrt.testing.runner import (
     END_OF_INPUT,
     TEXT_FRAME_REASON,
     Answer,
@@ -18,8 +20,6 @@ from falrt.protocol.runner import (
     Phase,
     Runner,
 )
-from falrt.testing.app import App, as_map, each, picture_answer, settled
-from falrt.testing.plan import FaultPlan
 from falrt.testing.script import (
     AnswerFault,
     CloseWith,

@@ -25,7 +25,7 @@ from falrt.exceptions import (
     MissingCredentialsError,
     TokenRequestError,
 )
-from falrt.protocol.token_endpoints import TokenEndpoint
+from falrt.protocol.wire.token_endpoints import TokenEndpoint
 
 GENERAL, REALTIME = TokenEndpoint.GENERAL, TokenEndpoint.REALTIME
 PATH, ALIAS = "fal-ai/flux-2/klein/realtime", "flux-2"

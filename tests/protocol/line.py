@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from falrt.protocol.events import Answered, Event, Failed
-from falrt.protocol.in_flight import Input, Kind
 from falrt.protocol.lane import Lane
-from falrt.protocol.modes import MODES
-from falrt.protocol.pacing import Immediate, Pacer
+from falrt.protocol.pacing.policies import Immediate, Pacer
+from falrt.protocol.pairing.in_flight import Input, Kind
 from falrt.protocol.realtime import RealtimeProtocol
-from falrt.protocol.retry import Cause, Loss
+from falrt.protocol.reconnect.backoff import Cause, Loss
 from falrt.protocol.settings import Settings
+from falrt.protocol.wire.modes import MODES
 
 TIMEOUT = {"type": "x-fal-error", "error": "TIMEOUT", "reason": "no inputs, reconnect when needed!"}
 UNAUTHORIZED = {"status": "error", "error": "Unauthorized"}

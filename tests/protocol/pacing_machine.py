@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from falrt.protocol.pacing import Pacer, Pacing
+from falrt.protocol.pacing.policies import Pacer, Pacing
 
 STEPS = st.floats(0.0, 2.0, allow_nan=False) | st.sampled_from([0.0, 0.001, 0.033, 0.1, 1.0])
 TIMES = st.floats(0.0, 1.0, allow_nan=False)

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from falrt.exceptions import DecodeError, FalrtError
-from falrt.protocol.comeback import SETTLED_AFTER
 from falrt.protocol.events import Answered, Event, Failed, Problem, Pushed, State
-from falrt.protocol.in_flight import Input, Kind, Outcome
 from falrt.protocol.lane import Lane
-from falrt.protocol.messages import control_in
-from falrt.protocol.pacing import Pacing
+from falrt.protocol.pacing.policies import Pacing
+from falrt.protocol.pairing.in_flight import Input, Kind, Outcome
 from falrt.protocol.realtime import RealtimeProtocol
-from falrt.protocol.retry import Cause, Loss
-from falrt.protocol.runner import Answer, Close, Control, Runner, RunnerOptions
+from falrt.protocol.reconnect.backoff import Cause, Loss
+from falrt.protocol.reconnect.comeback import SETTLED_AFTER
 from falrt.protocol.settings import Settings
+from falrt.protocol.wire.messages import control_in
+from falrt.testing.runner import Answer, Close, Control, Runner, RunnerOptions
 
 # Asked again and again at one instant, the protocol spins.
 TURNS_MAX = 300

@@ -11,13 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from falrt.exceptions import FalrtError
 from falrt.protocol.events import State
-from falrt.protocol.in_flight import Kind
-from falrt.protocol.liveness import Keepalive
-from falrt.protocol.messages import ServerFault, Unauthorized
-from falrt.protocol.pacing import Adaptive, Debounce, Immediate, Latest, Throttle
-from falrt.protocol.retry import Backoff, Cause, Loss
-from falrt.protocol.runner import RunnerOptions
+from falrt.protocol.pacing.policies import Adaptive, Debounce, Immediate, Latest, Throttle
+from falrt.protocol.pairing.in_flight import Kind
+from falrt.protocol.reconnect.backoff import Backoff, Cause, Loss
+from falrt.protocol.reconnect.liveness import Keepalive
 from falrt.protocol.settings import Settings
+from falrt.protocol.wire.messages import ServerFault, Unauthorized
+from falrt.testing.runner import RunnerOptions
 from tests.protocol.realtime_world import Server, World
 
 PASSING = [

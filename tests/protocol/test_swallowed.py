@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from falrt.protocol.admission import PATIENCE_UNKNOWN
-from falrt.protocol.liveness import Keepalive
-from falrt.protocol.pacing import Latest
+from falrt.protocol.pacing.policies import Latest
+from falrt.protocol.pairing.admission import PATIENCE_UNKNOWN
+from falrt.protocol.reconnect.liveness import Keepalive
 from tests.protocol.line import Line
 
 SILENT = Keepalive(None, None)

@@ -1,0 +1,1 @@
+"""The shell of one connection: all that waits for its sockets."""

@@ -1,0 +1,111 @@
+"""Callbacks: results and errors handed to the user's functions, one at a time and in order."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from falrt.cancellation import is_own_cancellation
+from falrt.connection.inbox import Inbox
+from falrt.exceptions import ConnectionClosedOK, FalrtError
+
+if TYPE_CHECKING:
+    from falrt.connection.opening import Link
+
+__all__ = ["Callbacks", "blame"]
+
+logger = logging.getLogger("falrt.connection")
+
+
+class Callbacks:
+    """What ``on_result`` and ``on_error`` of one connection are called with.
+
+    Args:
+        link: Makes results typed.
+        on_result: Called with each result; None where they go to ``recv()``.
+        on_error: Called with each error; None where it is logged, or goes to ``recv()``.
+        ended: Returns the connection's last error once it is closed, else None.
+        returned: Called whenever a function has returned.
+    """
+
+    __slots__ = ("_ended", "_link", "_on_error", "_on_result", "_returned", "_running", "inbox", "task")
+
+    def __init__(
+        self,
+        link: Link[Any, Any],
+        on_result: Callable[[Any], object] | None,
+        on_error: Callable[[Exception], object] | None,
+        *,
+        ended: Callable[[], FalrtError | None],
+        returned: Callable[[], None],
+    ) -> None:
+        self._link = link
+        self._on_result, self._on_error = on_result, on_error
+        self._ended, self._returned = ended, returned
+        self._running = False
+        self.inbox = Inbox()
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to call."""
+        loop = asyncio.get_running_loop()
+        self.task = loop.create_task(self._run(), name=f"falrt callbacks {self._link.app}")
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be handed over and no function runs."""
+        return not (self.inbox or self._running)
+
+    def takes(self, *, failed: bool) -> bool:
+        """Whether a result, or an error, goes to a callback."""
+        return self._on_result is not None or (failed and self._on_error is not None)
+
+    async def _run(self) -> None:
+        """Hand over one thing after the other; the final error last."""
+        while True:
+            final = None
+            while not self.inbox and (final := self._ended()) is None:
+                await self.inbox.wait()
+            self._running = True
+            try:
+                await self._hand_over(self.inbox.next() if final is None else final)
+            finally:
+                self._running = False
+            self._returned()
+            if final is not None:
+                return
+
+    async def _hand_over(self, item: Any) -> None:
+        if not isinstance(item, Exception):
+            try:
+                item = self._link.load(item)
+            except Exception as exc:  # whatever it is: this task must live on
+                item = exc
+        if not isinstance(item, Exception):
+            await self._call(self._on_result, item)
+        elif not isinstance(item, ConnectionClosedOK):
+            await self._call(self._on_error, item)
+
+    async def _call(self, function: Callable[[Any], object] | None, value: Any) -> None:
+        if function is None:
+            logger.error("%s: %s", self._link.app, value)
+            return
+        try:
+            outcome = function(value)
+            if inspect.isawaitable(outcome):
+                await outcome
+        except asyncio.CancelledError as exc:
+            if is_own_cancellation():
+                raise
+            blame(function, exc)  # something that the function waited for was cancelled, not the function
+        except Exception as exc:
+            blame(function, exc)
+
+
+def blame(function: Callable[..., object], error: BaseException) -> None:
+    """A mistake in the user's function is theirs to see, and no reason to stop."""
+    context = {"message": f"falrt: {function!r} failed", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)

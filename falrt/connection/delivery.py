@@ -1,0 +1,162 @@
+"""Delivery: results and errors find the caller, the stream, the callback or the queue that waits for them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from falrt.connection.callbacks import Callbacks, blame
+from falrt.connection.inbox import Inbox
+from falrt.exceptions import ConcurrencyError, FalrtError
+from falrt.protocol.events import Answered, Ended, Event, Failed, Noticed, Problem, Pushed, State
+from falrt.protocol.pairing.in_flight import Kind
+from falrt.protocol.realtime import RealtimeProtocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from falrt.connection.opening import Link
+    from falrt.options import ConnectionSettings
+
+__all__ = ["Delivery"]
+
+logger = logging.getLogger("falrt.connection")
+
+
+class Delivery:
+    """Hands over what a protocol tells of one connection.
+
+    Args:
+        link: Makes results typed.
+        settings: Name the user's functions.
+        protocol: Says whether anything more will come.
+
+    Attributes:
+        callbacks: Where ``on_result`` or ``on_error`` was given.
+        inbox: What ``recv()`` takes.
+        newest: The newest answer to a send or in a stream.
+    """
+
+    __slots__ = ("_link", "_protocol", "_receiving", "_settings", "callbacks", "inbox", "newest")
+
+    def __init__(
+        self, link: Link[Any, Any], settings: ConnectionSettings, protocol: RealtimeProtocol
+    ) -> None:
+        self._link, self._settings, self._protocol = link, settings, protocol
+        self._receiving = False
+        self.callbacks: Callbacks | None = None
+        self.inbox = Inbox()
+        self.newest: Answered | None = None
+
+    def start(self, returned: Callable[[], None]) -> None:
+        """Begin to call the user's functions, if there are any.
+
+        Args:
+            returned: Called whenever one of them has returned.
+        """
+        settings = self._settings
+        if settings.on_result is not None or settings.on_error is not None:
+            self.callbacks = Callbacks(
+                self._link, settings.on_result, settings.on_error, ended=self.final_error, returned=returned
+            )
+            self.callbacks.start()
+
+    # --- what happened
+
+    def tell(self, event: Event, frame_size: int) -> None:
+        """Hand over one event; a result counts with the size of its frame, in bytes."""
+        if type(event) is Answered:
+            self._answered(event, frame_size)
+        else:
+            self._tell_of(event, frame_size)
+        on_event = self._settings.on_event
+        if on_event is not None:
+            try:
+                on_event(event)
+            except Exception as exc:
+                blame(on_event, exc)
+
+    def _answered(self, event: Answered, frame_size: int) -> None:
+        kind, tag = event.input.kind, event.input.tag
+        if kind is Kind.REQUEST:
+            if not tag.done():
+                tag.set_result(event.message)
+        elif kind is Kind.STREAM:
+            self.newest = event
+            tag.answered(event)
+        else:
+            self.newest = event
+            self._put(event.message, frame_size)
+
+    def _tell_of(self, event: Event, frame_size: int) -> None:
+        match event:
+            case Failed(input, error) if input.kind is Kind.REQUEST:
+                _reject(input.tag, error)
+            case Failed(input, error):
+                input.tag.failed(error)
+            case Pushed(message):
+                self._put(message, frame_size)
+            case Problem(error) | Ended(error):
+                self._put(error, 0)
+            case Noticed(notice):
+                logger.debug("%s: notice %r", self._link.app, notice.action)
+
+    def report(self, error: Exception) -> None:
+        """Tell of an error that a stream lived through."""
+        if self.callbacks is not None and self._settings.on_error is not None:
+            self.callbacks.inbox.put(error)
+        else:
+            logger.warning("%s: the stream goes on after %s: %s", self._link.app, type(error).__name__, error)
+
+    def _put(self, item: Any, size_bytes: int) -> None:
+        """Give a result or an error to the callbacks where there is one for it, else to recv()."""
+        callbacks = self.callbacks
+        called_back = callbacks is not None and callbacks.takes(failed=isinstance(item, Exception))
+        inbox = callbacks.inbox if callbacks is not None and called_back else self.inbox
+        if inbox.full and self._protocol.settings.mode.pairs:
+            # Waiting here would hold up the answers to requests: better to lose the oldest, and say so.
+            inbox.discard_oldest()
+        inbox.put(item, size_bytes)
+
+    # --- whoever takes it
+
+    async def next(self) -> Any:
+        """Wait for the next thing to hand out.
+
+        Raises:
+            FalrtError: What every further call raises too: nothing more comes.
+            ConcurrencyError: Another task waits here.
+        """
+        if self._receiving:
+            raise ConcurrencyError("another task is waiting in recv() already: let one task receive")
+        inbox = self.inbox
+        self._receiving = True
+        try:
+            while not inbox:
+                over = self.final_error() or self._protocol.session_end
+                if over is not None:
+                    raise over.with_traceback(None)  # told at every call: its traceback must not grow
+                await inbox.wait()
+        finally:
+            self._receiving = False
+        return inbox.next()
+
+    def has_room(self) -> bool:
+        """Whether what comes next can be kept until somebody takes it."""
+        return not (self.inbox.full or (self.callbacks is not None and self.callbacks.inbox.full))
+
+    def wake(self) -> None:
+        """The connection has ended: whoever waits for a result is to hear of it."""
+        self.inbox.wake()
+        if self.callbacks is not None:
+            self.callbacks.inbox.wake()
+
+    def final_error(self) -> FalrtError | None:
+        """Return why nothing more comes, or None while the connection lives."""
+        return self._protocol.closed_error() if self._protocol.state is State.CLOSED else None
+
+
+def _reject(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,396 @@
+"""Supervisor: the life of one logical connection's sockets, and everything that happens in its time.
+
+One task (:meth:`Supervisor._run`) opens a socket, reads it until it is lost, and begins again; it alone declares a
+socket lost. One timer serves every deadline. Writing never waits: a frame is handed to the transport by whoever made
+it due, and a full transport calls back when it has emptied. All decisions are the protocol's; what happens next is
+always :meth:`Supervisor.react`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Set
+from typing import TYPE_CHECKING, Any, Final
+
+from falrt.connection.tasks import settle
+from falrt.exceptions import DecodeError
+from falrt.protocol.events import Event, Lost, Opened, State
+from falrt.protocol.pairing.in_flight import Input
+from falrt.protocol.realtime import RealtimeProtocol
+from falrt.protocol.reconnect.backoff import Cause, Loss
+from falrt.protocol.wire.messages import control_in
+
+if TYPE_CHECKING:
+    from falrt.connection.opening import Link
+    from falrt.connection.transport import Socket
+
+__all__ = ["Supervisor"]
+
+logger = logging.getLogger("falrt.connection")
+
+# Messages that wait to be decoded before the server is held up.
+UNREAD_MAX: Final = 16
+# Tries without an answer at which a person should hear of it.
+WORRYING_TRIES: Final = 5
+
+
+class Supervisor:
+    """Does for a protocol what it cannot do itself: sockets, waiting and the clock. Belongs to one event loop.
+
+    Args:
+        link: The way to the app.
+        protocol: What decides.
+        tell: Called with every event, in order, and the bytes of the frame that brought it.
+        ended: Called when the protocol is CLOSED.
+        has_room: Whether a result that comes next can be kept until somebody takes it.
+
+    Attributes:
+        loop: The event loop.
+        on_turn: Called after anything happened, for a stream that waits for its slot.
+        socket: The present one.
+        task: What supervises.
+    """
+
+    __slots__ = (
+        "_alarm", "_alive_at", "_at_once", "_bell", "_broken", "_ended", "_farewells", "_frame_size", "_has_room",
+        "_hurried", "_link", "_tell", "_timer", "_unread", "_unwritten", "_waiting_read", "_watchers", "loop",
+        "on_turn", "protocol", "socket", "task",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        link: Link[Any, Any],
+        protocol: RealtimeProtocol,
+        *,
+        tell: Callable[[Event, int], None],
+        ended: Callable[[], None],
+        has_room: Callable[[], bool],
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.protocol = protocol
+        self._link = link
+        self._tell, self._ended, self._has_room = tell, ended, has_room
+        self.on_turn: Callable[[], None] | None = None
+        self.socket: Socket | None = None
+        # Bytes that the transport still had to send when the timer last looked, and when it last saw that the line
+        # lives although nothing came.
+        self._unwritten, self._alive_at = 0, 0.0
+        # Bytes of the frame that is being seen to.
+        self._frame_size = 0
+        self._timer: asyncio.TimerHandle | None = None
+        # The alarm clock of the task, while it has no socket.
+        self._alarm: asyncio.Future[None] | None = None
+        # Those who wait for some state of the connection: open, room, quiet, flushed.
+        self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        # Messages are seen to in the turn of the loop in which they come, unless a decoder may wait or a slow
+        # consumer holds the server up.
+        self._at_once = protocol.settings.mode.pairs and not link.has_decoder
+        # Messages that wait for that, and the bell that wakes the one who sees to them.
+        self._unread: list[tuple[bytes, bool]] = []
+        self._bell: asyncio.Future[None] | None = None
+        self._waiting_read: asyncio.Timeout | None = None
+        # A mistake of ours, met where nobody could be told.
+        self._broken: Exception | None = None
+        # A closer was cancelled: lines are cut instead of closed.
+        self._hurried = False
+        # What is about to end: polite closings of sockets that are no longer used, tasks of streams that were left.
+        self._farewells: dict[asyncio.Task[None], Socket | None] = {}
+        self.task = self.loop.create_task(self._run(), name=f"falrt {link.app}")
+
+    # --- what others ask for
+
+    def submit(self, input: Input) -> None:
+        """Offer an input; it leaves at once if it may.
+
+        Raises:
+            FalrtError: As :meth:`RealtimeProtocol.submit`.
+        """
+        now = self.loop.time()
+        self.protocol.submit(input, now)
+        self._pump(now)
+        if input.sent_at is None or self._watchers or self.on_turn is not None:
+            self.react(now)
+        else:  # it has left, and nobody else was waiting for anything
+            self._arm(now)
+
+    def abandon(self, input: Input) -> None:
+        """The input's caller does not wait any more."""
+        self.protocol.abandon(input)
+        self.react()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds that only a turn of the protocol can bring about."""
+        if condition():
+            return
+        future: asyncio.Future[None] = self.loop.create_future()
+        entry = (condition, future)
+        self._watchers.append(entry)
+        try:
+            await future
+        finally:
+            if entry in self._watchers:
+                self._watchers.remove(entry)
+
+    def look(self) -> None:
+        """Let those look again who wait for a condition."""
+        for entry in [entry for entry in self._watchers if entry[0]()]:
+            self._watchers.remove(entry)
+            if not entry[1].done():
+                entry[1].set_result(None)
+
+    def see_off(self, task: asyncio.Task[None], socket: Socket | None = None) -> None:
+        """Remember a task that is about to end: closing waits for it."""
+        if not task.done():
+            self._farewells[task] = socket
+            task.add_done_callback(self._farewells.pop)
+
+    def close(self) -> None:
+        """End the connection on the user's wish; whoever waits hears of it."""
+        self.protocol.close(self.loop.time())
+        self.react()
+
+    async def settled(self, apart: Set[asyncio.Task[None]]) -> None:
+        """Wait until nothing runs any more, some tasks apart; the task itself has ended before."""
+        await settle(self._farewells.keys() - apart)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def cut(self) -> None:
+        """There is no time for politeness any more: drop the lines."""
+        if self._hurried:
+            return
+        self._hurried = True
+        if self.socket is not None:
+            self.socket.cut()
+        for farewell, socket in self._farewells.items():
+            if socket is not None:
+                socket.cut()  # the farewell itself may not have begun
+            farewell.cancel()
+
+    # --- the life of the sockets
+
+    async def _run(self) -> None:
+        """Open a socket, read it until it is lost, begin again; until the protocol says that it is over."""
+        protocol = self.protocol
+        self._link.begin()
+        try:
+            while protocol.state is not State.CLOSED:
+                if not protocol.wants_socket(self.loop.time()):
+                    await self._sleep()
+                    continue
+                loss = await self._live()
+                self._note(loss)
+                if loss.cause is Cause.UNAUTHORIZED:
+                    self._link.refused()
+                protocol.lost(loss, self.loop.time())
+                self.react()
+        except Exception as exc:
+            # A mistake of ours, or of a codec that breaks its promises: whoever waits must hear of it.
+            logger.exception("%s: the connection ends by an unexpected error", self._link.app)
+            protocol.leaving = Loss(Cause.SETUP, reason=f"unexpected {type(exc).__name__}", error=exc)
+            protocol.lost(protocol.leaving, self.loop.time())
+            self.react()
+        finally:
+            self._link.end()
+
+    def _note(self, loss: Loss) -> None:
+        """Tell of a loss, and log it: louder where one followed the other without an answer in between."""
+        self._tell(Lost(loss), 0)
+        worrying = self.protocol.tries == WORRYING_TRIES
+        level = logging.WARNING if worrying else logging.INFO
+        more = f"; nothing was answered on the last {WORRYING_TRIES} sockets" if worrying else ""
+        said = loss.error or loss.reason
+        logger.log(level, "%s: %s (code %d) %s%s", self._link.app, loss.cause.value, loss.code, said, more)
+
+    async def _sleep(self) -> None:
+        self._arm(self.loop.time())
+        self._alarm = self.loop.create_future()
+        try:
+            await self._alarm
+        finally:
+            self._alarm = None
+
+    async def _live(self) -> Loss:
+        """The life of one socket, from its opening to its loss."""
+        protocol, link = self.protocol, self._link
+        protocol.connecting(self.loop.time())
+        self.react()
+        try:
+            socket = await link.open()
+        except Exception as exc:
+            return link.loss_of_opening(exc)
+        self.socket = socket
+        socket.on_writable = self.react
+        protocol.opened(self.loop.time())
+        logger.debug("%s: open", link.app)
+        self._tell(Opened(), 0)
+        polite = False
+        try:
+            self.react()
+            loss = await self._read(socket)
+            polite = loss.cause is not Cause.SILENCE
+            return loss
+        finally:
+            self.socket = None
+            socket.on_writable = None
+            socket.ignore()
+            self._unread.clear()
+            # Cancelled by anybody but close(), the loop is ending and waits for no farewell.
+            if (polite or protocol.state is State.CLOSED) and not self._hurried:
+                farewell = self.loop.create_task(socket.close_politely(), name=f"falrt closing {link.app}")
+                self.see_off(farewell, socket)
+            else:
+                socket.cut()
+
+    # --- reading
+
+    async def _read(self, socket: Socket) -> Loss:
+        """Wait until a socket is lost, or until the protocol gives it up; see to what cannot be seen to at once."""
+        protocol = self.protocol
+        socket.listen(self._arrived, self._ring)
+        while protocol.leaving is None:
+            if self._unread:
+                with contextlib.suppress(TimeoutError):  # given up meanwhile
+                    async with asyncio.timeout(None) as self._waiting_read:
+                        await self._read_one(*self._unread.pop(0))
+                self._waiting_read = None
+                socket.pause_reading(len(self._unread) > UNREAD_MAX)
+            elif self._broken is not None:
+                raise self._broken
+            elif socket.gone:
+                return self._link.loss_of_close(socket.close_exc)
+            else:
+                self._bell = self.loop.create_future()
+                await self._bell
+        return protocol.leaving
+
+    def _arrived(self, data: bytes | bytearray, text: bool) -> None:
+        """Take a message, in the turn of the loop in which it came wherever that is possible."""
+        if self._at_once:
+            try:
+                self._take(data, text)
+            except Exception as exc:  # the transport would swallow it: the reader must raise it
+                self._broken = exc
+                self._ring()
+            return
+        self._unread.append((bytes(data), text))
+        if self.socket is not None and len(self._unread) > UNREAD_MAX:
+            self.socket.pause_reading(True)
+        self._ring()
+
+    def _take(self, data: bytes | bytearray, text: bool) -> None:
+        now, self._frame_size = self.loop.time(), len(data)
+        try:
+            frame = data.decode() if text else data
+            control = control_in(frame)
+            message = self._link.decode(frame) if control is None else control
+        except (DecodeError, UnicodeDecodeError) as exc:
+            self._garbled(exc)
+        else:
+            self.protocol.received(message, now, self._frame_size)
+        self.react(now)
+
+    async def _read_one(self, data: bytes, text: bool) -> None:
+        protocol, link = self.protocol, self._link
+        try:
+            self._frame_size = len(data)
+            frame = data.decode() if text else data
+            message: Any = control_in(frame)
+            if message is None:
+                message = await link.decode_by_hook(frame) if link.has_decoder else link.decode(frame)
+        except (DecodeError, UnicodeDecodeError) as exc:
+            self._garbled(exc)
+        else:
+            protocol.received(message, self.loop.time(), self._frame_size)
+        self.react()
+        if not protocol.settings.mode.pairs and not self._has_room():
+            await self.until(lambda: self._has_room() or self.socket is None or self.socket.gone)
+
+    def _garbled(self, exc: DecodeError | UnicodeDecodeError) -> None:
+        if isinstance(exc, UnicodeDecodeError):
+            exc = DecodeError("a text frame is not UTF-8", size=len(exc.object))
+        self.protocol.garbled(exc, self.loop.time(), self._frame_size)
+
+    def _ring(self) -> None:
+        """Let the reader look again; where a decoder or a consumer holds it up, only the end of the socket does."""
+        if self._waiting_read is not None and self.protocol.leaving is not None:
+            self._waiting_read.reschedule(self.loop.time())
+            self._waiting_read = None  # once: it may be expiring already
+        if self._bell is not None and not self._bell.done():
+            self._bell.set_result(None)
+        if self.socket is not None and self.socket.gone:
+            self.look()
+
+    # --- after anything happened
+
+    def react(self, now: float | None = None) -> None:
+        """Do what follows from the protocol's new state: tell people, send what is due, set the timer."""
+        protocol = self.protocol
+        now = self.loop.time() if now is None else now
+        self._pump(now)
+        for event in protocol.take_events():
+            self._tell(event, self._frame_size)
+        if self._watchers:
+            self.look()
+        if self.on_turn is not None:
+            self.on_turn()
+        if protocol.leaving is not None:
+            self._ring()
+        over, alarm = protocol.error is not None, self._alarm
+        if alarm is not None and not alarm.done() and (over or protocol.wants_socket(now)):
+            alarm.set_result(None)
+        if over:
+            self._ended()
+        self._arm(now)
+
+    def _pump(self, now: float) -> None:
+        """Write everything that may leave, as long as the transport takes it."""
+        socket, protocol = self.socket, self.protocol
+        if socket is None:
+            return
+        while protocol.waits and socket.writable and (item := protocol.take_due(now)) is not None:
+            socket.write(item.frame)
+
+    def _arm(self, now: float) -> None:
+        """Set the one timer to the next deadline; an earlier timer is left alone, for it will set itself anew."""
+        timer = self._timer
+        if timer is not None and self.protocol.undisturbed(timer.when()):
+            return
+        socket = self.socket
+        # What a full socket holds up waits for room, not for time: it will say so, and a timer would spin.
+        writable = socket is None or socket.writable
+        deadline = self.protocol.next_deadline(now, writable=writable)
+        if timer is not None:
+            if deadline is not None and timer.when() <= deadline:
+                return
+            timer.cancel()
+            self._timer = None
+        if deadline is not None and self.protocol.state is not State.CLOSED:
+            self._timer = self.loop.call_at(deadline, self._on_timer, deadline)
+
+    def _on_timer(self, deadline: float) -> None:
+        self._timer = None
+        try:
+            self._tick(deadline)
+        except Exception as exc:  # the loop would only log it, and no deadline would ever come again
+            self._broken = exc
+            self._ring()
+
+    def _tick(self, deadline: float) -> None:
+        # The loop's clock may be a hair behind the instant that was asked for: that must not read as "not yet".
+        now = max(deadline, self.loop.time())
+        protocol, socket = self.protocol, self.socket
+        if socket is not None:
+            # Where we ourselves have stopped reading, or are still sending what goes before a ping, silence says
+            # nothing about the peer.
+            unwritten, self._unwritten = self._unwritten, socket.unwritten
+            if self._unwritten < unwritten or (socket.reading_paused and not socket.gone):
+                self._alive_at = now
+            protocol.heard(max(self._alive_at, socket.heard_at))
+        protocol.tick(now)
+        if socket is not None and protocol.take_ping():
+            socket.probe()
+        self.react(now)

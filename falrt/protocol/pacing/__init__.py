@@ -1,0 +1,1 @@
+"""When a waiting input may leave, and whether a newer one takes its place."""

@@ -1,0 +1,1 @@
+"""Which answer belongs to which input, and what becomes of those that get none."""

@@ -1,0 +1,1 @@
+"""What stands on the wire: endpoint ids and URLs, messages, modes, tokens."""
