@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
-from falrt.auth import Key, TokenCache, find_key
+from falrt.auth import Key, TokenCache, TokenProvider, find_key
 from falrt.connection.connection import RealtimeConnection
 from falrt.connection.opening import Link
 from falrt.connection.tasks import INSIDE, completed
@@ -23,7 +23,7 @@ from falrt.options import (
 )
 from falrt.protocol.events import State
 from falrt.protocol.wire.endpoint import Hosts
-from falrt.typing import InputT, OutputT, TokenProvider
+from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
     import ssl as tls

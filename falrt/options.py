@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypedDict
 from urllib.parse import urlsplit
 
+from falrt.auth import TokenProvider
 from falrt.codecs import Msgpack
 from falrt.exceptions import ConfigurationError
 from falrt.protocol.pacing.policies import Immediate, Pacing, Throttle
@@ -19,7 +20,7 @@ from falrt.protocol.reconnect.backoff import Backoff
 from falrt.protocol.reconnect.liveness import Keepalive
 from falrt.protocol.wire.endpoint import check_max_buffering
 from falrt.protocol.wire.modes import mode_named
-from falrt.typing import Codec, DecodeHook, EncodeHook, ModeName, TokenProvider
+from falrt.typing import Codec, DecodeHook, EncodeHook, ModeName
 
 __all__ = ["ClientOptions", "ConnectOptions", "ConnectionSettings"]
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
-
-if TYPE_CHECKING:
-    from falrt.auth import Token
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 __all__ = [
     "Codec",
@@ -17,7 +14,6 @@ __all__ = [
     "Message",
     "ModeName",
     "OutputT",
-    "TokenProvider",
 ]
 
 InputT = TypeVar("InputT")
@@ -44,15 +40,4 @@ class Codec(Protocol):
 
     def decode(self, data: Frame) -> Message:
         """Return the message of a frame; any exception is reported as a ``DecodeError``."""
-        ...
-
-
-class TokenProvider(Protocol):
-    """Makes a token for one app; sync or async.
-
-    Called with the full path, such as ``fal-ai/fast-lcm-diffusion/realtime``.
-    """
-
-    def __call__(self, app_path: str, /) -> str | Token | Awaitable[str | Token]:
-        """Return the token, or an awaitable of it."""
         ...

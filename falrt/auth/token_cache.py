@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from falrt.auth.credentials import Key, Token, find_key
-from falrt.auth.token_providers import ask_provider
+from falrt.auth.token_providers import TokenProvider, ask_provider
 from falrt.auth.token_requests import TokenRequests
 from falrt.cancellation import is_own_cancellation
 from falrt.exceptions import (
@@ -30,7 +30,6 @@ from falrt.exceptions import (
 )
 from falrt.protocol.wire.token_endpoints import DEFAULT_LIFETIME, TokenEndpoint
 from falrt.protocol.wire.token_schedule import TokenSchedule, token_lifetime
-from falrt.typing import TokenProvider
 
 if TYPE_CHECKING:
     import httpx

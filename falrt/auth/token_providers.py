@@ -8,15 +8,26 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, Protocol
 
 from falrt.auth.credentials import Token
 from falrt.auth.threads import run_in_thread
 from falrt.exceptions import AuthenticationError, ConnectError, TokenRequestError
 from falrt.protocol.wire.token_endpoints import is_passing, token_problem
-from falrt.typing import TokenProvider
 
-__all__ = ["ask_provider"]
+__all__ = ["TokenProvider", "ask_provider"]
+
+
+class TokenProvider(Protocol):
+    """Makes a token for one app; sync or async.
+
+    Called with the full path, such as ``fal-ai/fast-lcm-diffusion/realtime``.
+    """
+
+    def __call__(self, app_path: str, /) -> str | Token | Awaitable[str | Token]:
+        """Return the token, or an awaitable of it."""
+        ...
 
 
 async def ask_provider(provider: TokenProvider, app_path: str) -> Token:
