@@ -27,7 +27,7 @@ from falrt.exceptions import (
 from falrt.options import check_seconds
 from falrt.protocol.endings import request_timeout
 from falrt.protocol.events import State, Stats
-from falrt.protocol.pairing.in_flight import Input, Kind, Outcome
+from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.realtime import RealtimeProtocol
 from falrt.protocol.settings import Settings
 from falrt.protocol.wire.modes import mode_named

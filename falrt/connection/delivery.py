@@ -10,7 +10,7 @@ from falrt.connection.callbacks import Callbacks, blame
 from falrt.connection.inbox import Inbox
 from falrt.exceptions import ConcurrencyError, FalrtError
 from falrt.protocol.events import Answered, Ended, Event, Failed, Noticed, Problem, Pushed, State
-from falrt.protocol.pairing.in_flight import Kind
+from falrt.protocol.inputs import Kind
 from falrt.protocol.realtime import RealtimeProtocol
 
 if TYPE_CHECKING:

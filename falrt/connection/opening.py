@@ -26,7 +26,7 @@ from falrt.exceptions import (
     TokenRequestError,
 )
 from falrt.models import plain
-from falrt.protocol.reconnect.backoff import Cause, Loss
+from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.wire.endpoint import Endpoint, Hosts
 from falrt.typing import Codec, Frame, InputT, ModeName, OutputT
 

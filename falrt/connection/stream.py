@@ -24,8 +24,8 @@ from falrt.connection.sources import Source, source_of
 from falrt.connection.tasks import inside_of
 from falrt.exceptions import ConfigurationError, ConnectionClosedOK, DecodeError, ServerError
 from falrt.protocol.events import Answered, State
+from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.pacing.policies import Adaptive, Immediate, Pacing
-from falrt.protocol.pairing.in_flight import Input, Kind, Outcome
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from falrt.connection.tasks import settle
 from falrt.exceptions import DecodeError
 from falrt.protocol.events import Event, Lost, Opened, State
-from falrt.protocol.pairing.in_flight import Input
+from falrt.protocol.inputs import Input
+from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.realtime import RealtimeProtocol
-from falrt.protocol.reconnect.backoff import Cause, Loss
 from falrt.protocol.wire.messages import control_in
 
 if TYPE_CHECKING:

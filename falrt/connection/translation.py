@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from falrt.connection.worker import Worker
 from falrt.exceptions import EncodeError
-from falrt.protocol.lane import Lane
-from falrt.protocol.pairing.in_flight import Input, Kind
+from falrt.protocol.inputs import Input, Kind, Lane
 from falrt.typing import Frame
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ from falrt.exceptions import (
     ServerError,
     UnauthorizedError,
 )
-from falrt.protocol.reconnect.backoff import Cause, Loss
+from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.wire.endpoint import redact
 from falrt.typing import Frame
 

@@ -15,7 +15,7 @@ from falrt.exceptions import (
     ServerError,
     UnauthorizedError,
 )
-from falrt.protocol.reconnect.backoff import Cause, Loss, Verdict, verdict_on
+from falrt.protocol.loss import Cause, Loss, Verdict, verdict_on
 from falrt.protocol.wire.endpoint import redact
 from falrt.protocol.wire.messages import IdleTimeout, ServerFault, Unauthorized
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from falrt.protocol.pairing.in_flight import Input
-from falrt.protocol.reconnect.backoff import Loss
+from falrt.protocol.inputs import Input
+from falrt.protocol.loss import Loss
 from falrt.protocol.wire.messages import Notice
 
 __all__ = [

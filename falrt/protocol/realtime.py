@@ -24,19 +24,19 @@ from typing import Any
 from falrt.exceptions import ConnectionClosedOK, FalrtError
 from falrt.protocol import endings
 from falrt.protocol.events import Ended, Event, Failed, Noticed, Problem, State, Stats
-from falrt.protocol.lane import Lane
+from falrt.protocol.inputs import Input, Kind, Lane, Outcome, supersede
+from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Pacing
 from falrt.protocol.pairing import replay as aftermath
 from falrt.protocol.pairing.answers import Answers
-from falrt.protocol.pairing.in_flight import InFlight, Input, Kind, Outcome, supersede
+from falrt.protocol.pairing.in_flight import InFlight
 from falrt.protocol.pairing.overdue import Silence
 from falrt.protocol.pairing.timeouts import Timeouts
-from falrt.protocol.reconnect.backoff import Cause, Loss
 from falrt.protocol.reconnect.comeback import Comeback
 from falrt.protocol.reconnect.liveness import Liveness, Pulse
 from falrt.protocol.send_queue import SendQueue
 from falrt.protocol.settings import Settings
-from falrt.protocol.stats import Figures
+from falrt.protocol.stats import Counters
 from falrt.protocol.wire.messages import Control, Notice, Timings, classify
 from falrt.protocol.wire.modes import Replay
 
@@ -52,13 +52,13 @@ class RealtimeProtocol:
         self._pairs = settings.mode.pairs
         self.in_flight = InFlight()
         self._queue = SendQueue(settings.pacing, settings.mode, self.in_flight)
-        self._figures = Figures()
+        self._counters = Counters()
         self._events: list[Event] = []
         self._timeouts = Timeouts(settings.request_timeout)
         self._silence = Silence(settings.request_timeout, now)
         self._comeback = Comeback(settings, now, random)
         self._answers = Answers(
-            self.in_flight, self._figures, self._silence, self._timeouts, settings.mode, self._events.append
+            self.in_flight, self._counters, self._silence, self._timeouts, settings.mode, self._events.append
         )
         # Why the present socket is being given up; from then on nothing leaves and nothing counts on it.
         self.leaving: Loss | None = None
@@ -85,7 +85,7 @@ class RealtimeProtocol:
     def stats(self, now: float) -> Stats:
         """Return a snapshot of the figures."""
         comeback = self._comeback
-        return self._figures.snapshot(
+        return self._counters.snapshot(
             now,
             dropped=self._queue.dropped,
             in_flight=len(self.in_flight),
@@ -180,12 +180,12 @@ class RealtimeProtocol:
 
     def skipped(self, count: int) -> None:
         """A stream that ends has skipped so many frames before they were offered."""
-        self._figures.dropped += count
+        self._counters.dropped += count
 
     def remove_lane(self, lane: Lane) -> None:
         """Close a stream's lane; what waits in it is given up."""
         self._queue.remove_lane(lane)
-        self._figures.dropped += lane.dropped
+        self._counters.dropped += lane.dropped
 
     # --- sending
 
@@ -210,7 +210,7 @@ class RealtimeProtocol:
         input = queue.take_due(now)
         if input is not None:
             self._silence.sent(now)
-            self._figures.left(len(input.frame))
+            self._counters.left(len(input.frame))
         return input
 
     # --- the socket's life
@@ -235,7 +235,7 @@ class RealtimeProtocol:
         self._silence.opened(now)
         self._input_at = now
         self._liveness = Liveness(self.settings.keepalive, now)
-        self._figures.opens += 1
+        self._counters.opens += 1
 
     def heard(self, at: float) -> None:
         """Bytes came in at this instant."""
@@ -243,7 +243,7 @@ class RealtimeProtocol:
 
     def received(self, message: Any, now: float, size_bytes: int = 0) -> None:
         """The server said something; a control message may be given as such or as its map."""
-        self._figures.bytes_received += size_bytes
+        self._counters.bytes_received += size_bytes
         self._liveness.heard(now)
         if self.leaving is not None or self._comeback.phase is not State.OPEN:
             return
@@ -257,7 +257,7 @@ class RealtimeProtocol:
 
     def garbled(self, error: FalrtError, now: float, size_bytes: int = 0) -> None:
         """A frame came that cannot be read: the socket is given up where pairing matters, else the error is told."""
-        self._figures.bytes_received += size_bytes
+        self._counters.bytes_received += size_bytes
         self._liveness.heard(now)
         if not self._sendable:
             return
@@ -279,7 +279,7 @@ class RealtimeProtocol:
         if comeback.phase is State.CLOSED:
             return
         if comeback.phase is State.OPEN:
-            self._figures.open_seconds += now - comeback.opened_at
+            self._counters.open_seconds += now - comeback.opened_at
         # What we were leaving for is the better explanation.
         loss, self.leaving = self.leaving or loss, None
         self.last_failure = None if endings.in_order(loss) else loss
@@ -364,7 +364,7 @@ class RealtimeProtocol:
         """Close on the user's wish. What never left is handed back in the error's ``unsent``."""
         comeback = self._comeback
         if comeback.phase is State.OPEN:
-            self._figures.open_seconds += now - comeback.opened_at
+            self._counters.open_seconds += now - comeback.opened_at
         if comeback.phase is not State.CLOSED:
             self._close_with(ConnectionClosedOK(1000, "closed by close()", unsent=self._queue.unsent))
 

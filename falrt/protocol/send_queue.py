@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from falrt.exceptions import ConcurrencyError
-from falrt.protocol.lane import Lane
+from falrt.protocol.inputs import Input, Kind, Lane, Outcome
 from falrt.protocol.pacing.policies import Pacing
 from falrt.protocol.pairing.admission import may_join
-from falrt.protocol.pairing.in_flight import InFlight, Input, Kind, Outcome
+from falrt.protocol.pairing.in_flight import InFlight
 from falrt.protocol.wire.modes import Mode, Replay
 
 __all__ = ["SendQueue"]

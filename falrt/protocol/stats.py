@@ -8,7 +8,7 @@ from typing import Final
 
 from falrt.protocol.events import Latency, Stats
 
-__all__ = ["Figures"]
+__all__ = ["Counters"]
 
 # Enough for steady percentiles over the last minute of a fast model.
 _SAMPLES_MAX: Final = 256
@@ -22,7 +22,7 @@ def _numbers() -> array[float]:
 
 
 @dataclass(slots=True)
-class Figures:
+class Counters:
     """Counts since the beginning; latency and rate over a sliding window."""
 
     sent: int = 0

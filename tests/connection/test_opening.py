@@ -10,7 +10,7 @@ import pytest
 
 import falrt
 from falrt import codecs
-from falrt.protocol.reconnect.backoff import Verdict, verdict_on
+from falrt.protocol.loss import Verdict, verdict_on
 from falrt.testing import FakeServer, script
 from tests.leaks import no_strays, soon  # noqa: F401
 

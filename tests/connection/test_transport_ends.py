@@ -22,7 +22,7 @@ from websockets.http11 import Response
 
 import falrt
 from falrt.connection.transport import loss_of_close, loss_of_opening
-from falrt.protocol.reconnect.backoff import Cause, Verdict, verdict_on
+from falrt.protocol.loss import Cause, Verdict, verdict_on
 from falrt.testing import FakeServer, script
 from tests.leaks import leaves_nothing, soon, until
 from tests.raw_server import raw_server

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from falrt.protocol.events import Answered, Event, Failed
-from falrt.protocol.lane import Lane
+from falrt.protocol.inputs import Input, Kind, Lane
+from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Immediate, Pacer
-from falrt.protocol.pairing.in_flight import Input, Kind
 from falrt.protocol.realtime import RealtimeProtocol
-from falrt.protocol.reconnect.backoff import Cause, Loss
 from falrt.protocol.settings import Settings
 from falrt.protocol.wire.modes import MODES
 

@@ -14,11 +14,10 @@ from typing import Any
 
 from falrt.exceptions import DecodeError, FalrtError
 from falrt.protocol.events import Answered, Event, Failed, Problem, Pushed, State
-from falrt.protocol.lane import Lane
+from falrt.protocol.inputs import Input, Kind, Lane, Outcome
+from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Pacing
-from falrt.protocol.pairing.in_flight import Input, Kind, Outcome
 from falrt.protocol.realtime import RealtimeProtocol
-from falrt.protocol.reconnect.backoff import Cause, Loss
 from falrt.protocol.reconnect.comeback import SETTLED_AFTER
 from falrt.protocol.settings import Settings
 from falrt.protocol.wire.messages import control_in

@@ -6,11 +6,11 @@ import pytest
 
 from falrt.exceptions import RequestDropped
 from falrt.protocol.events import Answered, Failed
-from falrt.protocol.lane import Lane
+from falrt.protocol.inputs import Input, Kind, Lane, Outcome
+from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Adaptive, Immediate, Latest, Pacing, Throttle
-from falrt.protocol.pairing.in_flight import OVERTAKEN_MAX, Input, Kind, Outcome
+from falrt.protocol.pairing.in_flight import OVERTAKEN_MAX
 from falrt.protocol.realtime import RealtimeProtocol
-from falrt.protocol.reconnect.backoff import Cause, Loss
 from falrt.protocol.settings import Settings
 
 

@@ -14,9 +14,10 @@ from falrt.exceptions import (
     RequestTimeout,
 )
 from falrt.protocol.events import Answered, Failed, Noticed, Problem, Pushed, State
+from falrt.protocol.inputs import Outcome
+from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Debounce, Immediate, Latest, Pacing, Throttle
-from falrt.protocol.pairing.in_flight import UNANSWERED_SENDS_MAX, Outcome
-from falrt.protocol.reconnect.backoff import Cause, Loss
+from falrt.protocol.pairing.in_flight import UNANSWERED_SENDS_MAX
 from falrt.protocol.reconnect.liveness import Keepalive
 from falrt.protocol.wire.messages import Notice, Timings
 from tests.protocol.line import Line, Overlapping

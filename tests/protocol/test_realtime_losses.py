@@ -16,9 +16,10 @@ from falrt.exceptions import (
     UnauthorizedError,
 )
 from falrt.protocol.events import Failed, Problem, State
+from falrt.protocol.inputs import Outcome
+from falrt.protocol.loss import Cause
 from falrt.protocol.pacing.policies import Debounce, Immediate, Latest, Throttle
-from falrt.protocol.pairing.in_flight import Outcome
-from falrt.protocol.reconnect.backoff import FIRST_OPENING_SECONDS, Backoff, Cause
+from falrt.protocol.reconnect.backoff import FIRST_OPENING_SECONDS, Backoff
 from falrt.protocol.reconnect.liveness import Keepalive
 from tests.protocol.line import TIMEOUT, UNAUTHORIZED, Line, fault
 

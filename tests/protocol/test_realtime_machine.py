@@ -11,9 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from falrt.exceptions import FalrtError
 from falrt.protocol.events import State
+from falrt.protocol.inputs import Kind
+from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Adaptive, Debounce, Immediate, Latest, Throttle
-from falrt.protocol.pairing.in_flight import Kind
-from falrt.protocol.reconnect.backoff import Backoff, Cause, Loss
+from falrt.protocol.reconnect.backoff import Backoff
 from falrt.protocol.reconnect.liveness import Keepalive
 from falrt.protocol.settings import Settings
 from falrt.protocol.wire.messages import ServerFault, Unauthorized

@@ -6,9 +6,9 @@ import pytest
 
 from falrt.exceptions import ConnectionClosedError, ConnectionClosedOK, DecodeError, ServerError
 from falrt.protocol.events import Ended, Problem, Pushed, State
+from falrt.protocol.inputs import Outcome
+from falrt.protocol.loss import Cause
 from falrt.protocol.pacing.policies import Debounce, Throttle
-from falrt.protocol.pairing.in_flight import Outcome
-from falrt.protocol.reconnect.backoff import Cause
 from falrt.protocol.wire.messages import Timings
 from tests.protocol.line import TIMEOUT, UNAUTHORIZED, Line, fault
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from falrt.exceptions import DecodeError
 from falrt.protocol.events import Pushed, State
-from falrt.protocol.lane import Lane
+from falrt.protocol.inputs import Input, Kind, Lane, Outcome
+from falrt.protocol.loss import Cause
 from falrt.protocol.pacing.policies import Immediate, Latest, Pacer
-from falrt.protocol.pairing.in_flight import LATE_MAX, Input, Kind, Outcome
-from falrt.protocol.reconnect.backoff import Cause
+from falrt.protocol.pairing.in_flight import LATE_MAX
 from falrt.protocol.reconnect.liveness import Keepalive
 from tests.protocol.line import TIMEOUT, Line
 

@@ -8,9 +8,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from falrt.exceptions import FalrtError
 from falrt.protocol.events import Ended, State
+from falrt.protocol.inputs import Input, Outcome
+from falrt.protocol.loss import Cause
 from falrt.protocol.pacing.policies import Immediate, Throttle
-from falrt.protocol.pairing.in_flight import Input, Outcome
-from falrt.protocol.reconnect.backoff import Backoff, Cause
+from falrt.protocol.reconnect.backoff import Backoff
 from tests.protocol.line import TIMEOUT, UNAUTHORIZED, Line, fault
 
 

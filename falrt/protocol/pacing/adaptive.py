@@ -4,11 +4,11 @@ Theory of operation. With one input in flight the model idles for a whole networ
 every frame waits in the model's queue for one inference. Between them lies the right instant: the moment at which
 the answers due so far leave the model free, less the time that the next input travels. Three machines find it:
 
-* ``ServerRhythm`` (``rhythm.py``) fits delay N and service time W to the answers. What is unanswered is expected in
-  turn, ``expected = max(expected, sent + N) + W``, and the server is free for an input that leaves at
+* ``ServerEstimate`` (``estimates.py``) fits delay N and service time W to the answers. What is unanswered is
+  expected in turn, ``expected = max(expected, sent + N) + W``, and the server is free for an input that leaves at
   ``free = expected - N``. (Delay and service are seen from here: the answer's way back is part of N.)
-* ``SourceRhythm`` knows when the next capture comes, so that a frame is not sent if a better one is near.
-* ``Aim`` (``aim.py``) decides how much earlier than ``free`` a frame may leave, and when to probe.
+* ``SourceEstimate`` knows when the next capture comes, so that a frame is not sent if a better one is near.
+* ``Advance`` (``advance.py``) decides how much earlier than ``free`` a frame may leave, and when to probe.
 
 Pairing. A fal runner with a small buffer drops silently, and its answers name no input (wire facts W31 to W35). What
 keeps the pairing right, in this order:
@@ -19,7 +19,7 @@ keeps the pairing right, in this order:
   inputs are answered. If they are, nothing was dropped; what was seen meanwhile is learnt only then, and not at all
   where the network or the app just stalled.
 * If some are not, ``overdue_at`` lets the queue write them off, and the server is left idle for one service time.
-  An answer that comes impossibly early after such a guess shows that the guess was wrong: the same again. Figures
+  An answer that comes impossibly early after such a guess shows that the guess was wrong: the same again. Counters
   that led to several drops at once are learnt anew.
 * Where one input at a time costs next to nothing (N no more than a fiftieth of W), no second one is sent at all.
 
@@ -35,8 +35,8 @@ from enum import Enum
 from typing import Final
 
 from falrt.exceptions import ConfigurationError
-from falrt.protocol.pacing.advance import Aim, Probe
-from falrt.protocol.pacing.estimates import SAME_FRAME, ServerRhythm, SourceRhythm
+from falrt.protocol.pacing.advance import Advance, Probe
+from falrt.protocol.pacing.estimates import SAME_FRAME, ServerEstimate, SourceEstimate
 
 __all__ = ["Adaptive"]
 
@@ -137,7 +137,7 @@ class AdaptivePacer:
     """The state of one lane; see the module's theory of operation."""
 
     __slots__ = (
-        "_aim",
+        "_advance",
         "_answered_at",
         "_care",
         "_doubt",
@@ -163,9 +163,9 @@ class AdaptivePacer:
         self.keeps_newest = True
         self.vouched = vouched
         self._max_in_flight = max_in_flight
-        self._server = ServerRhythm()
-        self._source = SourceRhythm()
-        self._aim = Aim()
+        self._server = ServerEstimate()
+        self._source = SourceEstimate()
+        self._advance = Advance()
         self._unanswered: deque[_Sent] = deque()
         # When the last answer came; None where the next one's interval would say nothing.
         self._answered_at: float | None = None
@@ -197,12 +197,12 @@ class AdaptivePacer:
     def in_flight_limit(self) -> int | None:
         """The most unanswered inputs at this moment."""
         server = self._server
-        if not server.known or (self._local and self._aim.probe is not Probe.EARLY):
+        if not server.known or (self._local and self._advance.probe is not Probe.EARLY):
             limit = 1
         elif not server.settled:
             limit = 2  # one in work, one waiting: safe, however wrong the first figures are
         else:
-            on_the_way = (server.delay + self._aim.advance(self._source.period)) / server.service
+            on_the_way = (server.delay + self._advance.advance(self._source.period)) / server.service
             limit = 2 + int(on_the_way)
         return limit if self._max_in_flight is None else min(limit, self._max_in_flight)
 
@@ -244,11 +244,11 @@ class AdaptivePacer:
     def _right_at(self, now: float, free_at: float) -> float:
         """When a frame should leave, given when the server is free for it; later where a better one is near."""
         period = self._source.period
-        advance = self._aim.aimed(period, self._server)
+        advance = self._advance.aimed(period, self._server)
         right_at, captured_at = free_at - advance, self._offered_at
         if captured_at is None or period is None or period > SLOW_SOURCE * self._server.service:
             return right_at
-        if captured_at >= right_at and now - captured_at <= max(advance, self._aim.advance(period)):
+        if captured_at >= right_at and now - captured_at <= max(advance, self._advance.advance(period)):
             return right_at
         # The next capture will do better; should it not come, this one leaves.
         return max(right_at, captured_at + 1.25 * period + 2 * self._source.jitter)
@@ -282,7 +282,7 @@ class AdaptivePacer:
         """An input left."""
         self._reconcile(unanswered)
         if unanswered:
-            self._aim.sent(now)
+            self._advance.sent(now)
             self._overlapped = True
         self._unanswered.append(_Sent(now, self._passed_over or self._source.period is None))
         self._source.sent(now)
@@ -344,7 +344,7 @@ class AdaptivePacer:
         self._care = min(CARE_MOST, 2 * self._care)
         self._resync(now)
         if several:
-            self._server = ServerRhythm()  # figures that led to several drops at once are worth nothing
+            self._server = ServerEstimate()  # figures that led to several drops at once are worth nothing
 
     # --- bookkeeping
 
@@ -357,7 +357,7 @@ class AdaptivePacer:
         """Draw conclusions from how late an answer came, in seconds; negative: early."""
         server = self._server
         if abs(late) > max(SURPRISE_SHARE * server.service, 4 * server.spread):
-            self._aim.surprised(Probe.EARLY if late > 0 else Probe.LATE)
+            self._advance.surprised(Probe.EARLY if late > 0 else Probe.LATE)
         usual = min(0.9 * server.service, LATE_SPREADS * server.spread)
         if self._overlapped and late > max(LATE_SHARE * server.service, usual):
             self._draining = True
@@ -367,10 +367,10 @@ class AdaptivePacer:
     def _learn(self, lesson: _Lesson) -> None:
         server, source, sent_at = self._server, self._source, lesson.sent.sent_at
         if server.answered(lesson.answered_at, sent_at, lesson.previous_at):
-            self._aim.surprised(Probe.EARLY)
+            self._advance.surprised(Probe.EARLY)
         if lesson.previous_at is None or not server.known:
             return
-        self._aim.learn(
+        self._advance.learn(
             lesson.answered_at,
             sent_at,
             sent_at - lesson.previous_at + server.delay,
@@ -389,4 +389,4 @@ class AdaptivePacer:
     def _forget(self) -> None:
         self._answered_at = None
         self._lessons.clear()
-        self._aim.lost()
+        self._advance.lost()

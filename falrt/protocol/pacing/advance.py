@@ -8,7 +8,7 @@ as long as it is cheap, so the advance is steered such that the server idles for
 time: each answer tells how its input missed, and the advance moves a little. Jitter of model and network, the
 camera's phase and the drift of clocks all act through that share and need no estimate of their own.
 
-What is known of the server comes from inputs that missed (see ``rhythm.py``). Where none has missed clearly for
+What is known of the server comes from inputs that missed (see ``estimates.py``). Where none has missed clearly for
 a while, one is aimed wrongly on purpose: a *probe*, one camera frame too early or too late. An early one finds
 the server busy and shows its service time, a late one finds it idle and shows the delay. A probe whose input
 did not miss clearly is repeated: the world is not as it was thought to be, and each try moves the estimate.
@@ -20,9 +20,9 @@ import math
 from enum import Enum
 from typing import Final
 
-from falrt.protocol.pacing.estimates import ServerRhythm
+from falrt.protocol.pacing.estimates import ServerEstimate
 
-__all__ = ["Aim", "Probe"]
+__all__ = ["Advance", "Probe"]
 
 IDLE_SHARE: Final = 0.021
 """Share of the time that the server may idle for fresher frames; probes take up to a hundredth more."""
@@ -62,7 +62,7 @@ class Probe(Enum):
     LATE = -1
 
 
-class Aim:
+class Advance:
     """The advance of one lane, and its probes."""
 
     __slots__ = (
@@ -101,7 +101,7 @@ class Aim:
         """Return the advance without probes, given the camera's period (None: no camera)."""
         return (period or 0.0) / 2 if self._advance is None else self._advance
 
-    def aimed(self, period: float | None, server: ServerRhythm) -> float:
+    def aimed(self, period: float | None, server: ServerEstimate) -> float:
         """Return the advance for the next input, its probe included."""
         advance = self.advance(period)
         if self.probe is not None:
@@ -131,7 +131,7 @@ class Aim:
         *,
         chosen: bool,
         period: float | None,
-        server: ServerRhythm,
+        server: ServerEstimate,
         ceiling: float,
     ) -> None:
         """Learn from an answer.

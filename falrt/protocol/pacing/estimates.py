@@ -33,7 +33,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ServerRhythm", "SourceRhythm"]
+__all__ = ["ServerEstimate", "SourceEstimate"]
 
 INTERVALS: Final = 15
 """Capture intervals remembered: half a second of a usual camera."""
@@ -63,7 +63,7 @@ CHANGE: Final = 3
 """… and how many of them must lie off the line: one stalled answer is no change."""
 
 
-class SourceRhythm:
+class SourceEstimate:
     """The capture period of a live source.
 
     Only a source that captures by itself has one. The sign is a capture that was passed over: a source that is
@@ -121,7 +121,7 @@ class _Answer:
     inference_time: float | None = None
 
 
-class ServerRhythm:
+class ServerEstimate:
     """Delay and service time, fitted to the answers."""
 
     __slots__ = ("_answers", "_counted", "_fit_in", "_points", "_typical", "delay", "service", "spread")

@@ -10,13 +10,14 @@ from typing import Any
 
 from falrt.exceptions import FalrtError
 from falrt.protocol.events import Answered, Event, Problem, Pushed
+from falrt.protocol.inputs import Input, Kind, Outcome, supersede
+from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pairing import replay as aftermath
-from falrt.protocol.pairing.in_flight import InFlight, Input, Kind, Match, Outcome, supersede
+from falrt.protocol.pairing.in_flight import InFlight, Match
 from falrt.protocol.pairing.marks import marks_in
 from falrt.protocol.pairing.overdue import Silence
 from falrt.protocol.pairing.timeouts import Timeouts
-from falrt.protocol.reconnect.backoff import Cause, Loss
-from falrt.protocol.stats import Figures
+from falrt.protocol.stats import Counters
 from falrt.protocol.wire.modes import Mode
 
 __all__ = ["Answers"]
@@ -25,18 +26,18 @@ __all__ = ["Answers"]
 class Answers:
     """Gives each result to the input that it answers, and tells of it."""
 
-    __slots__ = ("_figures", "_in_flight", "_last", "_pairs", "_silence", "_tell", "_timeouts", "here")
+    __slots__ = ("_counters", "_in_flight", "_last", "_pairs", "_silence", "_tell", "_timeouts", "here")
 
     def __init__(
         self,
         in_flight: InFlight,
-        figures: Figures,
+        figures: Counters,
         silence: Silence,
         timeouts: Timeouts,
         mode: Mode,
         tell: Callable[[Event], None],
     ) -> None:
-        self._in_flight, self._figures = in_flight, figures
+        self._in_flight, self._counters = in_flight, figures
         self._silence, self._timeouts = silence, timeouts
         # One output for each processed input; otherwise results answer no input in particular.
         self._pairs = mode.pairs
@@ -52,7 +53,7 @@ class Answers:
 
     def result(self, message: Any, now: float) -> Loss | None:
         """A result came; return why the socket is to be left, where pairing has become impossible."""
-        self._figures.received += 1
+        self._counters.received += 1
         self.here += 1
         self._silence.came(now)
         if not self._pairs:
@@ -81,7 +82,7 @@ class Answers:
             # A stream's frame was taken before it was encoded; the pacing counts from there.
             input.lane.pacer.answered(now, sent_at if input.taken_at is None else input.taken_at)
         latency = now - sent_at
-        self._figures.answered(now, latency)
+        self._counters.answered(now, latency)
         self._silence.took(latency)
         self._last = input
         # It will not leave again: a picture need not stay in memory until the next one is answered.
@@ -116,7 +117,7 @@ class Answers:
             last.inference_time = inference_time
             last.lane.pacer.timed(now, inference_time)
         if last is not None or not self._pairs:
-            self._figures.inference_time = inference_time
+            self._counters.inference_time = inference_time
 
     def garbled(self, error: FalrtError, now: float) -> Loss | None:
         """A frame came that cannot be read; it may have been an answer.

@@ -19,80 +19,11 @@ Source:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-from falrt.typing import Frame
+from falrt.protocol.inputs import Input, Kind, Lane, supersede
 
-if TYPE_CHECKING:
-    from falrt.protocol.lane import Lane
-
-__all__ = ["InFlight", "Input", "Kind", "Match", "Outcome", "supersede"]
-
-
-class Kind(StrEnum):
-    """Who is waiting for the answer."""
-
-    SEND = "send"
-    """Nobody in particular: the answer goes to ``recv()``."""
-    REQUEST = "request"
-    """One caller, who must never get another input's answer."""
-    STREAM = "stream"
-    """A stream; pairing matters, and may be marked uncertain."""
-
-
-class Outcome(StrEnum):
-    """How an input ended. Every input gets exactly one."""
-
-    ANSWERED = "answered"
-    SUPERSEDED = "superseded"
-    """A newer input took its place, or the server dropped it; counted in ``stats.dropped``."""
-    UNSENT = "unsent"
-    """Handed back: it never left."""
-    FAILED = "failed"
-    ABANDONED = "abandoned"
-    """Its caller stopped waiting; a late answer is absorbed."""
-    DELIVERED = "delivered"
-    """It left in a mode whose inputs have no answers of their own."""
-
-
-@dataclass(slots=True, eq=False)
-class Input:
-    """One input on its way.
-
-    Attributes:
-        frame: As encoded, kept until the outcome is known: it may have to leave again.
-        kind: Who waits for the answer.
-        lane: Where it queues.
-        submitted_at: When it was offered.
-        request_id: The id that the answer may carry, if the input has one.
-        timeout_at: The caller's own deadline, or None for the connection's default.
-        value: The input as the user gave it; handed back when it never left.
-        tag: The shell's: whom to tell.
-        taken_at: When a stream began to prepare it; the pacing counts from here.
-        sent_at: When it last left; None while it waits.
-        sends: How often it left, each time on another socket.
-        held_bytes: Size of its value, roughly, once its frame was let go.
-        inference_time: Seconds the model took for it, once told.
-        dropped_at: When a request is to be taken for dropped, because a later input was answered; None for never.
-        outcome: None until it has ended.
-    """
-
-    frame: Frame
-    kind: Kind
-    lane: Lane
-    submitted_at: float
-    request_id: str | None = None
-    timeout_at: float | None = None
-    value: Any = None
-    tag: Any = None
-    taken_at: float | None = None
-    sent_at: float | None = None
-    sends: int = 0
-    held_bytes: int = 0
-    inference_time: float | None = None
-    dropped_at: float | None = None
-    outcome: Outcome | None = None
+__all__ = ["InFlight", "Match"]
 
 
 @dataclass(slots=True)
@@ -391,10 +322,3 @@ class InFlight:
         self._owed = self._strict = self._held_bytes = 0
         self.doubt, self._forgotten = False, 0
         return inputs
-
-
-def supersede(input: Input) -> None:
-    """End an input that the server surely dropped, or that nobody can pair any more."""
-    if input.outcome is None:
-        input.outcome = Outcome.SUPERSEDED
-        input.lane.dropped += 1

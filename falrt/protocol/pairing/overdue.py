@@ -24,9 +24,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from falrt.protocol.lane import Lane
+from falrt.protocol.inputs import Input, Kind, Lane
 from falrt.protocol.pairing import admission
-from falrt.protocol.pairing.in_flight import InFlight, Input, Kind
+from falrt.protocol.pairing.in_flight import InFlight
 
 __all__ = ["Silence"]
 

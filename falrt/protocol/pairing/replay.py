@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from falrt.exceptions import ServerError
-from falrt.protocol.lane import Lane
-from falrt.protocol.pairing.in_flight import InFlight, Input, Kind, Outcome
-from falrt.protocol.reconnect.backoff import Cause, Loss
+from falrt.protocol.inputs import Input, Kind, Lane, Outcome
+from falrt.protocol.loss import Cause, Loss
+from falrt.protocol.pairing.in_flight import InFlight
 from falrt.protocol.wire.modes import Mode, Replay
 
 __all__ = ["Aftermath", "Blame", "blame", "guilty", "sort_out", "still_owed"]

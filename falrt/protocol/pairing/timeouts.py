@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from falrt.protocol.pairing.in_flight import Input
+from falrt.protocol.inputs import Input
 
 __all__ = ["Timeouts"]
 

@@ -1,13 +1,9 @@
-"""Which losses are passing, and how long to wait before the next try.
+"""How long to wait before the next try after a passing loss.
 
-A :class:`Loss` says what happened to a socket; :func:`verdict_on` says what follows. :class:`RetrySchedule` counts
-the tries since the last good answer: the first comes within 100 ms, later ones after a random part of a growing
-pause (full jitter: a thousand clients of a restarted server do not come back in step).
+:class:`RetrySchedule` counts the tries since the last good answer: the first comes within 100 ms, later ones after a
+random part of a growing pause (full jitter: a thousand clients of a restarted server do not come back in step).
 
 Only a good answer restores the budget. An upgrade proves nothing: the gateway answers 101 before it has asked the app.
-
-Source:
-    Close codes and handshakes: wire facts W10 to W16, docs/reference/wire.md.
 """
 
 from __future__ import annotations
@@ -15,12 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from falrt.exceptions import ConfigurationError
 
-__all__ = ["Backoff", "Cause", "Loss", "RetrySchedule", "Verdict", "verdict_on"]
+__all__ = ["Backoff", "RetrySchedule"]
 
 FIRST_DELAY_MAX: Final = 0.1
 # Until a connection has opened once, a failure is more likely a wrong address than a passing one:
@@ -30,97 +25,6 @@ FIRST_OPENING_ATTEMPTS: Final = 5
 FIRST_OPENING_SECONDS: Final = 10.0
 # Beyond any use, and small enough that its powers stay within a float.
 FACTOR_MAX: Final = 1000
-
-
-class Cause(StrEnum):
-    """Why a socket is gone, or never came."""
-
-    CLOSED = "closed"
-    """A close frame, or the end of the stream without one (code 1006)."""
-    NETWORK = "network"
-    """An operating system error: refused, reset, unreachable, name not found."""
-    TIMEOUT = "timeout"
-    """The handshake did not finish in time."""
-    HANDSHAKE = "handshake"
-    """An HTTP status instead of an upgrade, or a reply that is not HTTP."""
-    SILENCE = "silence"
-    """The peer answers no ping: half-open."""
-    UNAUTHORIZED = "unauthorized"
-    """Token or key refused, by frame or by status."""
-    TOKEN = "token"  # noqa: S105 - a cause, not a credential
-    """No token could be had."""
-    SERVER_FAULT = "server_fault"
-    """The app or the gateway reported an error; the socket is done with."""
-    BAD_FRAME = "bad_frame"
-    """A frame that cannot be read, or is too large."""
-    IDLE = "idle"
-    """TIMEOUT from the server: nothing came in for a while, or the stream is at its end."""
-    RECYCLED = "recycled"
-    """We closed it ourselves, to start with clean pairing or to save money."""
-    SETUP = "setup"
-    """Trying again cannot help: certificate, address, redirect."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What happened to a socket.
-
-    Attributes:
-        cause: The kind of event.
-        code: WebSocket close code; 1006 where no close frame came.
-        status: HTTP status of a refused handshake or token request.
-        reason: The peer's words, or ours; holds no credential.
-        error: What to raise if this loss is final or is an input's own fault.
-        passing: For ``TOKEN``: the failure may pass. Elsewhere decided by :func:`verdict_on`.
-        retry_after: Seconds that the server asked us to wait, if it did.
-    """
-
-    cause: Cause
-    code: int = 1006
-    status: int | None = None
-    reason: str = ""
-    error: Exception | None = None
-    passing: bool = False
-    retry_after: float | None = None
-
-
-class Verdict(StrEnum):
-    """What follows a loss."""
-
-    REST = "rest"
-    """An ordinary end: reopen when there is something to send."""
-    RETRY = "retry"
-    """Passing: come back, with backoff."""
-    RENEW = "renew"
-    """The credential was refused: try once with a new token."""
-    FINAL = "final"
-    """Trying again cannot help."""
-
-
-# RFC 6455 and its registry. 1000 and 1005 are ordinary ends; 1001, 1006 and 1011 to 1014 are restarts and failures
-# of the runner or the way to it. The others say that what we sent cannot be taken, which does not pass.
-_REST_CODES: Final = frozenset({1000, 1005})
-_PASSING_CODES: Final = frozenset({1001, 1006, 1011, 1012, 1013, 1014, 1015})
-_PASSING_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-_PASSING_CAUSES: Final = frozenset({Cause.NETWORK, Cause.TIMEOUT, Cause.SILENCE, Cause.BAD_FRAME})
-_REST_CAUSES: Final = frozenset({Cause.IDLE, Cause.RECYCLED, Cause.SERVER_FAULT})
-
-
-def verdict_on(loss: Loss) -> Verdict:
-    """Return what follows a loss, by cause, close code or status."""
-    if loss.cause in _REST_CAUSES:
-        return Verdict.REST
-    if loss.cause in _PASSING_CAUSES or loss.passing:
-        return Verdict.RETRY
-    if loss.cause is Cause.UNAUTHORIZED:
-        return Verdict.RENEW
-    if loss.cause is Cause.CLOSED:
-        if loss.code in _REST_CODES:
-            return Verdict.REST
-        return Verdict.RETRY if loss.code in _PASSING_CODES else Verdict.FINAL
-    if loss.cause is Cause.HANDSHAKE and (loss.status is None or loss.status in _PASSING_STATUSES):
-        return Verdict.RETRY
-    return Verdict.FINAL
 
 
 @dataclass(frozen=True, slots=True)

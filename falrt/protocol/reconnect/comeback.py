@@ -11,7 +11,8 @@ from typing import Final
 
 from falrt.protocol import endings
 from falrt.protocol.events import State
-from falrt.protocol.reconnect.backoff import Backoff, Cause, Loss, RetrySchedule
+from falrt.protocol.loss import Cause, Loss
+from falrt.protocol.reconnect.backoff import Backoff, RetrySchedule
 from falrt.protocol.reconnect.lifecycle import Circumstances, Step, step_after
 from falrt.protocol.reconnect.warming import Warming
 from falrt.protocol.settings import Settings

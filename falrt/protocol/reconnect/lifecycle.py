@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from falrt.protocol.reconnect.backoff import Cause, Loss, Verdict, verdict_on
+from falrt.protocol.loss import Cause, Loss, Verdict, verdict_on
 
 __all__ = ["Circumstances", "Step", "step_after"]
 

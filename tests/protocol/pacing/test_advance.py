@@ -4,28 +4,28 @@ import random
 
 import pytest
 
-from falrt.protocol.pacing.advance import IDLE_SHARE, PROBE_ANSWERS, PROBE_TIME, PROBE_TRIES, Aim, Probe
-from falrt.protocol.pacing.estimates import ServerRhythm
+from falrt.protocol.pacing.advance import IDLE_SHARE, PROBE_ANSWERS, PROBE_TIME, PROBE_TRIES, Advance, Probe
+from falrt.protocol.pacing.estimates import ServerEstimate
 
 PERIOD = 0.03
 CEILING = 0.04
 
 
-def server(service: float = 0.1, spread: float = 0.0, answers: int = 20) -> ServerRhythm:
+def server(service: float = 0.1, spread: float = 0.0, answers: int = 20) -> ServerEstimate:
     """A server of which enough is known."""
-    rhythm, now = ServerRhythm(), 0.0
+    estimate, now = ServerEstimate(), 0.0
     for _ in range(answers):
         now += 0.1
-        rhythm.answered(now, now - 0.16, now - 0.1)
-    rhythm.delay, rhythm.service, rhythm.spread = 0.06, service, spread
-    return rhythm
+        estimate.answered(now, now - 0.16, now - 0.1)
+    estimate.delay, estimate.service, estimate.spread = 0.06, service, spread
+    return estimate
 
 
 class Lane:
     """An aim that is taught one answer after the other, a tenth of a second apart."""
 
-    def __init__(self, period: float | None = PERIOD, known: ServerRhythm | None = None) -> None:
-        self.aim, self.period, self.server = Aim(), period, known or server()
+    def __init__(self, period: float | None = PERIOD, known: ServerEstimate | None = None) -> None:
+        self.aim, self.period, self.server = Advance(), period, known or server()
         self.now = 10.0
 
     def learn(self, offset: float, *, chosen: bool = True, sent_at: float | None = None) -> Probe | None:
@@ -54,8 +54,8 @@ class Lane:
 
 
 def test_the_advance_begins_at_half_the_period_of_the_camera() -> None:
-    assert Aim().advance(0.03) == 0.015
-    assert Aim().advance(None) == 0.0
+    assert Advance().advance(0.03) == 0.015
+    assert Advance().advance(None) == 0.0
 
 
 def test_idling_by_choice_makes_the_next_inputs_leave_earlier() -> None:
@@ -122,7 +122,7 @@ def test_the_server_idles_for_the_share_that_was_set() -> None:
 
 
 def test_without_a_probe_the_advance_is_what_is_aimed_at() -> None:
-    assert Aim().aimed(PERIOD, server()) == 0.015
+    assert Advance().aimed(PERIOD, server()) == 0.015
 
 
 # --- probes
@@ -158,7 +158,7 @@ def test_a_probe_misses_by_one_period_of_the_camera(way: Probe, sign: int) -> No
 
 
 def test_without_a_camera_a_probe_misses_by_a_tenth_of_the_service_or_by_more_than_the_noise() -> None:
-    aim = Aim()
+    aim = Advance()
     aim.probe = Probe.EARLY
     assert aim.aimed(None, server(0.1)) == pytest.approx(0.01)
     assert aim.aimed(None, server(0.1, spread=0.02)) == pytest.approx(0.06)

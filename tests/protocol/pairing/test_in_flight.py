@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from falrt.protocol.lane import Lane
+from falrt.protocol.inputs import Input, Kind, Lane, Outcome
 from falrt.protocol.pacing.policies import Immediate, Latest
 from falrt.protocol.pairing import in_flight as module
 from falrt.protocol.pairing.admission import may_join
@@ -20,10 +20,7 @@ from falrt.protocol.pairing.in_flight import (
     UNANSWERED_BYTES_MAX,
     UNANSWERED_SENDS_MAX,
     InFlight,
-    Input,
-    Kind,
     Match,
-    Outcome,
 )
 
 

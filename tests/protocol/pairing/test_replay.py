@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from falrt.protocol.lane import Lane
+from falrt.protocol.inputs import Input, Kind, Lane, Outcome
+from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Immediate, Latest
-from falrt.protocol.pairing.in_flight import Input, Kind, Outcome
 from falrt.protocol.pairing.replay import guilty, sort_out, still_owed
-from falrt.protocol.reconnect.backoff import Cause, Loss
 from falrt.protocol.wire.modes import MODES, Mode
 
 UNARY = MODES["unary"]

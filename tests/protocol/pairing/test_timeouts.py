@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import math
 
-from falrt.protocol.lane import Lane
+from falrt.protocol.inputs import Input, Kind, Lane, Outcome
 from falrt.protocol.pacing.policies import Immediate
-from falrt.protocol.pairing.in_flight import Input, Kind, Outcome
 from falrt.protocol.pairing.timeouts import PRUNE_MIN, Timeouts
 
 LANE = Lane(Immediate().start())

@@ -11,16 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from falrt.exceptions import ConfigurationError
+from falrt.protocol.loss import Cause, Loss, Verdict, verdict_on
 from falrt.protocol.reconnect.backoff import (
     FIRST_DELAY_MAX,
     FIRST_OPENING_ATTEMPTS,
     FIRST_OPENING_SECONDS,
     Backoff,
-    Cause,
-    Loss,
     RetrySchedule,
-    Verdict,
-    verdict_on,
 )
 
 # Verdicts.

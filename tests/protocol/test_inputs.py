@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from falrt.exceptions import QueueFullError
-from falrt.protocol.lane import Lane, QueueLimits
+from falrt.protocol.inputs import Input, Kind, Lane, Outcome, QueueLimits
 from falrt.protocol.pacing.policies import Debounce, Immediate, Latest, Pacing, Throttle
-from falrt.protocol.pairing.in_flight import Input, Kind, Outcome
 
 
 def lane_of(pacing: Pacing | None = None, *, streams: bool = False, keeps_all: bool = False) -> Lane:
