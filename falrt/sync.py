@@ -1,7 +1,7 @@
 """The same connection, blocking: for scripts, Jupyter and plug-ins.
 
-It adds no logic. Every call goes through anyio's portal to one event loop that runs in the background while at least
-one connection is open, so it works where a loop is running already (Jupyter) and where none may run (plug-ins).
+It adds no logic. Every call goes to an event loop that runs in a thread of its own while the connection is open, so it
+works where a loop is running already (Jupyter) and where none may run (plug-ins).
 
 ::
 
@@ -11,19 +11,21 @@ one connection is open, so it works where a loop is running already (Jupyter) an
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import inspect
-import threading
+import os
+import weakref
+from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, Unpack, overload
-
-from anyio.from_thread import BlockingPortal, BlockingPortalProvider
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from falrt import client
 from falrt.connection.connection import RealtimeConnection
 from falrt.connection.worker import Worker
 from falrt.exceptions import ConcurrencyError, ConfigurationError, ConnectionClosedOK
+from falrt.loop_thread import LoopEnded, LoopThread
 from falrt.options import AllOptions
 from falrt.protocol.events import State, Stats
 from falrt.typing import InputT, OutputT
@@ -36,44 +38,47 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "connect"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
-# The one background loop; it starts with the first connection and ends with the last.
-_LOOP = BlockingPortalProvider()
+# Seconds for the closing handshake of what a program forgot to close, when it exits.
+_PATIENCE_AT_EXIT = 1.0
 
 
 class Connection(Generic[InputT, OutputT]):
     """A blocking :class:`falrt.RealtimeConnection`, with the same methods; made by :func:`connect`.
 
     Its methods may be called from any thread, also from several, but not from a callback: ``on_result`` and
-    ``on_error`` are called in the background thread, which must go on. An interrupt (Ctrl-C) ends a waiting call and
-    leaves the connection usable.
+    ``on_error`` are called in the background thread, which must go on; only :meth:`close` may be, and does not wait
+    there. An interrupt (Ctrl-C) cancels a waiting call and leaves the connection usable. A connection that is
+    forgotten while open is closed when it is collected, or when the program exits. A forked process cannot use a
+    connection of its parent: connect again there.
     """
 
     def __init__(self, make: Callable[[], RealtimeConnection[InputT, OutputT]]) -> None:
         # Checks its arguments at once, in the caller's thread.
         self._connection = make()
-        self._portal: BlockingPortal | None = None
-        # The background loop's thread: a blocking call from there would wait for itself.
-        self._loop_thread = 0
-        self._was_open = False
+        # Runs from open() to close().
+        self._loop: LoopThread | None = None
+        # Threads in which streams ask their functions.
+        self._workers: set[Worker] = set()
+        # recv() calls whose caller was interrupted; what one of them got is the next caller's.
+        self._interrupted: deque[asyncio.Task[OutputT]] = deque()
+        # Holds neither self nor what leads to it: it is run when self is collected.
+        self._end = functools.partial(_end, self._connection, self._workers)
 
     def __repr__(self) -> str:
         return repr(self._connection)
 
     def __enter__(self) -> Self:
-        if self._was_open:
+        if self._loop is not None:
             raise ConcurrencyError("this connection was used already: call connect() again for another")
-        self._was_open = True
-        portal = _LOOP.__enter__()
+        self._loop = loop = LoopThread("falrt loop")
+        weakref.finalize(self, loop.finish, self._end, stop=True, timeout=_PATIENCE_AT_EXIT)
         try:
-            self._loop_thread = portal.call(threading.get_ident)
-            _wait(portal, self._connection.__aenter__)
+            loop.call(self._connection.__aenter__)
         except BaseException:
-            _LOOP.__exit__(None, None, None)
+            self.close()
             raise
-        self._portal = portal
         return self
 
     def __exit__(
@@ -86,27 +91,33 @@ class Connection(Generic[InputT, OutputT]):
         return self.__enter__()
 
     def close(self) -> None:
-        """As :meth:`falrt.RealtimeConnection.close`; with the last connection the background loop ends."""
-        if self._portal is None:
-            return
-        self._refuse_own_thread()
-        portal, self._portal = self._portal, None
-        try:
-            _wait(portal, self._connection.close)
-        finally:
-            _LOOP.__exit__(None, None, None)
+        """As :meth:`falrt.RealtimeConnection.close`; may be called from every thread, and more than once.
+
+        In a callback it does not wait: the closing begins when the callback has returned.
+        """
+        if self._loop is not None:
+            self._loop.finish(self._end, stop=True)
 
     def send(self, input: InputT | Mapping[str, Any]) -> None:
         """As :meth:`falrt.RealtimeConnection.send`."""
-        self._call(self._connection.send, input)
+        self._call(lambda: self._connection.send(input), unsent=(input,))
 
     def recv(self) -> OutputT:
         """As :meth:`falrt.RealtimeConnection.recv`."""
-        return self._call(self._connection.recv)
+
+        async def recv() -> OutputT:
+            while self._interrupted:
+                await asyncio.wait({task := self._interrupted[0]})
+                self._interrupted.popleft()
+                if not task.cancelled():
+                    return task.result()
+            return await self._connection.recv()
+
+        return self._call(recv, interrupted=self._interrupted.append)
 
     def request(self, input: InputT | Mapping[str, Any], timeout: float | None = None) -> OutputT:
         """As :meth:`falrt.RealtimeConnection.request`."""
-        return self._call(self._connection.request, input, timeout)
+        return self._call(lambda: self._connection.request(input, timeout), unsent=(input,))
 
     def flush(self) -> None:
         """As :meth:`falrt.RealtimeConnection.flush`."""
@@ -114,7 +125,7 @@ class Connection(Generic[InputT, OutputT]):
 
     def drain(self, timeout: float | None = None) -> None:
         """As :meth:`falrt.RealtimeConnection.drain`."""
-        self._call(self._connection.drain, timeout)
+        self._call(lambda: self._connection.drain(timeout))
 
     def latest(self) -> Reply[InputT, OutputT] | None:
         """As :meth:`falrt.RealtimeConnection.latest`."""
@@ -159,18 +170,18 @@ class Connection(Generic[InputT, OutputT]):
         async def end() -> None:
             await replies.aclose()
             worker.close()
+            self._workers.discard(worker)
 
         replies = self._call(begin)
+        self._workers.add(worker)
         try:
             while (reply := self._call(step)) is not None:
                 yield reply
         except ConnectionClosedOK:
             return
         finally:
-            if self._portal is not None:
-                self._call(end)
-            else:
-                worker.close()
+            if self._loop is not None:
+                self._loop.finish(end, stop=False)
 
     @property
     def state(self) -> State:
@@ -187,32 +198,42 @@ class Connection(Generic[InputT, OutputT]):
         """The full path of the app."""
         return self._connection.app
 
-    def _refuse_own_thread(self) -> None:
-        if threading.get_ident() == self._loop_thread:
-            raise ConcurrencyError(
-                "callbacks run in the connection's own thread, where a blocking call would wait for itself: "
-                "hand what you got to another thread, such as with a queue.Queue"
-            )
-
-    def _call(self, method: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        portal = self._portal
-        if portal is None:
-            if not self._was_open:
-                raise ConfigurationError(
-                    "the connection is not open: use it inside 'with' or call open() first"
-                )
-            raise self._closed_error(method, args)
-        self._refuse_own_thread()
+    def _call(
+        self,
+        make: Callable[[], Awaitable[T]],
+        *,
+        unsent: tuple[Any, ...] = (),
+        interrupted: Callable[[asyncio.Task[T]], None] | None = None,
+    ) -> T:
+        loop = self._loop
+        if loop is None:
+            raise ConfigurationError("the connection is not open: use it inside 'with' or call open() first")
+        _check_caller(loop)
         try:
-            return _wait(portal, lambda: method(*args, **kwargs))
-        except RuntimeError as exc:
-            if self._portal is None:  # another thread closed the connection, and the loop with it, in between
-                raise self._closed_error(method, args) from exc
-            raise
+            return loop.call(make, interrupted=interrupted)
+        except LoopEnded:
+            raise ConnectionClosedOK(1000, "closed by close()", unsent=unsent) from None
 
-    def _closed_error(self, method: Callable[..., object], args: tuple[Any, ...]) -> ConnectionClosedOK:
-        sends = method in (self._connection.send, self._connection.request)
-        return ConnectionClosedOK(1000, "closed by close()", unsent=args[:1] if sends else ())
+
+def _check_caller(loop: LoopThread) -> None:
+    if loop.is_inherited:
+        raise ConcurrencyError(
+            f"process {os.getpid()} was forked from process {loop.pid}, whose connection it cannot use: "
+            "call connect() again in the new process"
+        )
+    if loop.is_this_thread:
+        raise ConcurrencyError(
+            "callbacks run in the connection's own thread, where a blocking call would wait for itself: "
+            "hand what you got to another thread, such as with a queue.Queue"
+        )
+
+
+async def _end(connection: RealtimeConnection[Any, Any], workers: set[Worker]) -> None:
+    try:
+        await connection.close()
+    finally:
+        for worker in list(workers):
+            worker.close()
 
 
 def _asked_in(worker: Worker, function: Callable[[], Any]) -> Callable[[], Awaitable[Any]]:
@@ -227,16 +248,6 @@ def _asked_in(worker: Worker, function: Callable[[], Any]) -> Callable[[], Await
         return await frame if inspect.isawaitable(frame) else frame
 
     return asked
-
-
-def _wait(portal: BlockingPortal, function: Callable[[], Awaitable[T]]) -> T:
-    """Wait for a coroutine of the loop; an interrupt (Ctrl-C, Jupyter's stop button) cancels it."""
-    future: Future[T] = portal.start_task_soon(function)
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
 
 
 @overload

@@ -20,7 +20,7 @@ PACKAGE = Path(falrt.__file__).parent
 
 # Lowest first. A module imports from lower floors and from its own room.
 FLOORS = (
-    ("exceptions", "typing", "cancellation"),
+    ("exceptions", "typing", "cancellation", "loop_thread"),
     ("protocol",),
     ("codecs", "media", "pacing"),
     ("models",),
@@ -59,7 +59,6 @@ PURE = {
 
 # Third-party package -> the rooms and files that may import it. One that is not here may not be imported at all.
 MAY_IMPORT = {
-    "anyio": {"sync.py"},
     "av": {"cli"},
     "certifi": {"connection/transport.py"},
     "cv2": {"media", "cli"},

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
 import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -140,16 +143,32 @@ def test_a_blocking_call_in_a_callback_is_refused_with_the_cure(server: Backgrou
     got: queue.Queue[Any] = queue.Queue()
 
     def on_result(result: Any) -> None:
-        for call in (lambda: conn.send({"n": 2}), conn.close):
-            try:
-                call()
-            except falrt.ConcurrencyError as exc:
-                got.put(exc)
+        try:
+            conn.send({"n": 2})
+        except falrt.ConcurrencyError as exc:
+            got.put(exc)
 
     with server.connect(on_result=on_result) as conn:
         conn.send({"n": 1})
         assert "queue.Queue" in str(got.get(timeout=5))
-        assert "queue.Queue" in str(got.get(timeout=5))
+
+
+def test_a_callback_may_close_its_connection(server: BackgroundFakeServer) -> None:
+    conn = server.connect(on_result=lambda result: conn.close()).open()
+    conn.send({"n": 1})
+    server.wait_for(lambda: not server.fake.connections or server.fake.connections[0].close_code == 1000)
+    conn.close()
+    assert conn.state is falrt.State.CLOSED
+
+
+def test_two_threads_may_close_at_once_and_other_connections_live_on(server: BackgroundFakeServer) -> None:
+    with server.connect() as other:
+        for _ in range(20):
+            conn = server.connect().open()
+            together = threading.Barrier(3)
+            closing = [in_thread(lambda: (together.wait(5), conn.close())[1]) for _ in range(3)]  # noqa: B023
+            assert [results.get(timeout=5) for results in closing] == [None, None, None]
+        assert other.request({"n": 1}, timeout=5) == {"n": 1}
 
 
 def test_closing_in_another_thread_ends_a_waiting_recv(server: BackgroundFakeServer) -> None:
@@ -248,29 +267,178 @@ def test_a_stream_ends_quietly_when_the_connection_is_closed(server: BackgroundF
             conn.close()
 
 
-def test_an_interrupt_ends_a_waiting_call_and_leaves_the_connection_usable(
-    server: BackgroundFakeServer,
-) -> None:
+def interrupt_when(condition: Any) -> threading.Thread:
+    """Press Ctrl-C as soon as a condition holds."""
     main = threading.main_thread().ident
     assert main is not None
 
+    def press() -> None:
+        while not condition():
+            time.sleep(0.001)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    return threading.Thread(target=press)
+
+
+def test_an_interrupt_ends_a_waiting_call_and_leaves_the_connection_usable(
+    server: BackgroundFakeServer,
+) -> None:
     with server.connect() as conn:
-        timer = threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT))
-        timer.start()
+        pressing = interrupt_when(lambda: conn._loop._calls)
+        pressing.start()
         with pytest.raises(KeyboardInterrupt):
             conn.recv()
+        pressing.join()
         conn.send({"n": 1})
         assert conn.recv() == {"n": 1}
-        timer.join()
 
 
-def test_a_program_that_forgets_to_close_ends_all_the_same(server: BackgroundFakeServer) -> None:
-    program = f"""
+def test_an_interrupt_while_the_loop_is_busy_loses_no_result(server: BackgroundFakeServer) -> None:
+    decoding, go_on = threading.Event(), threading.Event()
+
+    def decode(data: Any) -> Any:
+        decoding.set()
+        go_on.wait(5)  # the loop is busy in a hook when the interrupt comes
+        return falrt.codecs.Msgpack().decode(data)
+
+    with server.connect(decode_message=decode) as conn:
+        conn.send({"n": 1})
+        pressing = interrupt_when(lambda: decoding.is_set() and conn._loop._calls)
+        pressing.start()
+        with pytest.raises(KeyboardInterrupt):
+            conn.recv()
+        pressing.join()
+        go_on.set()
+        assert in_thread(conn.recv).get(timeout=5) == {"n": 1}
+        conn.send({"n": 2})
+        assert conn.recv() == {"n": 2}
+
+
+def test_what_an_interrupted_recv_got_all_the_same_is_the_next_ones(server: BackgroundFakeServer) -> None:
+    with server.connect() as conn:
+        conn.send({"n": 1})
+        conn.drain(5)
+        # The result is there: this recv() has it when the interrupt comes, and the task is done.
+        conn._interrupted.append(_finished_task(conn))
+        assert conn.recv() == {"n": 1}
+        assert conn._interrupted == deque()
+
+
+def _finished_task(conn: falrt.sync.Connection[Any, Any]) -> asyncio.Task[Any]:
+    """A recv() that got its result in the turn in which its caller was interrupted."""
+
+    async def received() -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(conn._connection.recv())
+        await asyncio.wait({task})
+        return task
+
+    assert conn._loop is not None
+    return conn._loop.call(received)
+
+
+def test_a_forgotten_connection_is_closed_when_it_is_collected(server: BackgroundFakeServer) -> None:
+    conn = server.connect().open()
+    assert conn.request({"n": 1}) == {"n": 1}
+    del conn
+    gc.collect()
+    assert client_sockets(server.url) == 0
+
+
+HEAD = """
 import falrt.sync
-conn = falrt.sync.connect("acme/app", base_url={server.url!r}, key="test").open()
+conn = falrt.sync.connect("acme/app", base_url={url!r}, key="test").open()
 print(conn.request({{"n": 1}}))
 """
+PROGRAMS = {
+    "forgets to close": "",
+    "closes in __del__": """
+class Camera:
+    def __del__(self):
+        conn.close()
+camera = Camera()
+""",
+    "closes in __del__ what it holds": """
+class Camera:
+    def __init__(self, conn):
+        self.conn = conn
+        self.myself = self
+    def __del__(self):
+        self.conn.close()
+camera = Camera(conn)
+del conn
+""",
+    "leaves a stream open": """
+replies = conn.stream(lambda: {"n": 2})
+next(replies)
+""",
+    "leaves a stream of a list open": """
+replies = conn.stream([{"n": n} for n in range(1000)])
+next(replies)
+""",
+    "leaves a thread waiting": """
+import threading, time
+threading.Thread(target=conn.recv, daemon=True).start()
+""",
+    "exits in the middle": """
+import sys
+sys.exit(0)
+""",
+    "closes in an exit handler": """
+import atexit
+atexit.register(conn.close)
+""",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_ends_whatever_it_leaves_open(server: BackgroundFakeServer, program: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", HEAD.format(url=server.url) + PROGRAMS[program]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "{'n': 1}\n", "")
+    assert (done.returncode, done.stdout) == (0, "{'n': 1}\n")
+    # A daemon thread that is told of the end at the end may say so.
+    assert done.stderr == "" or program == "leaves a thread waiting"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_is_told_and_makes_its_own(server: BackgroundFakeServer) -> None:
+    program = (
+        HEAD
+        + """
+import multiprocessing, falrt
+
+def child(results):
+    try:
+        conn.request({{"n": 2}})
+    except falrt.ConcurrencyError as exc:
+        results.put(str(exc))
+    conn.close()
+    with falrt.sync.connect("acme/app", base_url={url!r}, key="test") as own:
+        results.put(own.request({{"n": 3}}))
+
+context = multiprocessing.get_context("fork")
+results = context.SimpleQueue()
+process = context.Process(target=child, args=(results,))
+process.start()
+print(results.get())
+print(results.get())
+process.join()
+print(process.exitcode, conn.request({{"n": 4}}))
+conn.close()
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program.format(url=server.url)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    first, told, own, last = done.stdout.splitlines() or [done.stderr, "", "", ""]
+    assert (first, own, last) == ("{'n': 1}", "{'n': 3}", "0 {'n': 4}")
+    assert "connect() again in the new process" in told
+    assert (done.returncode, done.stderr) == (0, "")
