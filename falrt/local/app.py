@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-from typing import TYPE_CHECKING, Any
+import secrets
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from falrt.local.gate import Gate
 from falrt.local.options import LocalOptions
 from falrt.local.page import front_page
 from falrt.local.session import Session
 from falrt.local.stand_ins import STAND_INS
+from falrt.testing.app import App
+from falrt.testing.platform import port as platform
+from falrt.testing.platform.apps import Apps
+from falrt.testing.platform.gateway import Gateway
+from falrt.testing.platform.platform import Platform, Refusal
 from falrt.testing.runner import RunnerOptions
 
 if TYPE_CHECKING:
@@ -35,9 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["create_app", "serve"]
 
 _log = logging.getLogger("falrt.local")
-
-_UNAUTHORIZED = json.dumps({"status": "error", "error": "Unauthorized"})
-_NO_ROUTE = "Error while forwarding the request"
 
 
 def create_app(options: LocalOptions | None = None, *, painter: Painter | None = None) -> Starlette:
@@ -52,12 +52,9 @@ def create_app(options: LocalOptions | None = None, *, painter: Painter | None =
     return Starlette(
         routes=[
             Route("/", local.page),
-            Route("/tokens", local.tokens, methods=["POST"]),
-            Route("/tokens/", local.tokens, methods=["POST"]),
-            Route("/tokens/realtime", local.realtime_tokens, methods=["POST"]),
+            Route("/{path:path}", local.http, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             WebSocketRoute("/{path:path}", local.socket),
         ],
-        exception_handlers={HTTPException: _detail},
         lifespan=local.lifespan,
     )
 
@@ -86,12 +83,20 @@ def serve(
 
 
 class _Local:
-    """What the routes share: the gate, and a painter that is prepared once."""
+    """What the routes share: the platform, and a painter that is prepared once."""
 
     def __init__(self, options: LocalOptions, painter: Painter | None) -> None:
         self._options = options
-        self._gate = Gate(options)
         self._models = {f"{model.id}/realtime": model for model in STAND_INS}
+        apps = Apps({path: App() for path in self._models})
+        gateway = Gateway(
+            key=options.key,
+            auth=options.check_keys,
+            strict=options.strict,
+            secret=secrets.token_bytes(32),
+            knows=lambda path: apps.find_realtime(path) is not None,
+        )
+        self._platform = Platform(apps, gateway)
         # The painter, or the task that prepares it: several sockets may wait for the same one.
         self._ready = painter
         self._preparing: asyncio.Task[Painter] | None = None
@@ -119,41 +124,23 @@ class _Local:
         """``GET /``."""
         return HTMLResponse(front_page(str(request.base_url).rstrip("/"), STAND_INS, self._options))
 
-    async def tokens(self, request: Request) -> Response:
-        """``POST /tokens/``: a bare JSON string (wire fact W42)."""
-        return await self._mint(request, self._gate.mint)
-
-    async def realtime_tokens(self, request: Request) -> Response:
-        """``POST /tokens/realtime`` (wire fact W43)."""
-        return await self._mint(request, lambda body: self._gate.mint_realtime(body, self._models))
-
-    async def _mint(self, request: Request, mint: Callable[[Any], str]) -> Response:
-        if not self._gate.admits_key(request.headers.get("authorization")):
-            return JSONResponse({"detail": "Invalid or missing key"}, 401)
-        try:
-            body = json.loads(await request.body())
-        except ValueError:
-            problem = {"loc": ["body"], "msg": "Input should be JSON", "type": "json_invalid"}
-            return JSONResponse({"detail": [problem]}, 422)
-        try:
-            return JSONResponse(mint(body), 201)
-        except ValueError as error:
-            return JSONResponse({"detail": error.args[0]}, 422)
+    async def http(self, request: Request) -> Response:
+        """Everything else over HTTP."""
+        response = await self._platform.respond(arrived(request, await request.body()))
+        kind = Response if isinstance(response.body, bytes) else StreamingResponse
+        headers = {**response.headers, "content-type": response.content_type}
+        return kind(response.body, response.status, headers)  # type: ignore[arg-type]  # each takes its own kind
 
     async def socket(self, socket: WebSocket) -> None:
         """``/{owner}/{alias}/.../realtime``."""
+        request = arrived(socket)
+        verdict = self._platform.judge(request)
+        if isinstance(verdict, Refusal):
+            _log.info("%s refused: %s", request.path, verdict.reason)
+            await _refuse(socket, verdict)
+            return
         await socket.accept()
-        path = socket.path_params["path"]
-        if not self._admits(socket, path):
-            _log.info("%s refused: no good token or key", path)
-            await socket.send_text(_UNAUTHORIZED)
-            await socket.close(1008, "Unauthorized")
-            return
-        model = self._models.get(path)
-        if model is None:
-            _log.info("%s refused: no such route", path)
-            await socket.close(1011, _NO_ROUTE)
-            return
+        model = self._models[request.path.strip("/")]
         _log.info("%s opened", model.id)
         options = RunnerOptions(
             buffering=_max_buffering(socket.query_params.get("max_buffering"), self._options.buffering),
@@ -169,11 +156,35 @@ class _Local:
         )
         await session.run()
 
-    def _admits(self, socket: WebSocket, path: str) -> bool:
-        authorization = socket.headers.get("authorization")
-        if authorization is not None:
-            return self._gate.admits_key(authorization)
-        return self._gate.admits_token(socket.query_params.get("fal_jwt_token"), path)
+
+def arrived(connection: HTTPConnection, body: bytes = b"") -> platform.Request:
+    """Return what Starlette received as the platform's request."""
+    scope = connection.scope
+    target = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+    query = scope["query_string"].decode("latin-1")
+    headers = dict(connection.headers)
+    return platform.Request.arrived(
+        scope.get("method", "GET"),
+        f"{target}?{query}",
+        headers,
+        body,
+        scheme=scope["scheme"].replace("ws", "http"),
+    )
+
+
+async def _refuse(socket: WebSocket, refusal: Refusal) -> None:
+    response = refusal.response
+    if response is not None:
+        assert isinstance(response.body, bytes)  # noqa: S101 - a refusal is never streamed; for the type checker
+        await socket.send_denial_response(
+            Response(response.body, response.status, media_type=response.content_type)
+        )
+        return
+    await socket.accept()
+    if refusal.frame is not None:
+        await socket.send_text(refusal.frame)
+    if refusal.close is not None:
+        await socket.close(*refusal.close)
 
 
 def _max_buffering(asked: str | None, default: int | None) -> int | None:
@@ -188,10 +199,3 @@ def _prepare() -> Painter:
     from falrt.local.painter import Painter
 
     return Painter()
-
-
-async def _detail(request: Request, error: Exception) -> Response:
-    """Answer 404 and 405 in fal's form."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    text = f"Path {request.url.path} not found" if status == 404 else "Method Not Allowed"
-    return JSONResponse({"detail": text}, status)

@@ -23,6 +23,7 @@ class LocalOptions:
             dropped beyond. None: no limit.
         check_keys: Whether tokens and sockets need a key. Off: anybody may do anything.
         key: The only key that is good; None: every key that is not empty.
+        strict: Make and check tokens as the service's own schema has it, and not as its pages show it.
 
     Raises:
         ConfigurationError: A value makes no sense; the text names it.
@@ -34,6 +35,7 @@ class LocalOptions:
     buffering: int | None = 2
     check_keys: bool = True
     key: str | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         """Check each value."""

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from falrt.testing.app import App, picture_answer
     from falrt.testing.background import BackgroundFakeServer
     from falrt.testing.connection import ServerConnection
-    from falrt.testing.gateway import TokenRequest
+    from falrt.testing.platform.gateway import TokenRequest
+    from falrt.testing.platform.jwt import make_token, read_claims
     from falrt.testing.proxy import FaultProxy
     from falrt.testing.server import FakeServer
-    from falrt.testing.tokens import make_token, read_claims
 
 __all__ = [
     "App",
@@ -37,10 +37,10 @@ HOMES = {
     "FakeServer": "server",
     "FaultProxy": "proxy",
     "ServerConnection": "connection",
-    "TokenRequest": "gateway",
-    "make_token": "tokens",
+    "TokenRequest": "platform.gateway",
+    "make_token": "platform.jwt",
     "picture_answer": "app",
-    "read_claims": "tokens",
+    "read_claims": "platform.jwt",
 }
 
 

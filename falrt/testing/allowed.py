@@ -156,6 +156,7 @@ RULES: Final[Mapping[str, Rule]] = {
     ).or_none(),
     "seed": _whole("a whole number", -(2**63), 2**63),
     "auth": _FLAG,
+    "strict": _FLAG,
     "key": _a(str, "text").or_none("any"),
     "token_lifetime": Rule("a number of seconds", _is_number).or_none("what is asked for"),
     "token_reply": _one_of("string", "token", "jwt", "detail"),

@@ -3,61 +3,42 @@
 from __future__ import annotations
 
 import http
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from websockets.datastructures import Headers
-from websockets.http11 import Response
+from websockets.http11 import Response as HTTPResponse
 
-__all__ = ["HttpReply", "HttpRequest", "parse_head"]
+from falrt.testing.platform.port import Response
 
-
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """A plain HTTP request; header names are in lower case."""
-
-    method: str
-    target: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+__all__ = ["parse_head", "refusal", "serialize"]
 
 
-@dataclass(frozen=True, slots=True)
-class HttpReply:
-    """What to answer to an HTTP request."""
+def refusal(response: Response) -> HTTPResponse:
+    """Return what the WebSocket protocol sends instead of 101."""
+    assert isinstance(response.body, bytes)  # noqa: S101 - a refusal is never streamed; for the type checker
+    return HTTPResponse(
+        response.status, _phrase(response.status), _fields(response, close=True), response.body
+    )
 
-    status: int
-    content: bytes = b""
-    content_type: str = "text/plain; charset=utf-8"
 
-    @classmethod
-    def json(cls, status: int, value: Any) -> HttpReply:
-        """Return a reply with a JSON body."""
-        return cls(status, json.dumps(value).encode(), "application/json")
+def serialize(response: Response, *, close: bool) -> bytes:
+    """Return a whole response in bytes; a streamed one without its body."""
+    body = response.body if isinstance(response.body, bytes) else b""
+    fields = _fields(response, close=close)
+    return HTTPResponse(response.status, _phrase(response.status), fields, body).serialize()
 
-    @property
-    def phrase(self) -> str:
-        """The status in words."""
-        try:
-            return http.HTTPStatus(self.status).phrase
-        except ValueError:
-            return "Unknown"
 
-    def headers(self, *, close: bool) -> Headers:
-        """Return the header fields."""
-        return Headers(
-            {
-                "Content-Type": self.content_type,
-                "Content-Length": str(len(self.content)),
-                "Connection": "close" if close else "keep-alive",
-            }
-        )
+def _phrase(status: int) -> str:
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
 
-    def serialize(self, *, close: bool) -> bytes:
-        """Return the whole reply in bytes."""
-        return Response(self.status, self.phrase, self.headers(close=close), self.content).serialize()
+
+def _fields(response: Response, *, close: bool) -> Headers:
+    fields = {**response.headers, "Content-Type": response.content_type}
+    if isinstance(response.body, bytes):
+        fields["Content-Length"] = str(len(response.body))
+    return Headers({**fields, "Connection": "close" if close else "keep-alive"})
 
 
 def parse_head(head: bytes) -> tuple[str, str, dict[str, str]] | None:

@@ -1,20 +1,19 @@
-"""What meets a client of the fake server before its app does: token requests, the gateway, faults, routing."""
+"""Between the fake server's wire and the platform: every socket, every task, and the faults before a session."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, urlsplit
 
 from falrt.testing.app import App
 from falrt.testing.connection import ServerConnection
-from falrt.testing.gateway import Gateway
-from falrt.testing.handlers import unrolled
-from falrt.testing.http11 import HttpReply, HttpRequest
 from falrt.testing.plan import FaultPlan
+from falrt.testing.platform.gateway import REALTIME
+from falrt.testing.platform.platform import Platform, Refusal, unauthorized
+from falrt.testing.platform.port import Request, Response
 from falrt.testing.script import (
     AcceptFault,
     ColdStart,
@@ -32,44 +31,27 @@ from falrt.testing.script import (
 from falrt.testing.session import Session
 from falrt.testing.wire import WireSocket
 
-if TYPE_CHECKING:
-    from websockets.http11 import Request
-
 __all__ = ["Reception"]
-
-UNAUTHORIZED: Final = '{"status":"error","error":"Unauthorized"}'
-FORWARDING_ERROR: Final = "Error while forwarding the request"
 
 
 class Reception:
-    """Owns every socket (a `SocketOwner`): answers token requests, judges handshakes, opens sessions.
+    """Owns every socket (a `SocketOwner`): passes requests and handshakes on to the platform, opens sessions.
 
     Args:
-        apps: The app behind every path, or the apps by path.
-        refusal: How a bad credential is refused; see `FakeServer`.
+        platform: What decides.
         plan: The faults.
-        gateway: Who judges credentials.
         changed: Called whenever something observable happened.
 
     Attributes:
         connections: Every WebSocket handshake, in order.
     """
 
-    def __init__(
-        self,
-        apps: App | Mapping[str, App],
-        refusal: str | int,
-        plan: FaultPlan,
-        gateway: Gateway,
-        changed: Callable[[], None],
-    ) -> None:
-        self._apps = apps
-        self._refusal = refusal
+    def __init__(self, platform: Platform, plan: FaultPlan, changed: Callable[[], None]) -> None:
+        self._platform = platform
         self._plan = plan
-        self._gateway = gateway
         self._changed = changed
-        # Handlers as functions, by app; made at first use, so that a list of answers goes on after a reconnect.
-        self._handlers: dict[int, Callable[..., Any]] = {}
+        # HTTP requests that are being answered.
+        self._tasks: set[asyncio.Task[None]] = set()
         self._sockets: set[WireSocket] = set()
         self._sessions: dict[WireSocket, Session] = {}
         # Sessions whose socket is gone and whose handlers may still be cleaning up.
@@ -84,6 +66,9 @@ class Reception:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._leaving += self._sessions.values()
         try:
             await asyncio.gather(*(socket.shut() for socket in list(self._sockets)))
@@ -99,34 +84,18 @@ class Reception:
         """Note a TCP connection."""
         self._sockets.add(socket)
 
-    def http_request(self, socket: WireSocket, request: HttpRequest) -> None:
-        """Answer the token endpoints, and 404 to everything else."""
-        number = len(self._gateway.requests)
-        path = urlsplit(request.headers.get("x-fal-target-url", request.target)).path
-        endpoint = "realtime" if path.endswith("realtime") else "general"
-        is_token = path.startswith("/tokens")
-        refuse = self._plan.at_token(RefuseToken, number, endpoint) if is_token else None
-        expired = self._plan.at_token(ExpiredToken, number, endpoint) if is_token else None
-        slow = self._plan.at_token(SlowToken, number, endpoint) if is_token else None
-        reply = self._gateway.answer(
-            request,
-            lifetime=None if expired is None else -expired.age,
-            reply=None
-            if refuse is None
-            else HttpReply.json(refuse.status, refuse.body or {"detail": "Forbidden"}),
-        )
-        if reply is None:
-            reply = HttpReply.json(404, {"detail": f"Path {urlsplit(request.target).path} not found"})
-        self._later(slow.seconds if slow else 0.0, lambda: socket.respond(reply))
-        self._changed()
+    def http_request(self, socket: WireSocket, request: Request) -> None:
+        """Answer an HTTP request."""
+        task = asyncio.get_running_loop().create_task(self._answer(socket, request), name="falrt fake answer")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def upgrade_request(self, socket: WireSocket, request: Request) -> None:
         """Judge a handshake."""
-        parts = urlsplit(request.path)
-        headers = {name.lower(): value for name, value in request.headers.raw_items()}
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
         now = asyncio.get_running_loop().time()
-        connection = ServerConnection(len(self.connections), parts.path, query, headers, now, socket)
+        connection = ServerConnection(
+            len(self.connections), request.path, request.query, request.headers, now, socket
+        )
         self.connections.append(connection)
         self._by_socket[socket] = connection
         late = 0.0
@@ -139,7 +108,7 @@ class Reception:
                 continue
             self._later(late, partial(self._spoil_handshake, connection, fault))
             return
-        self._later(late, lambda: self._judge(connection))
+        self._later(late, partial(self._judge, connection, request))
 
     def frames_received(self, socket: WireSocket, frames: list[bytes | str]) -> None:
         """Pass messages on to the session; without one they are swallowed."""
@@ -162,6 +131,30 @@ class Reception:
 
     # Inside.
 
+    async def _answer(self, socket: WireSocket, request: Request) -> None:
+        if self._platform.gateway.is_token_request(request):
+            response = await self._answer_token_request(request)
+        else:
+            response = await self._platform.respond(request)
+        socket.respond(response)
+        self._changed()
+
+    async def _answer_token_request(self, request: Request) -> Response:
+        gateway, plan = self._platform.gateway, self._plan
+        number = len(gateway.requests)
+        endpoint = "realtime" if request.path == REALTIME else "general"
+        refuse = plan.at_token(RefuseToken, number, endpoint)
+        expired = plan.at_token(ExpiredToken, number, endpoint)
+        slow = plan.at_token(SlowToken, number, endpoint)
+        fault = None
+        if refuse is not None:
+            fault = Response.json(refuse.status, refuse.body or {"detail": "Forbidden"})
+        lifetime = None if expired is None else -expired.age
+        response = gateway.answer(request, time.time(), lifetime=lifetime, fault=fault)
+        if slow is not None:
+            await asyncio.sleep(slow.seconds)
+        return response
+
     def _spoil_handshake(self, connection: ServerConnection, fault: Fault) -> None:
         socket = connection.socket
         match fault:
@@ -170,37 +163,33 @@ class Reception:
             case Hang():
                 socket.silence()
             case RefuseHandshake():
-                connection.refusal = f"fault: {fault.status}"
-                socket.refuse(HttpReply.json(fault.status, {"detail": fault.detail}))
+                response = Response.json(fault.status, {"detail": fault.detail})
+                self._refuse(connection, Refusal(f"fault: {fault.status}", response))
             case Unauthorized():
-                connection.refusal = "fault: Unauthorized"
-                self._refuse(connection, "close" if fault.close else "frame")
+                self._refuse(
+                    connection, unauthorized("fault: Unauthorized", "close" if fault.close else "frame")
+                )
         self._changed()
 
-    def _judge(self, connection: ServerConnection) -> None:
-        refusal = self._gateway.refusal(connection.path, connection.query, connection.headers)
-        app = self._route(connection.path)
-        if refusal is not None:
-            connection.refusal = refusal
-            self._refuse(connection, self._refusal)
-        elif app is None:
-            # The gateway has said 101 before it asks the app (wire fact W14).
-            connection.refusal = FORWARDING_ERROR
-            self._accept(connection)
-            connection.socket.close(1011, FORWARDING_ERROR)
+    def _judge(self, connection: ServerConnection, request: Request) -> None:
+        app = self._platform.judge(request)
+        if isinstance(app, Refusal):
+            self._refuse(connection, app)
         else:
             self._open(connection, app)
         self._changed()
 
-    def _refuse(self, connection: ServerConnection, how: str | int) -> None:
-        if isinstance(how, int):
-            connection.socket.refuse(HttpReply.json(how, {"detail": "Unauthorized"}))
+    def _refuse(self, connection: ServerConnection, refusal: Refusal) -> None:
+        connection.refusal = refusal.reason
+        if refusal.response is not None:
+            connection.socket.refuse(refusal.response)
             return
         self._accept(connection)
-        connection.socket.send(UNAUTHORIZED)
-        connection.controls.append(json.loads(UNAUTHORIZED))
-        if how == "close":
-            connection.socket.close()
+        if refusal.frame is not None:
+            connection.socket.send(refusal.frame)
+            connection.controls.append(json.loads(refusal.frame))
+        if refusal.close is not None:
+            connection.socket.close(*refusal.close)
 
     def _accept(self, connection: ServerConnection) -> None:
         connection.socket.accept()
@@ -215,16 +204,9 @@ class Reception:
             connection.faults.append(cold)
             self._later(cold.seconds, connection.socket.close)
             return
-        handler = self._handlers.setdefault(id(app), unrolled(app))
-        session = Session(app, handler, connection, self._plan, self._changed)
+        session = Session(app, connection, self._plan, self._changed)
         self._sessions[connection.socket] = session
         session.start()
-
-    def _route(self, path: str) -> App | None:
-        if isinstance(self._apps, App):
-            return self._apps
-        name = path.strip("/")
-        return self._apps.get(name) or self._apps.get(name.removesuffix("/realtime"))
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
         if not seconds:

@@ -13,9 +13,11 @@ from falrt.exceptions import ConfigurationError
 from falrt.testing.allowed import check
 from falrt.testing.app import App, Handler
 from falrt.testing.connection import ServerConnection
-from falrt.testing.gateway import Gateway, TokenReplyForm, TokenRequest
 from falrt.testing.link import LineOptions
 from falrt.testing.plan import FaultPlan
+from falrt.testing.platform.apps import Apps
+from falrt.testing.platform.gateway import Gateway, TokenReplyForm, TokenRequest
+from falrt.testing.platform.platform import Platform, RefusalForm
 from falrt.testing.reception import Reception
 from falrt.testing.script import Fault
 from falrt.testing.watch import Watch
@@ -70,6 +72,8 @@ class FakeServer:
         token_reply: How tokens come back; see `TokenReplyForm`.
         refusal: How a bad credential is refused: ``"frame"`` (101, then an Unauthorized text frame, and the
             socket stays open), ``"close"`` (the frame, then close 1000), or an HTTP status such as 401 or 403.
+        strict: Mint and check tokens as the service's own schema has it, and not as its pages show it; see
+            `Gateway`.
         max_size: Largest message taken, in bytes; a larger one ends the connection with 1009.
         ping_interval, ping_timeout: Our pings; None for none.
         ssl: A server-side TLS context, to be reached as ``https://``.
@@ -103,7 +107,8 @@ class FakeServer:
         key: str | None = "test",
         token_lifetime: float | None = None,
         token_reply: TokenReplyForm = "string",  # noqa: S107  # a form, not a secret
-        refusal: str | int = "frame",
+        refusal: RefusalForm = "frame",
+        strict: bool = False,
         max_size: int | None = 16 * 1024 * 1024,
         ping_interval: float | None = 20.0,
         ping_timeout: float | None = 20.0,
@@ -129,6 +134,7 @@ class FakeServer:
                 "token_lifetime": token_lifetime,
                 "token_reply": token_reply,
                 "refusal": refusal,
+                "strict": strict,
                 "max_size": max_size,
                 "ping_interval": ping_interval,
                 "ping_timeout": ping_timeout,
@@ -137,13 +143,22 @@ class FakeServer:
         )
         self._rng = Random(seed)
         self._plan = FaultPlan(faults, self._rng)
-        self._gateway = Gateway(key=key, auth=auth, token_lifetime=token_lifetime, token_reply=token_reply)
-        self._watch = Watch()
-        self._reception = Reception(
-            app if apps is None else _by_path(apps), refusal, self._plan, self._gateway, self._watch.changed
+        directory = Apps(app if apps is None else apps)
+        self._gateway = Gateway(
+            key=key,
+            auth=auth,
+            strict=strict,
+            token_lifetime=token_lifetime,
+            token_reply=token_reply,
+            knows=lambda path: directory.find_realtime(path) is not None,
         )
+        self._watch = Watch()
+        platform = Platform(directory, self._gateway, refusal=refusal)
+        self._reception = Reception(platform, self._plan, self._watch.changed)
         line = LineOptions(latency, jitter, bandwidth)
-        self._socket_options = SocketOptions(line, line, max_size, ping_interval, ping_timeout)
+        self._socket_options = SocketOptions(
+            line, line, max_size, ping_interval, ping_timeout, scheme="http" if ssl is None else "https"
+        )
         self._ssl = ssl
         self.key = key
         self._server: asyncio.Server | None = None
@@ -240,7 +255,7 @@ class FakeServer:
 
     def expire_tokens(self) -> None:
         """Let every token made so far be too old for a handshake; open connections stay."""
-        self._gateway.expire()
+        self._gateway.expire_all()
 
     async def wait_for(self, condition: Callable[[], object], timeout: float = WAIT_LIMIT) -> None:
         """Wait until a condition on this server holds.
@@ -280,7 +295,3 @@ class FakeServer:
             lambda: len(self.connections) > number and self.connections[number].closed, timeout
         )
         return self.connections[number]
-
-
-def _by_path(apps: Mapping[str, App | Handler]) -> dict[str, App]:
-    return {name.strip("/"): app if isinstance(app, App) else App(app) for name, app in apps.items()}

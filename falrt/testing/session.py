@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from websockets.frames import Frame, Opcode
 
@@ -65,7 +65,6 @@ class Session:
 
     Args:
         app: What answers, and how.
-        handler: The app's handler as a function, its scripts unrolled.
         connection: The socket's public face, where everything is written down.
         plan: The faults.
         changed: Called whenever something observable happened.
@@ -74,13 +73,13 @@ class Session:
     def __init__(
         self,
         app: App,
-        handler: Callable[..., Any],
         connection: ServerConnection,
         plan: FaultPlan,
         changed: Callable[[], None],
     ) -> None:
         self._app = app
-        self._handler = handler
+        # A function: `Apps` has made it one.
+        self._handler: Callable[..., Any] = cast("Any", app.handler)
         self._connection = connection
         self._socket = connection.socket
         self._plan = plan

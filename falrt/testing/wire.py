@@ -18,12 +18,13 @@ from typing import Any, Protocol, cast
 
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request, Response
+from websockets.http11 import Request as Handshake
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from falrt.testing.http11 import HttpReply, HttpRequest, parse_head
+from falrt.testing.http11 import parse_head, refusal, serialize
 from falrt.testing.link import Line, LineOptions
+from falrt.testing.platform.port import Request, Response
 
 __all__ = ["SocketOptions", "SocketOwner", "WireSocket"]
 
@@ -42,6 +43,7 @@ class SocketOptions:
         ping_interval: Seconds between our pings, or None for none (wire fact W16).
         ping_timeout: Seconds that a pong may take before the connection ends with 1011, or None for ever.
         close_timeout: Seconds that the client may take to answer our close frame.
+        scheme: ``"http"``, or ``"https"`` behind TLS.
     """
 
     incoming: LineOptions = field(default_factory=LineOptions)
@@ -50,6 +52,7 @@ class SocketOptions:
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
     close_timeout: float = 5.0
+    scheme: str = "http"
 
 
 class SocketOwner(Protocol):
@@ -59,7 +62,7 @@ class SocketOwner(Protocol):
         """A TCP connection came in; nothing has been read yet."""
         ...
 
-    def http_request(self, socket: WireSocket, request: HttpRequest) -> None:
+    def http_request(self, socket: WireSocket, request: Request) -> None:
         """A plain request: answer with `WireSocket.respond`, now or later."""
         ...
 
@@ -100,8 +103,7 @@ class WireSocket(asyncio.Protocol):
         # From the upgrade request on.
         self._protocol: ServerProtocol | None = None
         # The handshake that waits for accept() or refuse().
-        self._handshake: Request | None = None
-        # Fragments of a message that has begun.
+        self._handshake: Handshake | None = None
         self._fragments: list[bytes] = []
         self._fragments_are_text = False
         # True after silence(): nothing is answered any more, the TCP connection stays.
@@ -170,9 +172,9 @@ class WireSocket(asyncio.Protocol):
         """The reason of the close frame."""
         return (self._protocol.close_reason or "") if self._protocol is not None else ""
 
-    def respond(self, reply: HttpReply, *, close: bool = False) -> None:
+    def respond(self, response: Response, *, close: bool = False) -> None:
         """Answer an HTTP request."""
-        self._outbound.send(reply.serialize(close=close))
+        self._outbound.send(serialize(response, close=close))
         if close:
             self._outbound.send(b"")
 
@@ -185,13 +187,12 @@ class WireSocket(asyncio.Protocol):
         self._flush()
         self._schedule("ping", self._options.ping_interval, self._ping)
 
-    def refuse(self, reply: HttpReply) -> None:
+    def refuse(self, response: Response) -> None:
         """Answer the handshake with another status than 101, and hang up."""
         if self._protocol is None or self._handshake is None or self.lost.is_set():
             return
         self._handshake = None
-        response = Response(reply.status, reply.phrase, reply.headers(close=True), reply.content)
-        self._protocol.send_response(response)
+        self._protocol.send_response(refusal(response))
         self._flush()
 
     def send(self, frame: bytes | str) -> None:
@@ -298,11 +299,11 @@ class WireSocket(asyncio.Protocol):
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
                 if len(self._buffer) > HEAD_LIMIT_BYTES:
-                    self.respond(HttpReply(431, b"head too large"), close=True)
+                    self.respond(Response(431, b"head too large"), close=True)
                 return
             parsed = parse_head(bytes(self._buffer[:end]))
             if parsed is None:
-                self.respond(HttpReply(400, b"not an HTTP/1.1 request"), close=True)
+                self.respond(Response(400, b"not an HTTP/1.1 request"), close=True)
                 self._buffer.clear()
                 return
             method, target, headers = parsed
@@ -312,7 +313,7 @@ class WireSocket(asyncio.Protocol):
             length = headers.get("content-length", "0")
             size = int(length) if length.isdecimal() else BODY_LIMIT_BYTES + 1
             if size > BODY_LIMIT_BYTES:
-                self.respond(HttpReply(413, b"body too large"), close=True)
+                self.respond(Response(413, b"body too large"), close=True)
                 self._buffer.clear()
                 return
             begin = end + 4
@@ -320,7 +321,10 @@ class WireSocket(asyncio.Protocol):
                 return
             body = bytes(self._buffer[begin : begin + size])
             del self._buffer[: begin + size]
-            self._owner.http_request(self, HttpRequest(method, target, headers, body))
+            self._owner.http_request(self, self._request(method, target, headers, body))
+
+    def _request(self, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> Request:
+        return Request.arrived(method, target, headers, body, scheme=self._options.scheme)
 
     def _upgrade(self) -> None:
         self._protocol = ServerProtocol(max_size=self._options.max_size, logger=silent_logger())
@@ -338,9 +342,10 @@ class WireSocket(asyncio.Protocol):
             return  # bytes after the end of the stream
         frames: list[bytes | str] = []
         for event in protocol.events_received():
-            if isinstance(event, Request):
+            if isinstance(event, Handshake):
                 self._handshake = event
-                self._owner.upgrade_request(self, event)
+                fields = {name.lower(): text for name, text in event.headers.raw_items()}
+                self._owner.upgrade_request(self, self._request("GET", event.path, fields))
             elif isinstance(event, Frame):
                 self._read_frame(event, frames)
         if frames:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from falrt.testing.tokens import is_signed, make_token, read_claims
+from falrt.testing.platform.jwt import is_signed, make_token, read_claims
 
 
 def test_a_token_is_a_jwt_with_an_expiry() -> None:

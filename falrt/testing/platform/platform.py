@@ -1,0 +1,98 @@
+"""`Platform`: what fal answers to a request or a handshake."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from falrt.testing.app import App
+from falrt.testing.platform.apps import Apps
+from falrt.testing.platform.gateway import Gateway
+from falrt.testing.platform.port import Refused, Request, Response, Route, not_found, refused
+
+__all__ = ["FORWARDING_ERROR", "UNAUTHORIZED", "Platform", "Refusal", "RefusalForm"]
+
+UNAUTHORIZED: Final = '{"status":"error","error":"Unauthorized"}'
+FORWARDING_ERROR: Final = "Error while forwarding the request"
+
+RefusalForm: TypeAlias = Literal["frame", "close"] | int
+"""How a handshake with bad credentials ends: accepted, and then the Unauthorized frame, with or without a close
+after it; or an HTTP status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What becomes of a handshake that leads to no app.
+
+    Attributes:
+        reason: For the log and for tests, never on the wire.
+        response: Instead of the upgrade. None: the upgrade is accepted, as fal's gateway does (wire fact W14).
+        frame: Text frame after the upgrade, if any.
+        close: Close code and reason after that; None leaves the socket open.
+    """
+
+    reason: str
+    response: Response | None = None
+    frame: str | None = None
+    close: tuple[int, str] | None = None
+
+
+class Platform:
+    """fal, without a server: decides what is answered.
+
+    Args:
+        apps: The apps that there are.
+        gateway: Who judges credentials.
+        refusal: How a handshake with bad credentials ends.
+    """
+
+    def __init__(self, apps: Apps, gateway: Gateway, *, refusal: RefusalForm = "close") -> None:
+        self.apps = apps
+        self.gateway = gateway
+        self._refusal = refusal
+        # Further routes are added here: modules of this folder that have `routes`.
+        routes: tuple[Route, ...] = ()
+        self._routes = [(route, re.compile(route.path)) for route in routes]
+
+    async def respond(self, request: Request) -> Response:
+        """Return the answer to an HTTP request; refusals are answers too."""
+        if self.gateway.is_token_request(request):
+            return self.gateway.answer(request, time.time())
+        try:
+            route, groups = self._route(request)
+            problem = self.gateway.problem(request, time.time()) if route.needs_key else None
+            if problem is not None:
+                raise refused(401, "Unauthorized")
+            return await route.answer(request, **groups)
+        except Refused as exc:
+            return exc.response
+
+    def judge(self, request: Request) -> App | Refusal:
+        """Return the app behind a WebSocket handshake, or how the handshake is refused."""
+        problem = self.gateway.problem(request, time.time())
+        if problem is not None:
+            return unauthorized(problem, self._refusal)
+        app = self.apps.find_realtime(request.path)
+        if app is None:
+            # The gateway has said 101 before it asks the app (wire fact W14).
+            return Refusal(FORWARDING_ERROR, close=(1011, FORWARDING_ERROR))
+        return app
+
+    def _route(self, request: Request) -> tuple[Route, dict[str, Any]]:
+        methods = set()
+        for route, pattern in self._routes:
+            match = pattern.fullmatch(request.path) if route.host == request.host else None
+            if match is not None and route.method == request.method:
+                return route, match.groupdict()
+            if match is not None:
+                methods.add(route.method)
+        raise refused(405, "Method Not Allowed") if methods else not_found(request)
+
+
+def unauthorized(reason: str, form: RefusalForm) -> Refusal:
+    """Return how bad credentials are refused."""
+    if isinstance(form, int):
+        return Refusal(reason, response=Response.json(form, {"detail": "Unauthorized"}))
+    return Refusal(reason, frame=UNAUTHORIZED, close=(1000, "") if form == "close" else None)
