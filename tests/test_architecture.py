@@ -62,6 +62,7 @@ MAY_IMPORT = {
     "av": {"cli"},
     "certifi": {"connection/transport.py"},
     "cv2": {"media", "cli"},
+    "h11": {"testing/http11.py"},
     "httpx": {"auth", "media/fetch.py"},
     "msgpack": {"codecs.py", "testing", "local"},
     "msgspec": {"codecs.py"},

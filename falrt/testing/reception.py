@@ -50,8 +50,8 @@ class Reception:
         self._platform = platform
         self._plan = plan
         self._changed = changed
-        # HTTP requests that are being answered.
-        self._tasks: set[asyncio.Task[None]] = set()
+        # HTTP requests that are being answered; one at a time on each socket.
+        self._answering: dict[WireSocket, asyncio.Task[None]] = {}
         self._sockets: set[WireSocket] = set()
         self._sessions: dict[WireSocket, Session] = {}
         # Sessions whose socket is gone and whose handlers may still be cleaning up.
@@ -66,9 +66,10 @@ class Reception:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        for task in self._tasks:
+        tasks = list(self._answering.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._leaving += self._sessions.values()
         try:
             await asyncio.gather(*(socket.shut() for socket in list(self._sockets)))
@@ -87,8 +88,7 @@ class Reception:
     def http_request(self, socket: WireSocket, request: Request) -> None:
         """Answer an HTTP request."""
         task = asyncio.get_running_loop().create_task(self._answer(socket, request), name="falrt fake answer")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._answering[socket] = task
 
     def upgrade_request(self, socket: WireSocket, request: Request) -> None:
         """Judge a handshake."""
@@ -122,6 +122,8 @@ class Reception:
     def disconnected(self, socket: WireSocket) -> None:
         """Forget a connection."""
         self._sockets.discard(socket)
+        if socket in self._answering:
+            self._answering.pop(socket).cancel()
         session = self._sessions.pop(socket, None)
         if session is not None:
             session.disconnected()
@@ -136,7 +138,9 @@ class Reception:
             response = await self._answer_token_request(request)
         else:
             response = await self._platform.respond(request)
-        socket.respond(response)
+        await socket.respond(response)
+        if self._answering.get(socket) is asyncio.current_task():  # else the next request is being answered
+            del self._answering[socket]
         self._changed()
 
     async def _answer_token_request(self, request: Request) -> Response:

@@ -144,7 +144,7 @@ class FakeServer:
         self._rng = Random(seed)
         self._plan = FaultPlan(faults, self._rng)
         directory = Apps(app if apps is None else apps)
-        self._gateway = Gateway(
+        gateway = Gateway(
             key=key,
             auth=auth,
             strict=strict,
@@ -153,8 +153,8 @@ class FakeServer:
             knows=lambda path: directory.find_realtime(path) is not None,
         )
         self._watch = Watch()
-        platform = Platform(directory, self._gateway, refusal=refusal)
-        self._reception = Reception(platform, self._plan, self._watch.changed)
+        self.platform = Platform(directory, gateway, refusal=refusal)
+        self._reception = Reception(self.platform, self._plan, self._watch.changed)
         line = LineOptions(latency, jitter, bandwidth)
         self._socket_options = SocketOptions(
             line, line, max_size, ping_interval, ping_timeout, scheme="http" if ssl is None else "https"
@@ -236,7 +236,7 @@ class FakeServer:
     @property
     def token_requests(self) -> list[TokenRequest]:
         """Every call of the token endpoints."""
-        return self._gateway.requests
+        return self.platform.gateway.requests
 
     def connect(self, app: Any = "acme/app", **options: Any) -> Any:
         """Return ``falrt.connect(app, ...)`` with `base_url` and `key` set for this server."""
@@ -255,7 +255,7 @@ class FakeServer:
 
     def expire_tokens(self) -> None:
         """Let every token made so far be too old for a handshake; open connections stay."""
-        self._gateway.expire_all()
+        self.platform.gateway.expire_all()
 
     async def wait_for(self, condition: Callable[[], object], timeout: float = WAIT_LIMIT) -> None:
         """Wait until a condition on this server holds.

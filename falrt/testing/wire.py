@@ -22,14 +22,14 @@ from websockets.http11 import Request as Handshake
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from falrt.testing.http11 import parse_head, refusal, serialize
+from falrt.testing.http11 import HTTPExchange, Malformed, denial
 from falrt.testing.link import Line, LineOptions
 from falrt.testing.platform.port import Request, Response
 
 __all__ = ["SocketOptions", "SocketOwner", "WireSocket"]
 
-HEAD_LIMIT_BYTES = 64 * 1024
-BODY_LIMIT_BYTES = 1024 * 1024
+# websockets would show the token of the request line at DEBUG.
+SILENCE = logging.Logger("falrt.testing.wire", level=logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,6 @@ class SocketOwner(Protocol):
         ...
 
 
-def silent_logger() -> logging.Logger:
-    """Return a logger that says nothing: websockets would show the token of the request line at DEBUG."""
-    return logging.Logger("falrt.testing.wire", level=logging.CRITICAL + 1)
-
-
 class WireSocket(asyncio.Protocol):
     """One TCP connection; see the module's docstring.
 
@@ -98,8 +93,8 @@ class WireSocket(asyncio.Protocol):
         self._inbound = Line(self._arrived, options.incoming, rng)
         self._outbound = Line(self._transmit, options.outgoing, rng)
         self._transport: asyncio.Transport | None = None
-        # HTTP bytes not yet understood; unused after an upgrade.
-        self._buffer = bytearray()
+        # Unused after an upgrade.
+        self._http = HTTPExchange()
         # From the upgrade request on.
         self._protocol: ServerProtocol | None = None
         # The handshake that waits for accept() or refuse().
@@ -172,11 +167,25 @@ class WireSocket(asyncio.Protocol):
         """The reason of the close frame."""
         return (self._protocol.close_reason or "") if self._protocol is not None else ""
 
-    def respond(self, response: Response, *, close: bool = False) -> None:
-        """Answer an HTTP request."""
-        self._outbound.send(serialize(response, close=close))
-        if close:
-            self._outbound.send(b"")
+    async def respond(self, response: Response) -> None:
+        """Answer an HTTP request; returns when all of it has left, or the client has.
+
+        What a streamed body raises cuts the connection, as a server does that fails halfway.
+        """
+        body = response.body
+        self._outbound.send(self._http.begin(response))
+        if isinstance(body, bytes):
+            self.send_bytes(self._http.chunk(body))
+        else:
+            try:
+                async with contextlib.aclosing(body):
+                    async for chunk in body:
+                        self.send_bytes(self._http.chunk(chunk))
+                        await self.drain()
+            except Exception:
+                self.abort()
+                raise
+        self._finish()
 
     def accept(self) -> None:
         """Answer the handshake with 101 (or what a faulty request deserves)."""
@@ -192,7 +201,7 @@ class WireSocket(asyncio.Protocol):
         if self._protocol is None or self._handshake is None or self.lost.is_set():
             return
         self._handshake = None
-        self._protocol.send_response(refusal(response))
+        self._protocol.send_response(denial(response))
         self._flush()
 
     def send(self, frame: bytes | str) -> None:
@@ -207,7 +216,7 @@ class WireSocket(asyncio.Protocol):
 
     def send_bytes(self, data: bytes) -> None:
         """Send raw bytes, past the WebSocket protocol."""
-        if not self._silent:
+        if data and not self._silent:  # none would stand for the end of the stream
             self._outbound.send(data)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
@@ -286,51 +295,40 @@ class WireSocket(asyncio.Protocol):
     def _arrived(self, data: bytes) -> None:
         if self._silent or self.lost.is_set():
             return
-        if self._protocol is None:
-            self._buffer += data
-            if not data:
-                self._transmit(b"")
-            self._read_http()
-        else:
+        if self._protocol is not None:
             self._feed(self._protocol, data)
+            return
+        self._http.receive(data)
+        if data:
+            self._read_http()
+        else:  # the client has left; one that only ends its own half is not waited for
+            self._transmit(b"")
 
     def _read_http(self) -> None:
-        while self._protocol is None:
-            end = self._buffer.find(b"\r\n\r\n")
-            if end < 0:
-                if len(self._buffer) > HEAD_LIMIT_BYTES:
-                    self.respond(Response(431, b"head too large"), close=True)
-                return
-            parsed = parse_head(bytes(self._buffer[:end]))
-            if parsed is None:
-                self.respond(Response(400, b"not an HTTP/1.1 request"), close=True)
-                self._buffer.clear()
-                return
-            method, target, headers = parsed
-            if headers.get("upgrade", "").lower() == "websocket":
-                self._upgrade()
-                return
-            length = headers.get("content-length", "0")
-            size = int(length) if length.isdecimal() else BODY_LIMIT_BYTES + 1
-            if size > BODY_LIMIT_BYTES:
-                self.respond(Response(413, b"body too large"), close=True)
-                self._buffer.clear()
-                return
-            begin = end + 4
-            if len(self._buffer) < begin + size:
-                return
-            body = bytes(self._buffer[begin : begin + size])
-            del self._buffer[: begin + size]
-            self._owner.http_request(self, self._request(method, target, headers, body))
+        try:
+            request = self._http.next_request()
+        except Malformed as exc:
+            self._outbound.send(self._http.begin(exc.response, close=True) + exc.text)
+            self._outbound.send(b"")
+            return
+        if request is None:
+            return
+        if request.upgrade is not None:
+            self._protocol = ServerProtocol(max_size=self._options.max_size, logger=SILENCE)
+            self._feed(self._protocol, request.upgrade)
+        else:
+            raw, scheme = request, self._options.scheme
+            self._owner.http_request(
+                self, Request.arrived(raw.method, raw.target, raw.headers, raw.body, scheme=scheme)
+            )
 
-    def _request(self, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> Request:
-        return Request.arrived(method, target, headers, body, scheme=self._options.scheme)
-
-    def _upgrade(self) -> None:
-        self._protocol = ServerProtocol(max_size=self._options.max_size, logger=silent_logger())
-        data = bytes(self._buffer)
-        self._buffer.clear()
-        self._feed(self._protocol, data)
+    def _finish(self) -> None:
+        """End a response; go on with the next request, or hang up where there can be none."""
+        self.send_bytes(self._http.end())
+        if self._http.is_over:
+            self._outbound.send(b"")
+        else:
+            self._read_http()
 
     def _feed(self, protocol: ServerProtocol, data: bytes) -> None:
         try:
@@ -343,9 +341,9 @@ class WireSocket(asyncio.Protocol):
         frames: list[bytes | str] = []
         for event in protocol.events_received():
             if isinstance(event, Handshake):
-                self._handshake = event
+                self._handshake, scheme = event, self._options.scheme
                 fields = {name.lower(): text for name, text in event.headers.raw_items()}
-                self._owner.upgrade_request(self, self._request("GET", event.path, fields))
+                self._owner.upgrade_request(self, Request.arrived("GET", event.path, fields, scheme=scheme))
             elif isinstance(event, Frame):
                 self._read_frame(event, frames)
         if frames:

@@ -417,7 +417,9 @@ async def test_expired_tokens_leave_open_connections_alone() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
         body = b'{"allowed_apps": ["app"]}'
         writer.write(
-            b"POST /tokens/ HTTP/1.1\r\nAuthorization: Key k\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            b"POST /tokens/ HTTP/1.1\r\nHost: x\r\nAuthorization: Key k\r\nContent-Length: %d\r\n\r\n"
+            % len(body)
+            + body
         )
         await reader.readuntil(b"\r\n\r\n")
         token = server.token_requests[0].token

@@ -6,7 +6,7 @@
 - ``await platform.respond(request)`` gives the `Response` to an HTTP request;
 - ``platform.judge(request)`` gives the `App` behind a WebSocket handshake, or the `Refusal`.
 
-One more HTTP route is a `Route` in a module of its own, added to the list in `Platform`:
+One more HTTP route is a `Route` in a module of its own, added in `Platform.__init__`:
 
 ```python
 class Greetings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from falrt.testing.platform.gateway import Gateway
 from falrt.testing.platform.port import Refused, Request, Response, Route, not_found, refused
 
 __all__ = ["FORWARDING_ERROR", "UNAUTHORIZED", "Platform", "Refusal", "RefusalForm"]
+
+_log = logging.getLogger("falrt.testing")
 
 UNAUTHORIZED: Final = '{"status":"error","error":"Unauthorized"}'
 FORWARDING_ERROR: Final = "Error while forwarding the request"
@@ -53,8 +56,12 @@ class Platform:
         self.gateway = gateway
         self._refusal = refusal
         # Further routes are added here: modules of this folder that have `routes`.
-        routes: tuple[Route, ...] = ()
-        self._routes = [(route, re.compile(route.path)) for route in routes]
+        self._routes: list[tuple[Route, re.Pattern[str]]] = []
+        self.add()
+
+    def add(self, *routes: Route) -> None:
+        """Add routes; where two suit a request, the earlier one answers it."""
+        self._routes += [(route, re.compile(route.path)) for route in routes]
 
     async def respond(self, request: Request) -> Response:
         """Return the answer to an HTTP request; refusals are answers too."""
@@ -68,6 +75,9 @@ class Platform:
             return await route.answer(request, **groups)
         except Refused as exc:
             return exc.response
+        except Exception:  # whatever an app raises; an HTTP client gets no more than this (protocol 14.3)
+            _log.exception("%s %s failed", request.method, request.path)
+            return Response.json(500, {"detail": "Internal Server Error"})
 
     def judge(self, request: Request) -> App | Refusal:
         """Return the app behind a WebSocket handshake, or how the handshake is refused."""

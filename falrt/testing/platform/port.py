@@ -9,7 +9,7 @@ else is for ``fal.run``.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -109,13 +109,13 @@ class Response:
 
     Attributes:
         status: The HTTP status.
-        body: The whole body, or its chunks; a client that leaves closes the iterator.
+        body: The whole body, or its chunks; the generator is closed when the client leaves.
         content_type: Of the body.
         headers: Further ones.
     """
 
     status: int
-    body: bytes | AsyncIterator[bytes] = field(default=b"", repr=False)
+    body: bytes | AsyncGenerator[bytes, None] = field(default=b"", repr=False)
     content_type: str = "text/plain; charset=utf-8"
     headers: Mapping[str, str] = field(default_factory=dict)
 
