@@ -1,37 +1,39 @@
 # `make demo` and `make test` are all a newcomer needs: both set up what they use in .venv.
+# With another Python (make test PYTHON=python3.13) they set up .venv-python3.13 instead.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv$(if $(filter-out python3 python,$(notdir $(PYTHON))),-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help setup demo test check fmt cov docs bench chaos soak interop clean
+.PHONY: help setup demo test test-core test-package check fmt cov docs bench chaos soak interop clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
-.venv/bin/python:
-	$(PYTHON) -m venv .venv
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
 
 # Two stamps, so that the demo does not wait for the test tools.
-.venv/.demo: pyproject.toml | .venv/bin/python
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -e '.[local]'
 	@touch $@
 
-.venv/.dev: pyproject.toml | .venv/bin/python
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -e '.[all]' --group dev
-	@touch $@ .venv/.demo
+	@touch $@ $(VENV)/.demo
 
 # The official JavaScript client, for the interop tests; without npm they skip and say so.
 tests/interop/node_modules/.stamp: tests/interop/package.json
 	@if command -v npm >/dev/null; then cd tests/interop && npm install --no-audit --no-fund --silent && touch node_modules/.stamp; \
 	else echo "npm is not installed: the JavaScript interop tests will skip"; fi
 
-setup: .venv/.dev tests/interop/node_modules/.stamp ## install everything for development into .venv
+setup: $(VENV)/.dev tests/interop/node_modules/.stamp ## install everything for development into .venv
 
-demo: .venv/.demo ## stream a moving picture through a local Klein; results in ./falrt-demo/
+demo: $(VENV)/.demo ## stream a moving picture through a local Klein; results in ./falrt-demo/
 	$(BIN)/falrt demo
 
-check: .venv/.dev ## format, lint, types, import directions
+check: $(VENV)/.dev ## format, lint, types, import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -41,27 +43,33 @@ check: .venv/.dev ## format, lint, types, import directions
 test: setup check cov ## all tests, the official clients and server included
 	$(BIN)/pytest -q -n $(JOBS) --ignore=tests/protocol
 
-cov: .venv/.dev ## line and branch coverage of the pure core, which must be complete
+test-core: $(VENV)/.dev ## the core's tests alone; FALRT_TEST_LOOP=uvloop or eager runs them on another loop
+	$(BIN)/pytest -q -n $(JOBS) tests/protocol tests/connection tests/auth tests/test_*.py
+
+test-package: $(VENV)/.dev ## build wheel and sdist, install each into an empty environment, run the tutorial there
+	$(BIN)/python tests/packaging/check.py
+
+cov: $(VENV)/.dev ## line and branch coverage of the pure core, which must be complete
 	$(BIN)/coverage run -m pytest -q tests/protocol
 	$(BIN)/coverage report --include='falrt/protocol/*' --fail-under=100
 
-docs: .venv/.dev ## run every code block of the README and the docs, follow their links
+docs: $(VENV)/.dev ## run every code block of the README and the docs, follow their links
 	$(BIN)/pytest -q tests/test_docs.py tests/test_wire.py
 
-bench: .venv/.dev ## compare with fal-client and a bare socket loop; then how fresh the pictures are
+bench: $(VENV)/.dev ## compare with fal-client and a bare socket loop; then how fresh the pictures are
 	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.freshness
 	$(BIN)/python -m benchmarks.freshness_live
 
-chaos: .venv/.dev ## five minutes of seeded faults over real sockets (SECONDS=300 SEED=n)
+chaos: $(VENV)/.dev ## five minutes of seeded faults over real sockets (SECONDS=300 SEED=n)
 	$(BIN)/python -m chaos.run --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED))
 
-soak: .venv/.dev ## two hundred connections streaming for ten minutes (MINUTES=10)
+soak: $(VENV)/.dev ## two hundred connections streaming for ten minutes (MINUTES=10)
 	$(BIN)/python -m chaos.soak --minutes $(or $(MINUTES),10)
 
-fmt: .venv/.dev ## format and mend what can be mended
+fmt: $(VENV)/.dev ## format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean: ## remove what the other commands made
-	rm -rf .venv falrt-demo falrt-stream tests/interop/node_modules .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* dist falrt-demo falrt-stream tests/interop/node_modules .pytest_cache .mypy_cache .ruff_cache

@@ -103,7 +103,7 @@ def measure(picture: Image.Image, rng: np.random.Generator) -> Motif:
         picture=picture,
         colours=colours,
         lightness=lightness,
-        warmth=(warmth + 1) / 2 * (WARMTH_STEPS - 1),
+        warmth=((warmth + 1) / 2 * (WARMTH_STEPS - 1)).astype(np.float32),
         edge=np.hypot(down, across) / 40,
         contour=(np.arctan2(down, across) + np.pi / 2) % np.pi,
     )

@@ -209,8 +209,9 @@ def _colour_table(colours: list[Colour], lift: float) -> NDArray[np.float32]:
     cool = _ramp(ordered[:middle], shadow=(10, 12, 34), light=(236, 244, 250))
     warm = _ramp(ordered[middle:] or ordered, shadow=(30, 14, 12), light=(255, 246, 220))
     rows = (np.linspace(0, 1, LIGHTNESS_STEPS) ** lift * (LIGHTNESS_STEPS - 1)).round().astype(np.intp)
-    mix = np.linspace(-1, 1, WARMTH_STEPS, dtype=np.float32)[None, :, None]
-    mix = 0.5 + 0.5 * np.tanh(2.2 * mix)  # Few muddy in-betweens: most pixels take one side or the other.
+    # Few muddy in-betweens: most pixels take one side or the other.
+    sides = 0.5 + 0.5 * np.tanh(2.2 * np.linspace(-1, 1, WARMTH_STEPS))
+    mix = sides.astype(np.float32)[None, :, None]
     table: NDArray[np.float32] = (cool[rows][:, None] * (1 - mix) + warm[rows][:, None] * mix).astype(
         np.float32
     )
