@@ -1,0 +1,253 @@
+"""The routes, and the app made of them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from falrt.auth import find_key
+from falrt.exceptions import ConfigurationError
+from falrt.protocol.wire.endpoint import Hosts
+from falrt.server.allowed import Allowed
+from falrt.server.bodies import small_json
+from falrt.server.entrance import Authorize, Entrance
+from falrt.server.limits import Limit, Limiter, LocalLimiter
+from falrt.server.origins import Origins
+from falrt.server.proxy import Proxy
+from falrt.server.targets import Refused, Service, judge
+from falrt.server.tokens import TokenDesk
+
+__all__ = ["Routes", "create_app", "routes"]
+
+logger = logging.getLogger("falrt.server")
+
+_METHODS: Final = ["GET", "POST", "PUT", "DELETE"]
+# What the JavaScript client and ours send across origins.
+_CORS_HEADERS: Final = (
+    "accept, authorization, content-type, x-app-fal-disable-fallback, x-fal-no-retry, x-fal-object-lifecycle, "
+    "x-fal-object-lifecycle-preference, x-fal-queue-priority, x-fal-request-timeout, x-fal-runner-hint, "
+    "x-fal-store-io, x-fal-target-url"
+)
+_CORS_EXPOSED: Final = (
+    "retry-after, x-fal-billable-units, x-fal-error-type, x-fal-request-id, x-fal-request-timeout-type, "
+    "x-fal-retryable, x-fal-runner-hints"
+)
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Routes(list[BaseRoute]):
+    """Routes for an app of your own, and what they hold open.
+
+    ::
+
+        fal = server.routes(allow=[...], authorize=current_user)
+        app = FastAPI(routes=fal, lifespan=fal.lifespan)
+    """
+
+    def __init__(self, routes: Iterable[BaseRoute], stack: contextlib.AsyncExitStack) -> None:
+        super().__init__(routes)
+        self._stack = stack
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncIterator[None]:
+        """Close everything when the app ends; give it to the app as its lifespan, or call it within yours."""
+        del app
+        try:
+            yield
+        finally:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections to fal."""
+        await self._stack.aclose()
+
+
+def create_app(
+    *,
+    allow: Iterable[str] = (),
+    authorize: Authorize | None = None,
+    key: str | None = None,
+    base_url: str | None = None,
+    origins: Iterable[str] = (),
+    token_seconds: float = 120,
+    limit: Limit | None = None,
+    uploads: bool = False,
+) -> Starlette:
+    """Make an app with the routes ``/api/fal/...``; arguments and errors as in :func:`routes`."""
+    fal = routes(
+        allow=allow,
+        authorize=authorize,
+        key=key,
+        base_url=base_url,
+        origins=origins,
+        token_seconds=token_seconds,
+        limit=limit,
+        uploads=uploads,
+    )
+    return Starlette(routes=fal, lifespan=fal.lifespan)
+
+
+def routes(
+    *,
+    allow: Iterable[str] = (),
+    authorize: Authorize | None = None,
+    key: str | None = None,
+    base_url: str | None = None,
+    origins: Iterable[str] = (),
+    token_seconds: float = 120,
+    limit: Limit | None = None,
+    uploads: bool = False,
+    prefix: str = "/api/fal",
+) -> Routes:
+    """Return the routes, for an app of your own.
+
+    Args:
+        allow: Endpoints that visitors may use: exact ids, or patterns such as ``"fal-ai/flux/*"``. Required.
+        authorize: ``(Request) -> user | None``, sync or async: who asks. None, False and an ``HTTPException`` keep
+            the visitor out. Required; :func:`anyone` lets everybody in.
+        key: A fal key. Default: the environment's, as in :class:`falrt.Client`.
+        base_url: One place for all of fal's hosts, such as a local server.
+        origins: Pages of other origins that may call, such as ``"https://app.example"``. Default: the server's own.
+        token_seconds: The longest life of a token.
+        limit: What one visitor may do.
+        uploads: Whether visitors may store files in the key's account.
+        prefix: Where the routes begin.
+
+    Raises:
+        ConfigurationError: ``allow`` or ``authorize`` is missing, or an argument is wrong.
+        MissingCredentialsError: There is no key.
+    """
+    if authorize is None or not callable(authorize):
+        raise ConfigurationError(
+            "authorize is required: a function (Request) -> user | None, or server.anyone to let everybody in"
+        )
+    allowed, limits = Allowed.of(allow), limit or Limit()
+    limiter: Limiter = LocalLimiter()
+    entrance = Entrance(authorize, Origins.of(origins), limits, limiter)
+    fal_key = find_key(key)
+    desk = TokenDesk(fal_key, base_url, allowed, token_seconds)
+    proxy = Proxy(fal_key, _bases(base_url), desk, limits)
+    stack = contextlib.AsyncExitStack()
+    for closing in (limiter.aclose, desk.aclose, proxy.aclose):
+        stack.push_async_callback(closing)
+    fal = _Http(entrance, Origins.of(origins), allowed, desk, proxy, uploads=uploads)
+    served = [
+        fal.route(f"{prefix}/token", fal.token_for_get, ["GET"]),
+        fal.route(f"{prefix}/realtime-token", fal.token_for_post, ["POST"]),
+        fal.route(f"{prefix}/proxy", fal.proxied, _METHODS),
+    ]
+    return Routes(served, stack)
+
+
+@dataclass(frozen=True, slots=True)
+class _Http:
+    """The routes that are not sockets."""
+
+    entrance: Entrance
+    origins: Origins
+    allowed: Allowed
+    desk: TokenDesk
+    proxy: Proxy
+    uploads: bool
+
+    def route(self, path: str, handler: Handler, methods: list[str]) -> Route:
+        """Put a handler behind the entrance."""
+
+        async def guarded(request: Request) -> Response:
+            if request.method == "OPTIONS":
+                return self._preflight(request, methods)
+            try:
+                if request.method not in methods:
+                    raise Refused(405, "Method Not Allowed")
+                self.entrance.check_origin(request)
+                response = await handler(request)
+            except Refused as exc:
+                if exc.status >= 500:
+                    logger.warning("%s: %s (%s)", request.url.path, exc.detail, _reason(exc))
+                response = _refusal(exc)
+            return self._with_cors(request, response)
+
+        # Every method comes here, so that a refusal has our form and its CORS headers.
+        return Route(path, guarded, methods=[*_METHODS, "OPTIONS", "PATCH"])
+
+    # --- what they do
+
+    async def token_for_get(self, request: Request) -> Response:
+        """``GET /token?app=...``."""
+        await self._counted(request)
+        token = await self.desk.mint(request.query_params.get("app"))
+        return JSONResponse({"token": token}, headers={"cache-control": "no-store"})
+
+    async def token_for_post(self, request: Request) -> Response:
+        """``POST /realtime-token`` with ``{"app": ...}``; the token comes as text."""
+        await self._counted(request)
+        asked = await small_json(request)
+        token = await self.desk.mint(asked.get("app"), asked.get("token_expiration"))
+        return PlainTextResponse(token, headers={"cache-control": "no-store"})
+
+    async def proxied(self, request: Request) -> Response:
+        """Any method, with ``x-fal-target-url``."""
+        visitor = await self.entrance.visitor(request)
+        target = judge(
+            request.headers.get("x-fal-target-url"), request.method, self.allowed, uploads=self.uploads
+        )
+        if not (target.service is Service.QUEUE and request.method != "POST"):
+            await self.entrance.count(visitor)
+        return await self.proxy.forward(request, target)
+
+    async def _counted(self, request: Request) -> None:
+        await self.entrance.count(await self.entrance.visitor(request))
+
+    # --- pages of other origins
+
+    def _preflight(self, request: Request, methods: list[str]) -> Response:
+        if self.origins.refuses(request.headers):
+            return self._with_cors(request, _refusal(Refused(403, "This page's origin may not call")))
+        headers = {
+            "access-control-allow-methods": ", ".join(methods),
+            "access-control-allow-headers": _CORS_HEADERS,
+            "access-control-max-age": "600",
+        }
+        return self._with_cors(request, Response(status_code=204, headers=headers))
+
+    def _with_cors(self, request: Request, response: Response) -> Response:
+        response.headers["vary"] = "origin"
+        origin = request.headers.get("origin")
+        if origin is not None and self.origins.lists(origin):
+            response.headers["access-control-allow-origin"] = origin
+            response.headers["access-control-allow-credentials"] = "true"
+            response.headers["access-control-expose-headers"] = _CORS_EXPOSED
+        return response
+
+
+def _bases(base_url: str | None) -> dict[Service, str]:
+    """Where each service is: fal's hosts, or all in one place."""
+    if base_url is None:
+        return {
+            Service.RUN: "https://fal.run",
+            Service.QUEUE: "https://queue.fal.run",
+            Service.STORAGE: "https://rest.fal.ai",
+        }
+    place = Hosts.at(base_url).rest
+    return dict.fromkeys((Service.RUN, Service.QUEUE, Service.STORAGE), place)
+
+
+def _refusal(exc: Refused) -> Response:
+    headers = {"cache-control": "no-store"}
+    if exc.retry_after is not None:
+        headers["retry-after"] = str(math.ceil(exc.retry_after))
+    return JSONResponse({"detail": exc.detail}, exc.status, headers)
+
+
+def _reason(exc: Refused) -> str:
+    return "" if exc.__cause__ is None else str(exc.__cause__)

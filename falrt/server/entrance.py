@@ -1,0 +1,151 @@
+"""Who may come in: the page's origin, the app's own login, and the limits; asked before anything else is done."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import ipaddress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+
+from falrt.server.limits import Limit, Limiter
+from falrt.server.origins import Origins
+from falrt.server.targets import Refused
+
+__all__ = ["Authorize", "Entrance", "Visitor", "anyone"]
+
+Authorize = Callable[[Request], Any | Awaitable[Any]]
+
+
+def anyone(request: Request) -> bool:
+    """Let everybody in: no check, said by name. Limits then count by address."""
+    del request
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Somebody who was let in.
+
+    Attributes:
+        user: What ``authorize`` returned.
+        key: What limits count by: the user, or the address where the user has no name.
+        address: The client's address; an IPv6 one is cut to its /64, which one person has whole.
+    """
+
+    user: Any
+    key: str
+    address: str
+
+
+class Entrance:
+    """Lets visitors in.
+
+    Args:
+        authorize: ``(Request) -> user | None``, sync or async. For a socket it is given the handshake as a request.
+        origins: Pages that may call.
+        limit: What one visitor may do.
+        limiter: Keeps the accounts.
+    """
+
+    def __init__(self, authorize: Authorize, origins: Origins, limit: Limit, limiter: Limiter) -> None:
+        self._authorize, self._origins = authorize, origins
+        self._limit, self._limiter = limit, limiter
+
+    def check_origin(self, connection: HTTPConnection) -> None:
+        """Look at the page that asks.
+
+        Raises:
+            Refused: It may not; 403.
+        """
+        if self._origins.refuses(connection.headers):
+            raise Refused(403, "This page's origin may not call; the server's owner lists it in origins=")
+
+    async def visitor(self, connection: HTTPConnection) -> Visitor:
+        """Ask the app who this is.
+
+        Raises:
+            Refused: Nobody it knows; 401. An ``HTTPException`` of the app's own keeps its status.
+        """
+        # Logins are written for requests; a handshake is one in all but its type.
+        request = Request(
+            {**connection.scope, "type": "http", "method": connection.scope.get("method", "GET")}
+        )
+        try:
+            if inspect.iscoroutinefunction(self._authorize):
+                user = await self._authorize(request)
+            else:
+                user = await run_in_threadpool(self._authorize, request)
+                user = await user if inspect.isawaitable(user) else user
+        except HTTPException as exc:
+            raise Refused(exc.status_code, str(exc.detail)) from exc
+        if user is None or user is False:
+            raise Refused(401, "Unauthorized")
+        address = _address(connection)
+        name = _name(user)
+        return Visitor(user, f"address {address}" if name is None else f"user {name}", address)
+
+    async def count(self, visitor: Visitor) -> None:
+        """Put one request on a visitor's account.
+
+        Raises:
+            Refused: There were too many; 429.
+        """
+        limit = self._limit
+        for key, most in self._accounts(visitor, limit.requests):
+            seconds = await self._limiter.wait(f"requests {key}", most, limit.per)
+            if seconds:
+                raise Refused(429, "Too many requests", retry_after=seconds)
+
+    @contextlib.asynccontextmanager
+    async def place(self, visitor: Visitor, kind: str) -> AsyncIterator[None]:
+        """Hold one of the visitor's sockets of a kind.
+
+        Raises:
+            Refused: All are taken; 429.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            for account, most in self._accounts(visitor, self._limit.sockets):
+                key = f"{kind} {account}"
+                place = await self._limiter.enter(key, most)
+                if place is None:
+                    raise Refused(429, "Too many sockets")
+                stack.push_async_callback(self._limiter.leave, key, place)
+            yield
+
+    def _accounts(self, visitor: Visitor, most: int) -> list[tuple[str, int]]:
+        whole = f"address {visitor.address}"
+        if visitor.key == whole:
+            return [(whole, most)]
+        return [(visitor.key, most), (f"all at {visitor.address}", most * self._limit.users_per_address)]
+
+
+def _address(connection: HTTPConnection) -> str:
+    host = connection.client.host if connection.client else ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host or "unknown"
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+def _name(user: Any) -> str | None:
+    """Return what tells a user from others; None where nothing does."""
+    if isinstance(user, str | int) and not isinstance(user, bool):
+        return str(user)
+    for name in ("id", "sub", "username", "email"):
+        value = user.get(name) if isinstance(user, Mapping) else getattr(user, name, None)
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            return str(value)
+        if value is not None and not callable(value):
+            return str(value)  # such as a UUID
+    return None

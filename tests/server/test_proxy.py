@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+
+from falrt import server
+from tests.server.conftest import MakeBackend
+from tests.server.serving import KEY, raw_exchange
+
+RUN = "https://fal.run/fal-ai/flux/dev"
+
+
+async def test_a_call_reaches_fal_with_our_key(backend: MakeBackend) -> None:
+    async with backend() as it:
+        answer = await it.proxy(RUN, headers={"x-fal-runner-hint": "me"})
+        call = it.upstream.calls[0]
+    assert answer.json() == {"asked": '{"prompt":"a fox"}'}
+    assert answer.headers["x-fal-request-id"] == "r-1"
+    assert (call.method, call.path) == ("POST", "/fal-ai/flux/dev")
+    assert call.header("authorization") == f"Key {KEY}"
+    assert call.header("x-fal-runner-hint") == "me"
+
+
+async def test_what_belongs_to_the_caller_or_to_us_is_not_passed_on(backend: MakeBackend) -> None:
+    sent = {
+        "authorization": "Bearer of-the-caller",
+        "cookie": "session=secret",
+        "x-forwarded-for": "10.0.0.1",
+        "forwarded": "for=10.0.0.1",
+        "x-fal-something-new": "1",
+        "proxy-authorization": "Basic x",
+        "referer": "https://app.example/private?page=1",
+        "x-http-method-override": "DELETE",
+        "te": "trailers",
+    }
+    async with backend() as it:
+        await it.proxy(RUN, headers=sent)
+        headers = it.upstream.calls[0].headers
+    assert [value for name, value in headers if name == "authorization"] == [f"Key {KEY}"]
+    assert not {name for name, _ in headers} & (set(sent) - {"authorization"})
+    assert "x-fal-target-url" not in dict(headers)
+
+
+async def test_our_secrets_and_fals_cookies_do_not_come_back(backend: MakeBackend) -> None:
+    async with backend() as it:
+        it.upstream.answer = JSONResponse(
+            {"detail": f"key {KEY} may not"},
+            403,
+            {
+                "set-cookie": "fal=1",
+                "authorization": f"Key {KEY}",
+                "x-fal-echo": f"Key {KEY}",
+                "x-fal-request-id": "r-2",
+                "server": "fal",
+                "location": "https://evil.example",
+            },
+        )
+        answer = await it.proxy(RUN)
+    assert answer.status_code == 403
+    assert answer.json() == {"detail": "key *** may not"}
+    assert answer.headers["x-fal-request-id"] == "r-2"
+    assert not {"set-cookie", "authorization", "x-fal-echo", "location"} & set(answer.headers)
+    assert "secret-of-ours" not in str(answer.headers) + answer.text
+
+
+async def test_a_redirect_is_neither_followed_nor_passed_on(backend: MakeBackend) -> None:
+    async with backend() as it:
+        for number, status in enumerate((301, 302, 303, 307, 308, 304), 1):
+            it.upstream.answer = RedirectResponse("https://evil.example/", status)
+            answer = await it.proxy(RUN)
+            assert len(it.upstream.calls) == number
+            assert answer.status_code == 502
+            assert "evil" not in str(answer.headers) + answer.text
+
+
+async def test_answers_are_kept_by_no_cache(backend: MakeBackend) -> None:
+    async with backend() as it:
+        it.upstream.answer = JSONResponse({}, headers={"cache-control": "public, max-age=600"})
+        answer = await it.proxy(RUN)
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_an_event_is_passed_on_before_the_next_one_comes(backend: MakeBackend) -> None:
+    async with backend() as it:
+        request = it.http.build_request(
+            "POST", "/api/fal/proxy", json={}, headers={"x-fal-target-url": f"{RUN}/stream"}
+        )
+        answer = await it.http.send(request, stream=True)
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["x-accel-buffering"] == "no"
+        async with asyncio.timeout(10):
+            events = answer.aiter_bytes()
+            assert await anext(events) == b'data: {"number": 1}\n\n'
+            it.upstream.go_on.set()
+            assert await anext(events) == b'data: {"number": 2}\n\n'
+        await answer.aclose()
+
+
+async def test_a_caller_who_leaves_ends_the_call_at_fal(backend: MakeBackend) -> None:
+    async with backend() as it:
+        request = it.http.build_request(
+            "POST", "/api/fal/proxy", json={}, headers={"x-fal-target-url": f"{RUN}/stream"}
+        )
+        answer = await it.http.send(request, stream=True)
+        await anext(answer.aiter_bytes())
+        await answer.aclose()
+        async with asyncio.timeout(10):
+            await it.upstream.broken_off.wait()
+
+
+async def test_an_answer_that_breaks_off_does_not_pass_for_whole(backend: MakeBackend) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"half a pic"
+        raise ConnectionResetError
+
+    async with backend() as it:
+        it.upstream.answer = StreamingResponse(broken(), media_type="image/png")
+        with pytest.raises(httpx.RemoteProtocolError):
+            await it.proxy(RUN)
+
+
+async def test_a_body_is_passed_on_piece_by_piece(backend: MakeBackend) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b'{"prompt": '
+        yield b'"a fox"}'
+
+    async with backend() as it:
+        answer = await it.proxy(RUN, content=pieces(), headers={"content-type": "application/json"})
+    assert json.loads(answer.json()["asked"]) == {"prompt": "a fox"}
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_large_body_is_refused(backend: MakeBackend, declared: bool) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"x" * 100
+
+    content = b"x" * 2000 if declared else pieces()
+    async with backend(limit=server.Limit(body_bytes=1000)) as it:
+        answer = await it.proxy(RUN, content=content, headers={"content-type": "application/json"})
+        assert answer.status_code == 413
+        assert it.upstream.calls == []
+
+
+async def test_a_body_that_stops_coming_is_given_up(
+    backend: MakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("falrt.server.bodies._PIECE_TIMEOUT", 0.05)
+    async with backend() as it:
+        answer = await raw_exchange(
+            it.url,
+            b"POST /api/fal/proxy HTTP/1.1\r\nhost: ours\r\ncontent-type: application/json\r\n"
+            b"content-length: 20\r\nx-fal-target-url: https://fal.run/fal-ai/flux/dev\r\n\r\n{",
+        )
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_body_that_is_not_json_is_415(backend: MakeBackend) -> None:
+    async with backend() as it:
+        for content_type in ("text/plain", "multipart/form-data; boundary=x", "", "application/jsonx"):
+            answer = await it.proxy(RUN, content=b"{}", headers={"content-type": content_type})
+            assert answer.status_code == 415
+        assert it.upstream.calls == []
+
+
+async def test_fals_errors_arrive_as_fal_words_them(backend: MakeBackend) -> None:
+    detail = [{"loc": ["body", "prompt"], "msg": "Field required", "type": "missing"}]
+    async with backend() as it:
+        it.upstream.answer = JSONResponse({"detail": detail}, 422, {"x-fal-error-type": "bad_request"})
+        answer = await it.proxy(RUN)
+    assert (answer.status_code, answer.json()) == (422, {"detail": detail})
+    assert answer.headers["x-fal-error-type"] == "bad_request"
+
+
+async def test_a_forbidden_url_is_not_called(backend: MakeBackend) -> None:
+    async with backend() as it:
+        assert (await it.proxy("https://fal.run/fal-ai/secret")).status_code == 403
+        assert (await it.proxy(f"{it.url}/fal-ai/flux/dev")).status_code == 412
+        assert (await it.http.post("/api/fal/proxy", json={})).status_code == 400
+        assert it.upstream.calls == []
+
+
+async def test_a_fal_that_cannot_be_reached_is_502() -> None:
+    app = server.create_app(
+        allow=["fal-ai/flux/*"], authorize=server.anyone, key=KEY, base_url="http://127.0.0.1:9"
+    )
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://ours") as http:
+        answer = await http.post("/api/fal/proxy", json={}, headers={"x-fal-target-url": RUN})
+    assert answer.status_code == 502
+    assert answer.json() == {"detail": "fal could not be reached"}
+
+
+async def test_cancelling_in_the_queue_is_a_put_without_a_body(backend: MakeBackend) -> None:
+    url = "https://queue.fal.run/fal-ai/flux/requests/1/cancel"
+    async with backend() as it:
+        it.upstream.answer = Response(status_code=202)
+        answer = await it.proxy(url, "PUT", json={})
+        call = it.upstream.calls[0]
+    assert answer.status_code == 202
+    assert (call.method, call.path, call.body) == ("PUT", "/fal-ai/flux/requests/1/cancel", b"")
