@@ -239,7 +239,7 @@ def _bases(base_url: str | None) -> dict[Service, str]:
             Service.STORAGE: "https://rest.fal.ai",
         }
     place = Hosts.at(base_url).rest
-    return dict.fromkeys((Service.RUN, Service.QUEUE, Service.STORAGE), place)
+    return {Service.RUN: place, Service.QUEUE: f"{place}/queue.fal.run", Service.STORAGE: place}
 
 
 def _refusal(exc: Refused) -> Response:
