@@ -96,7 +96,6 @@ CIRCLES_LEFT: list[list[str]] = [
     ["falrt.cli.sources", "falrt.cli.video"],
     ["falrt.connection.connection", "falrt.connection.replies", "falrt.connection.stream"],
     ["falrt.local.app", "falrt.local.server"],
-    ["falrt.media.arrays", "falrt.media.data_uri"],
 ]
 REACHES_LEFT: set[str] = {"connection/stream.py"}
 

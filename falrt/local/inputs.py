@@ -23,16 +23,9 @@ from pydantic import (
     model_validator,
 )
 
-__all__ = ["DiffusionInput", "KleinInput", "LightningInput", "Pixels", "TurboInput"]
+from falrt.models import IMAGE_SIZES, ImageSizePreset
 
-_PRESETS = {
-    "square_hd": (1024, 1024),
-    "square": (512, 512),
-    "portrait_4_3": (768, 1024),
-    "portrait_16_9": (576, 1024),
-    "landscape_4_3": (1024, 768),
-    "landscape_16_9": (1024, 576),
-}
+__all__ = ["DiffusionInput", "KleinInput", "LightningInput", "Pixels", "TurboInput"]
 
 _LARGEST_SIDE = 2048
 """The wire allows 14142; painting 200 megapixels would keep a laptop busy for a minute."""
@@ -76,10 +69,7 @@ class Pixels(BaseModel):
     height: int = Field(default=512, gt=0, le=_LARGEST_SIDE)
 
 
-ImageSize: TypeAlias = (
-    Literal["square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9"]
-    | Pixels
-)
+ImageSize: TypeAlias = ImageSizePreset | Pixels
 
 
 class KleinInput(BaseModel):
@@ -131,7 +121,7 @@ class DiffusionInput(BaseModel):
     def pixels(self) -> tuple[int, int]:
         """Width and height of the answer; the fields of these names win, as fal's own demos send them."""
         size = self.image_size
-        width, height = _PRESETS[size] if isinstance(size, str) else (size.width, size.height)
+        width, height = IMAGE_SIZES[size] if isinstance(size, str) else (size.width, size.height)
         return self.width or width, self.height or height
 
     @model_validator(mode="after")

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from falrt.media.change import Changed
 from falrt.media.data_uri import (
-    Channels,
     DataURI,
-    Size,
     SlowFormatWarning,
     data_uri,
     encode_image,
     jpeg_bytes,
     parse_data_uri,
 )
+from falrt.media.fit import Fit
 from falrt.media.image_header import ImageFormat, ImageHeader, image_format, read_header
-from falrt.media.source import BGR, ImageSource
+from falrt.media.source import BGR, Channels, Fitted, ImageSource, Size
 
 __all__ = [
     "BGR",
     "Changed",
     "Channels",
     "DataURI",
+    "Fit",
+    "Fitted",
     "ImageFormat",
     "ImageHeader",
     "ImageSource",

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from falrt.exceptions import ConfigurationError, MissingDependencyError
+from falrt.exceptions import ConfigurationError, DecodeError, MissingDependencyError
 from falrt.media import pillow
-from falrt.media.source import describe
+from falrt.media.fit import Fit, Placement, place
+from falrt.media.source import Channels, describe
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image as PILImage
 
-    from falrt.media.data_uri import Channels
-
-__all__ = ["check_array", "decode", "encode_jpeg", "fit", "fit_pil", "to_pil"]
+__all__ = ["check_array", "decode", "encode_jpeg", "fit_pil", "to_pil"]
 
 # Number of channels -> Pillow's mode, and its names for the memory layouts; X is a channel that is skipped.
 _LAYOUTS = {
@@ -45,69 +44,71 @@ def check_array(array: NDArray[Any]) -> None:
             cure += "; channels first becomes that by array.transpose(1, 2, 0)"
         raise ConfigurationError(f"a {describe(array)} is no picture: {cure}")
     if array.dtype != "uint8" and not (array.dtype == "bool" and channels == 1):
-        cure = "it must be uint8 with values from 0 to 255"
-        if array.dtype.kind == "f":
-            cure += "; floats from 0 to 1 become that by (array * 255).astype('uint8')"
+        # Unlike in a 16-bit PNG, nothing says where the values of an array end: a depth map in millimetres would
+        # come out black.
+        more = {"f": pillow.FLOAT_CURE, "u": pillow.DEEP_CURE, "i": pillow.DEEP_CURE}
+        cure = pillow.UINT8_CURE + more.get(array.dtype.kind, "")
         raise ConfigurationError(f"a {describe(array)} is no picture: {cure}")
 
 
 def encode_jpeg(
-    array: NDArray[Any], size: tuple[int, int] | None, quality: int, channels: Channels = "RGB"
+    array: NDArray[Any],
+    size: tuple[int, int] | None,
+    quality: int,
+    channels: Channels = "RGB",
+    fit: Fit | None = None,
 ) -> bytes:
     """Fit an array to ``size`` (width, height; None keeps its own) and encode it as JPEG.
 
     Args:
         array: uint8 of shape ``(height, width, 3)``; ``(height, width)`` or one channel is grey (there bool
             does too, True is white); a fourth channel is ignored.
-        size: Pixels to cut and scale to.
+        size: Pixels to scale to.
         quality: 1 to 95.
         channels: Order of the first three channels.
+        fit: What happens to another shape than that of ``size``.
 
     Raises:
         ConfigurationError: Wrong shape or dtype, or a side too long for a JPEG.
         MissingDependencyError: Pillow is absent.
     """
     check_array(array)
+    own = array.shape[1], array.shape[0]
     if size is None:
-        pillow.check_sides((array.shape[1], array.shape[0]))
-    fitted = array if size is None else fit(array, size)
-    image = to_pil(fitted, channels)
-    # Without OpenCV the array came back unscaled.
-    return pillow.encode_jpeg(image if size is None else pillow.fit(image, size), quality)
+        pillow.check_sides(own)
+        return pillow.encode_jpeg(to_pil(array, channels), quality)
+    return pillow.encode_jpeg(_fitted(array, place(own, size, fit), channels), quality)
 
 
-def fit(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Cut the middle in the aspect ratio of ``size`` (width, height) and scale it with OpenCV.
-
-    Without OpenCV the cut is returned unscaled.
-    """
-    left, top, right, bottom = pillow.centre_box((array.shape[1], array.shape[0]), size)
-    cut = array[top:bottom, left:right]
-    if (right - left, bottom - top) == size or cut.dtype == "bool":
-        return cut
-    try:
-        import cv2
-    except ImportError:
-        return cut
-    # Linear looks at four pixels only: below half size it would skip some, and area averages them all.
-    shrinks = (right - left) > 1.5 * size[0]
-    scaled: NDArray[Any] = cv2.resize(
-        cut, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    return scaled
-
-
-def fit_pil(image: PILImage, size: tuple[int, int]) -> PILImage:
-    """Fit a PIL image of mode RGB or L to ``size``, with OpenCV where it is installed, else with Pillow."""
-    box = pillow.centre_box(image.size, size)
-    if (box[2] - box[0], box[3] - box[1]) != size:
+def fit_pil(image: PILImage, placement: Placement) -> PILImage:
+    """Fit a PIL image of mode RGB or L, with OpenCV where it is installed, else with Pillow."""
+    if placement.box_size != placement.inner:
         try:
             import numpy as np
         except ImportError:
-            return pillow.fit(image, size)
+            return pillow.fit(image, placement)
         # Both copies together take a millisecond at 720p, and save three.
-        image = to_pil(fit(np.asarray(image), size))
-    return pillow.fit(image, size)
+        return _fitted(np.asarray(image), placement, "RGB")
+    return pillow.fit(image, placement)
+
+
+def _fitted(array: NDArray[Any], placement: Placement, channels: Channels) -> PILImage:
+    left, top, right, bottom = placement.box
+    cut = array[top:bottom, left:right]
+    if placement.box_size != placement.inner and cut.dtype != "bool":
+        try:
+            import cv2
+        except ImportError:
+            pass
+        else:
+            # Linear looks at four pixels only: below half size it would skip some, and area averages them all.
+            shrinks = (right - left) > 1.5 * placement.inner[0] or (bottom - top) > 1.5 * placement.inner[1]
+            method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            return pillow.border(
+                to_pil(cv2.resize(cut, placement.inner, interpolation=method), channels), placement
+            )
+    inner = Placement((0, 0, right - left, bottom - top), placement.inner, placement.size)
+    return pillow.fit(to_pil(cut, channels), inner)
 
 
 def to_pil(array: NDArray[Any], channels: Channels = "RGB") -> PILImage:
@@ -129,11 +130,15 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     """Decode an encoded picture to ``(height, width, 3)`` uint8 in RGB order, writable.
 
     Raises:
-        DecodeError: The data are no picture.
+        DecodeError: The data are no picture, or one whose numbers have no fixed range.
         MissingDependencyError: Pillow or numpy is absent.
     """
     try:
         import numpy as np
     except ImportError as error:
         raise MissingDependencyError("numpy", "images", "pictures as arrays") from error
-    return np.array(pillow.flatten(pillow.decode(data)).convert("RGB"))
+    image = pillow.decode(data)
+    try:
+        return np.array(pillow.flatten(image).convert("RGB"))
+    except ConfigurationError as exc:  # theirs, not the caller's
+        raise DecodeError(str(exc), size=len(data)) from exc

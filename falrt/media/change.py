@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from falrt.exceptions import ConfigurationError
 from falrt.media.data_uri import parse_data_uri
 from falrt.media.image_header import image_format
-from falrt.media.source import BGR, is_array, is_pil
+from falrt.media.source import BGR, Fitted, is_array, is_pil
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +25,8 @@ __all__ = ["Changed"]
 TILES: Final = 16
 # Samples along a tile's side: enough to average noise away, few enough to take some microseconds.
 SAMPLES: Final = 4
+# What makes 0-255 of an array's values; others have no known range, and are compared as they are.
+_SCALES: Final = {"uint8": 1.0, "bool": 255.0, "float32": 255.0, "float64": 255.0}
 
 
 class Changed:
@@ -95,11 +97,15 @@ def _is_picture(value: Any) -> bool:
         return value[:11].lower() == "data:image/"
     if isinstance(value, bytes | bytearray | memoryview):
         return image_format(bytes(value[:64])) is not None
+    if isinstance(value, Fitted):
+        return _is_picture(value.picture)
     return isinstance(value, BGR) or is_array(value) or is_pil(value)
 
 
 def _tiles_of(picture: Any) -> bytes | None:
     """Return the brightness of each tile, row by row; None where it cannot be told."""
+    if isinstance(picture, Fitted):
+        picture = picture.picture
     if isinstance(picture, BGR):
         picture = picture.pixels
     if is_array(picture):
@@ -118,22 +124,31 @@ def _tiles_of(picture: Any) -> bytes | None:
         return None
 
 
-def _tiles_of_image(image: PILImage) -> bytes:
+def _tiles_of_image(image: PILImage) -> bytes | None:
     from PIL.Image import Resampling
 
+    from falrt.media import pillow
+
+    try:
+        image = pillow.flatten(image)
+    except ConfigurationError:  # numbers without a fixed range: they are compared as they are
+        return None
     return image.convert("L").resize((TILES, TILES), Resampling.BOX).tobytes()
 
 
 def _tiles_of_array(array: NDArray[Any]) -> bytes | None:
-    if array.ndim not in (2, 3) or min(array.shape[:2]) < TILES:
+    if array.ndim not in (2, 3) or min(array.shape[:2]) < TILES or array.dtype.name not in _SCALES:
         return None
     height, width = array.shape[:2]
     step_y, step_x = max(1, height // (TILES * SAMPLES)), max(1, width // (TILES * SAMPLES))
     samples = array[::step_y, ::step_x]
     rows, columns = samples.shape[0] // TILES, samples.shape[1] // TILES
     tiles = samples[: rows * TILES, : columns * TILES].reshape(TILES, rows, TILES, columns, -1)
-    scale = 255.0 if array.dtype.kind in "bf" else 1.0
-    brightness: bytes = (tiles.mean(axis=(1, 3, 4)) * scale).clip(0, 255).astype("uint8").tobytes()
+    if array.dtype.kind == "f" and not 0 <= samples.min() <= samples.max() <= 1:
+        return None
+    brightness: bytes = (
+        (tiles.mean(axis=(1, 3, 4)) * _SCALES[array.dtype.name]).clip(0, 255).astype("uint8").tobytes()
+    )
     return brightness
 
 
@@ -144,6 +159,10 @@ def _equal(one: Any, other: Any) -> bool:
         return bool(numpy.array_equal(one, other))
     if isinstance(one, BGR) and isinstance(other, BGR):
         return _equal(one.pixels, other.pixels)
+    if isinstance(one, Fitted) and isinstance(other, Fitted):
+        return one.fit == other.fit and _equal(one.picture, other.picture)
+    if is_pil(one) and is_pil(other):
+        return (one.mode, one.size) == (other.mode, other.size) and one.tobytes() == other.tobytes()
     if isinstance(one, os.PathLike):
         return False  # the file behind it may have changed
     try:

@@ -12,11 +12,24 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from falrt.exceptions import ConfigurationError, DecodeError
-from falrt.media.image_header import ImageHeader, image_format, read_header
-from falrt.media.source import BGR, ImageSource, check_no_folder, describe, is_array, is_pil, is_web_url
+from falrt.media.fit import Fit, place, say_if_cut
+from falrt.media.image_header import image_format, read_header
+from falrt.media.source import (
+    BGR,
+    Channels,
+    Fitted,
+    ImageSource,
+    Size,
+    check_fit,
+    check_no_folder,
+    describe,
+    is_array,
+    is_pil,
+    is_web_url,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -33,9 +46,7 @@ except ImportError:  # the accelerator is optional: 60 KB take 50 instead of 2.5
 
 
 __all__ = [
-    "Channels",
     "DataURI",
-    "Size",
     "SlowFormatWarning",
     "check_data_uri",
     "check_options",
@@ -43,22 +54,21 @@ __all__ = [
     "decode_base64",
     "encode_base64",
     "encode_image",
+    "is_turned",
     "jpeg_bytes",
     "parse_data_uri",
     "warn_if_slow",
     "wrap_data_uri",
 ]
 
-Channels: TypeAlias = Literal["RGB", "BGR"]
-"""Order of the colours in an array: RGB as nearly everywhere, BGR as in OpenCV."""
-
-Size: TypeAlias = int | tuple[int, int]
-"""Pixels: ``(width, height)``, or one number for a square."""
-
 # A drawing of a few colours makes a small PNG in a few milliseconds; a photograph's is far above this.
 _SLOW_PNG_BYTES = 64 * 1024
 # Metadata such as ;charset= may stand between the type and the payload, but not without end.
 _DATA_URI_HEAD_CHARACTERS = 256
+# What libjpeg writes, and with it every canvas and camera: a JFIF segment of 16 bytes, and then the first table. EXIF
+# data would stand between the two.
+_PLAIN_JPEG, _TABLE, _TABLE_AT = b"\xff\xd8\xff\xe0\x00\x10", b"\x00\x00\xff\xdb\x00\x43", 18
+_PLAIN_JPEG_BASE64, _TABLE_BASE64, _TABLE_AT_BASE64 = "/9j/4AAQ", "AAD/2wBD", 24
 # Linux's PATH_MAX. Longer text is base64 without its head as a rule, and the system's error would show all of it.
 _LONGEST_PATH_CHARACTERS = 4096
 
@@ -80,45 +90,58 @@ class DataURI(NamedTuple):
 
 
 def data_uri(
-    source: ImageSource, size: Size | None = None, quality: int = 85, channels: Channels = "RGB"
+    source: ImageSource,
+    size: Size | None = None,
+    quality: int = 85,
+    channels: Channels = "RGB",
+    fit: Fit | None = None,
 ) -> str:
     """Pack a picture as the inline text that image inputs accept.
+
+    A photo that lies on its side by its EXIF orientation is turned upright, whatever it comes as; other ready
+    pictures of the right size travel as they are.
 
     Args:
         source: One of
 
             - ``bytes``: an encoded JPEG, PNG, WebP or GIF, taken as it is; other formats are converted by
               Pillow;
-            - a path (``str`` or ``pathlib.Path``): read, and turned upright where its EXIF data ask for it;
-            - a data URI, returned as it is;
-            - a PIL image of any mode; transparent parts become white;
+            - a path (``str`` or ``pathlib.Path``);
+            - a data URI;
+            - a PIL image; 16-bit grey is scaled to 8 bits, transparent parts become white;
             - a numpy array of dtype uint8 and shape ``(height, width, 3)``, ``(height, width)`` for grey, or
               ``(height, width, 4)``, whose fourth channel is ignored (renderers and screen grabs leave
-              anything there).
+              anything there);
+            - one of these in :class:`falrt.media.BGR` or :class:`falrt.media.Fitted`.
 
-        size: ``(width, height)`` in pixels, or one number for a square. The middle of the picture in that
-            aspect ratio is cut out and scaled. Default: the picture's own size.
+        size: ``(width, height)`` in pixels, or one number for a square. Default: the picture's own size; a photo
+            of 12 megapixels is 9 MB then, so give the size that the model works at.
         quality: JPEG quality, 1 to 95, for whatever has to be encoded; ready pictures keep theirs.
         channels: ``"RGB"``, or ``"BGR"`` for OpenCV's arrays. Other sources know their order.
+        fit: What happens to a picture of another shape than ``size``: ``"cover"`` (the default) scales it and cuts
+            off what stands over, ``"contain"`` keeps all of it and adds black borders, ``"stretch"`` distorts it. Where
+            it is not given and something is cut, a warning is logged, once for each pair of sizes.
 
     Returns:
         ``data:image/jpeg;base64,...`` (or ``png``, ``webp``, ``gif`` for a ready picture), a third longer
         than the bytes.
 
     Raises:
-        ConfigurationError: The source is no picture, of a wrong shape or dtype, a folder, a web address, or
+        ConfigurationError: The source is no picture, of a wrong shape, mode or dtype, a folder, a web address, or
             an option is wrong.
         FileNotFoundError: The path leads nowhere.
-        MissingDependencyError: Pixels were given and Pillow or numpy is absent; install ``falrt[images]``.
+        MissingDependencyError: Pixels were given, or a picture has to be turned or scaled, and Pillow or numpy is
+            absent; install ``falrt[images]``.
 
     Warns:
         SlowFormatWarning: A large PNG was given as bytes, or as a file that is sent as it is.
     """
-    check_options(size, quality, channels)
+    check_options(size, quality, channels, fit)
     if size is None and isinstance(source, str) and source.startswith("data:"):
         check_data_uri(source)
-        return source
-    return wrap_data_uri(encode_image(source, size, quality, channels))
+        if not is_turned(source):
+            return source
+    return wrap_data_uri(encode_image(source, size, quality, channels, fit))
 
 
 def wrap_data_uri(data: bytes) -> str:
@@ -127,47 +150,60 @@ def wrap_data_uri(data: bytes) -> str:
 
 
 def jpeg_bytes(
-    source: ImageSource, size: Size | None = None, quality: int = 85, channels: Channels = "RGB"
+    source: ImageSource,
+    size: Size | None = None,
+    quality: int = 85,
+    channels: Channels = "RGB",
+    fit: Fit | None = None,
 ) -> bytes:
     """Give a picture as an encoded JPEG; a ready JPEG of the right size is returned as it is.
 
     Arguments, errors and warnings are those of :func:`data_uri`.
     """
-    data = encode_image(source, size, quality, channels)
+    data = encode_image(source, size, quality, channels, fit)
     if image_format(data) == "jpeg":
         return data
-    return _encode_pil(_decoded(data), None, quality)
+    return _encode_pil(_decoded(data), None, quality, None)
 
 
 def encode_image(
-    source: ImageSource, size: Size | None = None, quality: int = 85, channels: Channels = "RGB"
+    source: ImageSource,
+    size: Size | None = None,
+    quality: int = 85,
+    channels: Channels = "RGB",
+    fit: Fit | None = None,
 ) -> bytes:
     """Give a picture as encoded bytes: ready ones as they are, pixels and wrong sizes as JPEG.
 
     Arguments, errors and warnings are those of :func:`data_uri`.
     """
-    target = check_options(size, quality, channels)
+    target = check_options(size, quality, channels, fit)
+    if isinstance(source, Fitted):
+        fit, source = source.fit, source.picture
     if isinstance(source, BGR):
-        source, channels = source.pixels, "BGR"
+        channels, source = "BGR", source.pixels
     if is_array(source):
         from falrt.media import arrays
 
-        return arrays.encode_jpeg(source, target, quality, channels)
+        arrays.check_array(source)
+        say_if_cut((source.shape[1], source.shape[0]), target, fit)
+        return arrays.encode_jpeg(source, target, quality, channels, fit)
     if is_pil(source):
-        return _encode_pil(source, target, quality)
-    upright = False
-    if isinstance(source, bytes | bytearray | memoryview):
-        data = bytes(source)
-        warn_if_slow(data)
-    elif isinstance(source, str) and source.startswith("data:"):
-        data = parse_data_uri(source).data
+        from falrt.media import pillow
+
+        image = pillow.upright(source)
     else:
-        data, upright = _read_file(source), True
-    sent = _fit_encoded(data, target, quality, upright=upright)
-    # A file was encoded long ago; what a PNG still costs is its bytes on the way, so only one that travels counts.
-    if upright and sent is data:
-        warn_if_slow(sent)
-    return sent
+        data = _read(source)
+        header = read_header(data)
+        if header is not None and header.orientation == 1 and target in (None, header.size):
+            # A file was encoded long ago; what a PNG still costs is its bytes on the way, so only one that
+            # travels counts.
+            warn_if_slow(data)
+            return data
+        image = _decoded(data)
+    if 0 not in image.size:
+        say_if_cut(image.size, target, fit)
+    return _encode_pil(image, target, quality, fit)
 
 
 def check_data_uri(uri: str) -> tuple[str, int]:
@@ -200,6 +236,26 @@ def parse_data_uri(uri: str) -> DataURI:
         raise ConfigurationError(f"the data URI's base64 is damaged: {error}") from error
 
 
+def is_turned(picture: str | bytes) -> bool:
+    """Tell whether a ready picture, or the data URI of one, lies on its side or is mirrored by its EXIF data.
+
+    Takes a microsecond for a picture without EXIF data, which is every frame of a canvas or a camera.
+    """
+    if isinstance(picture, bytes):
+        if picture.startswith(_PLAIN_JPEG) and picture.startswith(_TABLE, _TABLE_AT):
+            return False
+        header = read_header(picture)
+        return header is not None and header.orientation != 1
+    start = picture.find(",", 0, _DATA_URI_HEAD_CHARACTERS) + 1
+    at_table = start + _TABLE_AT_BASE64
+    if picture.startswith(_PLAIN_JPEG_BASE64, start) and picture.startswith(_TABLE_BASE64, at_table):
+        return False
+    try:
+        return is_turned(parse_data_uri(picture).data)
+    except ConfigurationError:  # damaged: said where it is read
+        return False
+
+
 def encode_base64(data: bytes) -> str:
     """Encode to base64 text, with pybase64 where that is installed."""
     text: str = b64encode_as_string(data)
@@ -220,7 +276,9 @@ def decode_base64(text: str) -> bytes:
     return data
 
 
-def check_options(size: Size | None, quality: int, channels: str) -> tuple[int, int] | None:
+def check_options(
+    size: Size | None, quality: int, channels: str, fit: str | None = None
+) -> tuple[int, int] | None:
     """Check what says how a picture is encoded, and return the size as ``(width, height)``.
 
     Raises:
@@ -228,6 +286,8 @@ def check_options(size: Size | None, quality: int, channels: str) -> tuple[int, 
     """
     if channels not in ("RGB", "BGR"):
         raise ConfigurationError(f"channels must be 'RGB' or 'BGR', not {channels!r}")
+    if fit is not None:
+        check_fit(fit)
     if not _is_whole(quality, 95):
         raise ConfigurationError(f"quality must lie between 1 and 95, not {quality!r}; give a whole number")
     if size is None:
@@ -253,10 +313,14 @@ def warn_if_slow(data: bytes | str, stacklevel: int = 4) -> None:
         warnings.warn(text, SlowFormatWarning, stacklevel=stacklevel)
 
 
-def _read_file(source: object) -> bytes:
+def _read(source: object) -> bytes:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
     if not isinstance(source, str | os.PathLike):
         cure = "give encoded bytes, a path, a data URI, a PIL image or a numpy array"
         raise ConfigurationError(f"a picture cannot be made from {describe(source)}; {cure}")
+    if isinstance(source, str) and source.startswith("data:"):
+        return parse_data_uri(source).data
     if isinstance(source, str) and is_web_url(source):
         raise ConfigurationError(f"{describe(source)} is a web address; download it first and give its bytes")
     path = os.fsdecode(source)
@@ -266,21 +330,6 @@ def _read_file(source: object) -> bytes:
         )
     check_no_folder(path)
     return Path(path).read_bytes()
-
-
-def _fit_encoded(data: bytes, target: tuple[int, int] | None, quality: int, *, upright: bool) -> bytes:
-    """Return the bytes as they are if they will do, else decode, turn, fit and encode them."""
-    header = read_header(data)
-    if header is not None and _will_do(header, target, upright=upright):
-        return data
-    return _encode_pil(_decoded(data), target, quality)
-
-
-def _will_do(header: ImageHeader, target: tuple[int, int] | None, *, upright: bool) -> bool:
-    # Where the picture is to be scaled we open it anyway, so its orientation counts too.
-    if (upright or target is not None) and header.orientation != 1:
-        return False
-    return target is None or header.size == target
 
 
 def _decoded(data: bytes) -> PILImage:
@@ -293,7 +342,7 @@ def _decoded(data: bytes) -> PILImage:
         raise ConfigurationError(f"no picture that Pillow can read: {describe(data)}; {cure}") from error
 
 
-def _encode_pil(image: PILImage, target: tuple[int, int] | None, quality: int) -> bytes:
+def _encode_pil(image: PILImage, target: tuple[int, int] | None, quality: int, fit: Fit | None) -> bytes:
     from falrt.media import arrays, pillow
 
     if 0 in image.size:
@@ -301,4 +350,6 @@ def _encode_pil(image: PILImage, target: tuple[int, int] | None, quality: int) -
     if target is None:
         pillow.check_sides(image.size)
     flat = pillow.flatten(image)
-    return pillow.encode_jpeg(flat if target is None else arrays.fit_pil(flat, target), quality)
+    if target is not None:
+        flat = arrays.fit_pil(flat, place(flat.size, target, fit))
+    return pillow.encode_jpeg(flat, quality)

@@ -20,7 +20,9 @@ _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 _JPEG_HEADER_ENDS = frozenset({0xD9, 0xDA})
 _EXIF_APP1 = 0xE1
+_EXIF_HEAD = b"Exif\x00\x00"
 _EXIF_ORIENTATION_TAG = 0x0112
+_WEBP_HAS_EXIF = 0x08
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class ImageHeader:
         format: ``"jpeg"``, ``"png"``, ``"webp"`` or ``"gif"``.
         width: Stored width in pixels, or None where the bytes end too early.
         height: Stored height in pixels, or None likewise.
-        orientation: EXIF orientation of a JPEG, 1 to 8; 1 is upright and the default.
+        orientation: EXIF orientation, 1 to 8; 1 is upright and the default. GIF has none.
     """
 
     format: ImageFormat
@@ -73,20 +75,14 @@ def read_header(data: bytes) -> ImageHeader | None:
     """Read format, stored size and orientation; None where the format is unknown.
 
     Args:
-        data: The picture. A few dozen bytes do for PNG, WebP and GIF; a JPEG tells its size behind its
-            metadata.
+        data: The picture. A few dozen bytes do for the size of a PNG, WebP or GIF; a JPEG tells it behind its
+            metadata, and PNG and WebP may tell their orientation at the end.
     """
     match image_format(data):
         case "jpeg":
             return _jpeg(data)
         case "png":
-            size = _big(data, 16, 4), _big(data, 20, 4)
-            # The size is only where it should be if the first chunk is the one the standard demands.
-            return (
-                ImageHeader("png", *size)
-                if data[12:16] == b"IHDR" and None not in size
-                else ImageHeader("png")
-            )
+            return _png(data)
         case "gif":
             size = _little(data, 6, 2), _little(data, 8, 2)
             return ImageHeader("gif", *size) if None not in size else ImageHeader("gif")
@@ -125,30 +121,42 @@ def _jpeg(data: bytes) -> ImageHeader:
                 break
             return ImageHeader("jpeg", width, height, orientation)
         if marker == _EXIF_APP1:
-            orientation = _exif_orientation(data[at + 4 : at + 2 + length]) or orientation
+            segment = data[at + 4 : at + 2 + length]
+            if segment.startswith(_EXIF_HEAD):
+                orientation = _exif_orientation(segment[6:])
         at += 2 + length
     return ImageHeader("jpeg", orientation=orientation)
 
 
-def _exif_orientation(segment: bytes) -> int | None:
-    """Find the orientation in the first directory of an EXIF segment (a TIFF file behind six bytes)."""
-    if not segment.startswith(b"Exif\x00\x00"):
-        return None
-    tiff = segment[6:]
+def _exif_orientation(tiff: bytes) -> int:
+    """Find the orientation in the first directory of EXIF data, which are a TIFF file; 1 where there is none."""
     read = _little if tiff[:2] == b"II" else _big
     directory = read(tiff, 4, 4)
     entries = None if directory is None else read(tiff, directory, 2)
-    if directory is None or entries is None:
-        return None
-    for index in range(entries):
-        entry = directory + 2 + 12 * index
+    for index in range(entries or 0):
+        entry = (directory or 0) + 2 + 12 * index
         tag = read(tiff, entry, 2)
-        if tag is None:
-            return None
         if tag == _EXIF_ORIENTATION_TAG:
             value = read(tiff, entry + 8, 2)
-            return value if value is not None and 1 <= value <= 8 else None
-    return None
+            return value if value is not None and 1 <= value <= 8 else 1
+        if tag is None:
+            break
+    return 1
+
+
+def _png(data: bytes) -> ImageHeader:
+    width, height = _big(data, 16, 4), _big(data, 20, 4)
+    # The size is only where it should be if the first chunk is the one the standard demands.
+    if data[12:16] != b"IHDR" or width is None or height is None:
+        return ImageHeader("png")
+    at, orientation = 8, 1
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] == b"eXIf":
+            orientation = _exif_orientation(data[at + 8 : at + 8 + length])
+            break
+        at += 12 + length
+    return ImageHeader("png", width, height, orientation)
 
 
 def _webp(data: bytes) -> ImageHeader:
@@ -171,4 +179,17 @@ def _webp(data: bytes) -> ImageHeader:
             pass
     if width is None or height is None:
         return ImageHeader("webp")
-    return ImageHeader("webp", width, height)
+    return ImageHeader("webp", width, height, _webp_orientation(data))
+
+
+def _webp_orientation(data: bytes) -> int:
+    """Find the EXIF chunk, which is the last as a rule; only the extended form has one, and says so."""
+    if data[12:16] != b"VP8X" or not data[20] & _WEBP_HAS_EXIF:
+        return 1
+    at = 12
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        if data[at : at + 4] == b"EXIF":
+            return _exif_orientation(data[at + 8 : at + 8 + length].removeprefix(_EXIF_HEAD))
+        at += 8 + length + length % 2  # chunks begin at even places
+    return 1

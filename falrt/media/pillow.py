@@ -10,83 +10,137 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from falrt.exceptions import ConfigurationError, DecodeError, MissingDependencyError
+from falrt.media.fit import Placement
+from falrt.media.source import describe
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-__all__ = ["centre_box", "check_sides", "convert", "decode", "encode_jpeg", "fit", "flatten"]
+__all__ = [
+    "border",
+    "check_mode",
+    "check_sides",
+    "convert",
+    "decode",
+    "encode_jpeg",
+    "fit",
+    "flatten",
+    "upright",
+]
 
 # libjpeg's own limit (JPEG_MAX_DIMENSION): a little below the 65535 that the format has room for.
 _MAX_JPEG_SIDE = 65500
+UINT8_CURE = "it must be uint8 with values from 0 to 255"
+FLOAT_CURE = "; floats from 0 to 1 become that by (array * 255).astype('uint8')"
+DEEP_CURE = "; 16-bit values become that by (array // 257).astype('uint8')"
+# Written as they are, where the format has them; Pillow's writers may clip or refuse other modes.
+_EVERYDAY_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
+_ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "PA"})
+_EXIF_ORIENTATION_TAG = 0x0112
+_DEEP_FORMATS = frozenset({"PNG", "TIFF"})
 
 
 def decode(data: bytes) -> PILImage:
     """Decode an encoded picture and turn it upright by its EXIF orientation; of an animation the first frame.
 
     Returns:
-        A loaded PIL image of the picture's own mode.
+        A loaded PIL image of the picture's own mode, 16-bit grey as ``I;16``.
 
     Raises:
         DecodeError: No picture, a damaged one, or one of absurdly many pixels.
         MissingDependencyError: Pillow is absent.
     """
     pillow = _pillow("decoding a picture")
-    from PIL import ImageOps
-
     try:
         image: PILImage = pillow.open(BytesIO(data))
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
+        # Before Pillow 11 a PNG of 16-bit grey came as 32-bit numbers.
+        deep = image.mode == "I" and image.format == "PNG"
+        return upright(image.convert("I;16") if deep else image)
     # Pillow's plug-ins raise whatever the damaged spot leads to: OSError, SyntaxError, struct.error,
     # ValueError.
-    except Exception as error:
-        raise DecodeError(f"not a picture that Pillow can decode: {error}", size=len(data)) from error
-    return image
+    except Exception as exc:
+        raise DecodeError(f"not a picture that Pillow can decode: {exc}", size=len(data)) from exc
+
+
+def upright(image: PILImage) -> PILImage:
+    """Turn an image by its EXIF orientation; one that has none is returned as it is."""
+    from PIL import ImageOps
+
+    if image.getexif().get(_EXIF_ORIENTATION_TAG, 1) == 1:
+        return image
+    turned: PILImage = ImageOps.exif_transpose(image)
+    return turned
+
+
+def check_mode(image: PILImage) -> None:
+    """Refuse an image whose numbers have no fixed range or colours that Pillow cannot convert.
+
+    Raises:
+        ConfigurationError: Names the mode, and what to do.
+    """
+    if image.mode == "F":
+        cure = UINT8_CURE + FLOAT_CURE
+    elif image.mode == "I":
+        cure = UINT8_CURE + DEEP_CURE
+    elif image.mode == "LAB":
+        cure = "it must be grey or RGB; PIL.ImageCms.profileToProfile converts it"
+    else:
+        return
+    raise ConfigurationError(f"a {describe(image)} is not a picture that can be sent: {cure}")
 
 
 def flatten(image: PILImage) -> PILImage:
-    """Give the image in mode RGB or L, with transparent parts over white, as JPEG needs it."""
-    if image.mode in ("RGB", "L"):
+    """Give the image in mode RGB or L, 16-bit grey scaled to 8, with transparent parts over white, as JPEG needs it.
+
+    Raises:
+        ConfigurationError: The numbers of the image have no fixed range (modes ``I`` and ``F``), or it is ``LAB``.
+    """
+    image = _in_8_bits(image)
+    if image.mode != "RGBA":
         return image
     pillow = _pillow("converting a picture")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layers = image.convert("RGBA")
-        white = pillow.new("RGBA", layers.size, "white")
-        flat: PILImage = pillow.alpha_composite(white, layers).convert("RGB")
-        return flat
-    return image.convert("RGB")
+    flat: PILImage = pillow.alpha_composite(pillow.new("RGBA", image.size, "white"), image).convert("RGB")
+    return flat
 
 
-def fit(image: PILImage, size: tuple[int, int]) -> PILImage:
-    """Cut the middle of the image in the aspect ratio of ``size`` (width, height) and scale it to that."""
-    if image.size == size:
+def _in_8_bits(image: PILImage) -> PILImage:
+    """Give the image in mode L, RGB or, where parts may be transparent, RGBA."""
+    check_mode(image)
+    if image.mode.startswith("I;16"):
+        # 65535 / 257 = 255; through 32-bit numbers, because Pillow has little arithmetic for 16.
+        return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    if image.mode == "La":  # premultiplied grey converts to nothing but its plain form
+        image = image.convert("LA")
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        return image.convert("RGBA")
+    if image.mode in ("L", "RGB"):
         return image
-    pillow = _pillow("resizing a picture")
-    box = centre_box(image.size, size)
-    if (box[2] - box[0], box[3] - box[1]) == size:
-        return image.crop(box)
-    # Bilinear in Pillow widens its filter when shrinking, so it does not alias; it takes half as long as
-    # Lanczos.
-    return image.resize(size, pillow.Resampling.BILINEAR, box=box, reducing_gap=2.0)
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def centre_box(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Find the largest centred rectangle of the target's aspect ratio.
-
-    Args:
-        source: Width and height of the picture in pixels.
-        target: Width and height that are wanted; only their ratio counts.
-
-    Returns:
-        Left, top, right and bottom in pixels, right and bottom exclusive; at least one pixel each way.
-    """
-    (width, height), (target_width, target_height) = source, target
-    if width * target_height > height * target_width:
-        cut_width, cut_height = max(1, round(height * target_width / target_height)), height
+def fit(image: PILImage, placement: Placement) -> PILImage:
+    """Cut, scale and border an image of mode RGB or L as the placement says."""
+    scaled = image
+    if placement.box_size == placement.inner:
+        scaled = image if placement.inner == image.size else image.crop(placement.box)
     else:
-        cut_width, cut_height = width, max(1, round(width * target_height / target_width))
-    left, top = (width - cut_width) // 2, (height - cut_height) // 2
-    return left, top, left + cut_width, top + cut_height
+        pillow = _pillow("resizing a picture")
+        # Bilinear in Pillow widens its filter when shrinking, so it does not alias; it takes half as long as
+        # Lanczos.
+        scaled = image.resize(
+            placement.inner, pillow.Resampling.BILINEAR, box=placement.box, reducing_gap=2.0
+        )
+    return border(scaled, placement)
+
+
+def border(scaled: PILImage, placement: Placement) -> PILImage:
+    """Put the scaled part of a picture on a black frame, where it does not fill it."""
+    if scaled.size == placement.size:
+        return scaled
+    frame: PILImage = _pillow("resizing a picture").new(scaled.mode, placement.size)
+    frame.paste(scaled, placement.offset)
+    return frame
 
 
 def check_sides(size: tuple[int, int]) -> None:
@@ -110,19 +164,48 @@ def encode_jpeg(image: PILImage, quality: int) -> bytes:
 def convert(data: bytes, extension: str) -> bytes:
     """Turn an encoded picture into the format that a file name's extension stands for.
 
+    Modes that the format does not have are converted: transparent parts become white, CMYK becomes RGB, 16-bit grey
+    is scaled.
+
     Args:
         data: The encoded picture.
         extension: With its dot, such as ``".png"``.
 
     Raises:
-        DecodeError: The data are no picture.
-        KeyError: Pillow knows no such extension.
+        DecodeError: The data are no picture, or one whose numbers have no fixed range.
+        ConfigurationError: Pillow writes no pictures with this extension.
     """
     pillow = _pillow(f"saving as {extension}")
-    name = pillow.registered_extensions()[extension.lower()]
+    name = pillow.registered_extensions().get(extension.lower())
+    if name not in pillow.SAVE:
+        cure = "use .jpg, .png or .webp"
+        raise ConfigurationError(f"no picture format is known for the extension {extension!r}; {cure}")
     image = decode(data)
+    if image.format == name:
+        return data
+    try:
+        if name == "JPEG" or not (image.mode in _EVERYDAY_MODES or _is_deep(image, name)):
+            image = flatten(image) if name == "JPEG" else _in_8_bits(image)
+        try:
+            return _saved(image, name)
+        except (OSError, ValueError):  # the format has no such mode
+            return _saved(flatten(image), name)
+    except ConfigurationError as exc:  # theirs, not the caller's
+        raise DecodeError(str(exc), size=len(data)) from exc
+    except (OSError, ValueError) as exc:
+        cure = "save it as .png, or convert it with to_pil()"
+        raise ConfigurationError(
+            f"a {describe(image)} cannot be saved as {extension}: {exc}; {cure}"
+        ) from exc
+
+
+def _is_deep(image: PILImage, name: str) -> bool:
+    return image.mode.startswith("I;16") and name in _DEEP_FORMATS
+
+
+def _saved(image: PILImage, name: str) -> bytes:
     buffer = BytesIO()
-    (flatten(image) if name == "JPEG" else image).save(buffer, name)
+    image.save(buffer, name)
     return buffer.getvalue()
 
 

@@ -10,9 +10,10 @@ import os
 import stat
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from falrt.exceptions import ConfigurationError
+from falrt.media.fit import FITS, Fit
 
 if TYPE_CHECKING:
     from typing import TypeGuard
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BGR",
+    "Channels",
+    "Fitted",
     "ImageSource",
+    "Size",
+    "check_fit",
     "check_no_folder",
     "describe",
     "is_array",
@@ -30,6 +35,12 @@ __all__ = [
     "is_pixels",
     "is_web_url",
 ]
+
+Channels: TypeAlias = Literal["RGB", "BGR"]
+"""Order of the colours in an array: RGB as nearly everywhere, BGR as in OpenCV."""
+
+Size: TypeAlias = int | tuple[int, int]
+"""Pixels: ``(width, height)``, or one number for a square."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,12 +57,43 @@ class BGR:
     pixels: NDArray[Any]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """Says what happens to one picture of another shape than its field's: ``media.Fitted(frame, "contain")``.
+
+    Attributes:
+        picture: Any other source: a file, a PIL image, an array, :class:`BGR`, encoded bytes.
+        fit: ``"cover"``, ``"contain"`` or ``"stretch"``.
+
+    Raises:
+        ConfigurationError: Another ``fit``, or a picture that is in a ``Fitted`` already.
+    """
+
+    picture: ImageSource
+    fit: Fit
+
+    def __post_init__(self) -> None:
+        check_fit(self.fit)
+        if isinstance(self.picture, Fitted):
+            raise ConfigurationError("a Fitted picture cannot be put into another Fitted")
+
+
 if TYPE_CHECKING:
     EncodedSource: TypeAlias = str | bytes | bytearray | memoryview | os.PathLike[str]
-    ImageSource: TypeAlias = EncodedSource | BGR | PILImage | NDArray[Any]
+    ImageSource: TypeAlias = EncodedSource | BGR | Fitted | PILImage | NDArray[Any]
 else:
     # pydantic reads annotations at run time, where the image libraries may be absent.
     ImageSource: TypeAlias = Any
+
+
+def check_fit(fit: object) -> None:
+    """Refuse what is not one of the three ways to fit a picture.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    if fit not in FITS:
+        raise ConfigurationError(f"fit must be 'cover', 'contain' or 'stretch', not {fit!r}")
 
 
 def is_array(value: object) -> TypeGuard[NDArray[Any]]:
@@ -68,7 +110,7 @@ def is_pil(value: object) -> TypeGuard[PILImage]:
 
 def is_pixels(value: object) -> bool:
     """Tell whether the value holds pixels that have to be encoded before they can be sent."""
-    return isinstance(value, BGR) or is_array(value) or is_pil(value)
+    return isinstance(value, BGR | Fitted) or is_array(value) or is_pil(value)
 
 
 def is_web_url(value: str) -> bool:
@@ -91,6 +133,8 @@ def describe(value: object) -> str:
     """Name a value in a few words for an error text; never its pixels or bytes."""
     if isinstance(value, BGR):
         return f"BGR {describe(value.pixels)}"
+    if isinstance(value, Fitted):
+        return f"{describe(value.picture)} ({value.fit})"
     if is_array(value):
         return f"numpy array of shape {value.shape} and dtype {value.dtype}"
     if is_pil(value):

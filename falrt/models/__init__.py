@@ -38,42 +38,38 @@ __all__ = [
 
 _HOMES = {
     "falrt.media.source": ("ImageSource",),
-    "falrt.models.fields": (
-        "IMAGE_SIZES",
-        "ImageField",
-        "ImageSize",
-        "ImageSizeChoice",
-        "ImageSizePreset",
-        "Timings",
-        "WireBytes",
-        "image_size_pixels",
-    ),
+    "falrt.models.fields": ("ImageField", "Timings", "WireBytes"),
     "falrt.models.image": ("Image",),
     "falrt.models.klein": ("KLEIN", "KleinInput", "KleinOutput"),
     "falrt.models.lcm": ("LCM", "LCMInput", "LCMOutput"),
     "falrt.models.lightning": ("LIGHTNING", "LightningInput", "LightningOutput"),
     "falrt.models.schema": ("ModelInput", "ModelOutput"),
+    "falrt.models.sizes": (
+        "IMAGE_SIZES",
+        "ImageSize",
+        "ImageSizeChoice",
+        "ImageSizePreset",
+        "image_size_pixels",
+    ),
     "falrt.models.spec": ("RealtimeModel",),
     "falrt.models.turbo": ("TURBO", "TurboInput", "TurboOutput"),
 }
 
 if TYPE_CHECKING:
     from falrt.media.source import ImageSource
-    from falrt.models.fields import (
-        IMAGE_SIZES,
-        ImageField,
-        ImageSize,
-        ImageSizeChoice,
-        ImageSizePreset,
-        Timings,
-        WireBytes,
-        image_size_pixels,
-    )
+    from falrt.models.fields import ImageField, Timings, WireBytes
     from falrt.models.image import Image
     from falrt.models.klein import KLEIN, KleinInput, KleinOutput
     from falrt.models.lcm import LCM, LCMInput, LCMOutput
     from falrt.models.lightning import LIGHTNING, LightningInput, LightningOutput
     from falrt.models.schema import ModelInput, ModelOutput
+    from falrt.models.sizes import (
+        IMAGE_SIZES,
+        ImageSize,
+        ImageSizeChoice,
+        ImageSizePreset,
+        image_size_pixels,
+    )
     from falrt.models.spec import RealtimeModel
     from falrt.models.turbo import TURBO, TurboInput, TurboOutput
 else:  # hidden from type checkers, which would take any name for granted

@@ -9,18 +9,20 @@ Source: wire facts W63 and W64.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, ClassVar, Self
 
 from pydantic import AliasChoices, Field, model_validator
 
-from falrt.models.fields import Flags, ImageField, ImageSizeChoice, ImageSource, Timings
+from falrt.models.fields import Flags, ImageField, ImageSource, Timings
 from falrt.models.image import Image
 from falrt.models.schema import ModelInput, ModelOutput
+from falrt.models.sizes import ImageSizeChoice
 
 __all__ = ["DiffusionInput", "DiffusionOutput"]
 
 # 512 x 512 exactly is fastest (fal's documentation).
-_FRAME = (512, 512)
+_PICTURE = partial(ImageField, (512, 512), fit="cover", size_field="image_size")
 
 
 class DiffusionInput(ModelInput):
@@ -29,8 +31,9 @@ class DiffusionInput(ModelInput):
     Attributes:
         prompt: What to draw; required.
         image_url: The picture to start from: anything that :class:`~falrt.models.ImageField` takes. Files and
-            pixels are cut to the middle and sent as a 512 x 512 JPEG, the fastest size. A web address makes
-            the server download it each time.
+            pixels are cut to the middle and sent as a JPEG of ``image_size``, or where that is not set of
+            512 x 512, the fastest size; ``media.Fitted(picture, "contain")`` keeps all of a picture. A web
+            address makes the server download it each time.
         image_bytes: The same, sent as raw bytes, which saves a third; fal's own demos do. One of the two at
             most.
         mask_url: For inpainting: white is filled. Only with a picture.
@@ -47,10 +50,10 @@ class DiffusionInput(ModelInput):
     unknown_field_hints: ClassVar = {"image": "the picture goes in image_url or image_bytes"}
 
     prompt: str
-    image_url: Annotated[ImageSource, ImageField(_FRAME, quality=80, web_urls=True)] | None = None
-    image_bytes: Annotated[ImageSource, ImageField(_FRAME, quality=80, as_bytes=True)] | None = None
+    image_url: Annotated[ImageSource, _PICTURE(quality=80, web_urls=True)] | None = None
+    image_bytes: Annotated[ImageSource, _PICTURE(quality=80, as_bytes=True)] | None = None
     # A mask has hard edges, which low qualities blur.
-    mask_url: Annotated[ImageSource, ImageField(_FRAME, quality=95, web_urls=True)] | None = None
+    mask_url: Annotated[ImageSource, _PICTURE(quality=95, web_urls=True)] | None = None
     strength: float = 0.95
     image_size: ImageSizeChoice = "square_hd"
     seed: int | None = None

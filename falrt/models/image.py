@@ -110,7 +110,8 @@ class Image(BaseModel):
         them, so that a ``.png`` is a PNG.
 
         Raises:
-            ConfigurationError: The extension stands for no picture format.
+            ConfigurationError: The extension stands for no picture format, or for one that cannot hold this picture.
+            DecodeError: A conversion is needed and the bytes are not a picture.
             MissingDependencyError: A conversion is needed and Pillow is absent.
             OSError: The file cannot be written.
         """
@@ -178,14 +179,8 @@ _EXTENSION_FORMATS = {
 
 def _in_format_of(extension: str, data: bytes) -> bytes:
     wanted = _EXTENSION_FORMATS.get(extension[1:].lower())
-    if not extension or wanted == image_format(data):
+    if not extension or (wanted is not None and wanted == image_format(data)):
         return data
     from falrt.media import pillow
 
-    try:
-        return pillow.convert(data, extension)
-    except KeyError as error:
-        cure = "use .jpg, .png or .webp"
-        raise ConfigurationError(
-            f"no picture format is known for the extension {extension!r}; {cure}"
-        ) from error
+    return pillow.convert(data, extension)

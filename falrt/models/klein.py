@@ -23,8 +23,8 @@ class KleinInput(ModelInput):
     Attributes:
         image_url: The frame; required. Anything that :class:`~falrt.models.ImageField` takes except web
             addresses, which this model does not support. Files and pixels are cut to the middle and sent as a
-            704 x 704 JPEG of quality 50, what fal recommends; ready bytes and data URIs go as they are, and
-            the server resizes them.
+            704 x 704 JPEG of quality 50, what fal recommends (``media.Fitted(picture, "contain")`` keeps all of
+            it); ready bytes and data URIs go as they are, and the server resizes them.
         prompt: What to turn the frame into.
         image_size: ``"square"`` (768 x 768) or ``"square_hd"`` (1024 x 1024), and nothing else.
         num_inference_steps: 1 to 8; more is slower and nearer to the prompt.
@@ -45,7 +45,7 @@ class KleinInput(ModelInput):
         "request_id": "klein echoes none",
     }
 
-    image_url: Annotated[ImageSource, ImageField(size=(704, 704), quality=50)]
+    image_url: Annotated[ImageSource, ImageField(size=(704, 704), quality=50, fit="cover")]
     prompt: str = 'Turn this into "Living oil painting, melting gold and sapphire"'
     image_size: Literal["square", "square_hd"] = "square"
     num_inference_steps: int = Field(default=3, ge=1, le=8)

@@ -54,7 +54,7 @@ class LightningInput(DiffusionInput):
     num_inference_steps: Annotated[Literal["1", "2", "4", "8"], BeforeValidator(_text_of_number)] = "4"
     sync_mode: bool = False
     num_images: int = Field(default=1, ge=1, le=8)
-    embeddings: list[Embedding] = Field(default_factory=list)
+    embeddings: list[Embedding] = Field(default=[])
     enable_safety_checker: bool = True
     safety_checker_version: Literal["v1", "v2"] = "v1"
     format: Literal["jpeg", "png"] = "jpeg"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import os
-from collections.abc import Mapping
+import sys
+from collections import deque
+from collections.abc import Mapping, Set
 from typing import Any
 
-from falrt.exceptions import ConfigurationError
-from falrt.media.data_uri import encode_base64
+from falrt.exceptions import EncodeError
+from falrt.media.data_uri import encode_base64, is_turned
 from falrt.media.source import describe, is_pixels
 
 __all__ = ["is_heavy", "plain", "plain_map"]
@@ -29,58 +33,85 @@ def plain_map(message: Mapping[str, Any], *, json: bool) -> dict[str, Any]:
         json: Whether bytes become base64 text, which a JSON transport carries.
 
     Raises:
-        ConfigurationError: A value cannot be sent; the text names its field and the cure.
+        EncodeError: A value cannot be sent; the text names its path and the cure.
     """
     ready = _SCALARS if json else _READY
     if type(message) is dict and ready.issuperset(map(type, message.values())):
         return message
     return {
-        key: value if type(value) in ready else plain(value, json=json, where=str(key))
+        key: value if type(value) in ready else plain(value, json=json, where=_member("input", key))
         for key, value in message.items()
     }
 
 
-def plain(value: Any, *, json: bool, where: str) -> Any:
-    """Make one value plain; ``where`` names it in errors. See :func:`plain_map`."""
-    kind = type(value)
-    if kind in _SCALARS:
+def plain(value: Any, *, json: bool, where: str = "input") -> Any:
+    """Make one value plain; ``where`` is its path in errors. See :func:`plain_map`."""
+    if type(value) in _SCALARS:
         return value
     if isinstance(value, bytes | bytearray | memoryview):
         data = bytes(value)  # no copy where it is bytes already
         return encode_base64(data) if json else data
     if isinstance(value, Mapping):
-        return {key: plain(item, json=json, where=f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item, json=json, where=f"{where}.{index}") for index, item in enumerate(value)]
+        return {key: plain(item, json=json, where=_member(where, key)) for key, item in value.items()}
+    if _is_msgpack_s_own(value):  # an extension type is a tuple to Python
+        return value
+    if isinstance(value, list | tuple | deque | Set):
+        return [plain(item, json=json, where=f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, os.PathLike) or is_pixels(value):
         cure = "make a picture a data URI with falrt.data_uri(...), or use a model with an ImageField"
-        raise ConfigurationError(f"{where}: a {describe(value)} cannot be sent as it is; {cure}")
-    return _converted(value, where)
+        raise EncodeError(f"{where}: a {describe(value)} cannot be sent as it is; {cure}")
+    opened = _opened(value)
+    return _converted(value, where) if opened is value else plain(opened, json=json, where=where)
+
+
+def _opened(value: Any) -> Any:
+    """Give what an enum's member, numpy's scalar, a model or a dataclass holds; anything else as it is."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return value.item()
+    if hasattr(type(value), "model_fields"):  # a pydantic model, without importing pydantic
+        # As Python objects: as JSON, bytes would become text.
+        return value.model_dump(by_alias=True)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return value
 
 
 def _converted(value: Any, where: str) -> Any:
-    """Convert what pydantic knows (enums, dates, UUIDs, models, sets) and numpy's scalars."""
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():
-        return value.item()
+    """Convert what pydantic knows besides, such as dates, UUIDs and decimals."""
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
     try:
         return to_jsonable_python(value)
-    except PydanticSerializationError as error:
+    except PydanticSerializationError as exc:
         cure = "give text, numbers, bytes, lists or maps"
-        raise ConfigurationError(f"{where}: a {describe(value)} cannot be sent; {cure}") from error
+        raise EncodeError(f"{where}: a {describe(value)} cannot be sent; {cure}") from exc
+
+
+def _is_msgpack_s_own(value: object) -> bool:
+    """Tell whether the value is an extension type or a timestamp, which msgpack packs by itself."""
+    msgpack = sys.modules.get("msgpack")
+    return msgpack is not None and isinstance(value, (msgpack.ExtType, msgpack.Timestamp))
+
+
+def _member(path: str, key: Any) -> str:
+    return f"{path}.{key}" if isinstance(key, str) and key.isidentifier() else f"{path}[{key!r:.40}]"
 
 
 def is_heavy(value: object) -> bool:
     """Tell whether making a value plain means reading a file, encoding pixels or a very long base64.
 
-    Looks at types and lengths only.
+    Looks at types, lengths and the headers of pictures only.
     """
     kind = type(value)
+    if isinstance(value, str):
+        return value.startswith("data:image/") and is_turned(value)
     if kind in _SCALARS:
         return False
     if isinstance(value, bytes | bytearray | memoryview):
-        return len(value) > _HEAVY_BYTES
+        # A photo that lies on its side is decoded and encoded to turn it.
+        return len(value) > _HEAVY_BYTES or is_turned(bytes(value))
     if isinstance(value, Mapping):
         return any(map(is_heavy, value.values()))
     if isinstance(value, list | tuple):

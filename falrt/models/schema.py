@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from falrt.media.source import describe, is_pixels
@@ -21,7 +22,9 @@ class ModelInput(BaseModel):
 
     A stream pairs each reply with the input that caused it, so an input is frozen;
     ``model_copy(update={...})`` gives the next one, checked like the first.
-    Fields that were never set are not sent, so the server's own defaults apply; None stands for "not set".
+    Fields that were never set are not sent, so the server's own defaults apply; None stands for "not set". What a
+    ``default_factory`` made and a ``Literal`` of one value, the tag of a discriminated union, are sent: no server
+    could have them as its default. A model may say otherwise in ``model_left_out``.
 
     A model of one's own may build on it::
 
@@ -37,22 +40,36 @@ class ModelInput(BaseModel):
     unknown_field_hints: ClassVar[Mapping[str, str]] = {}
     """What to say about a field that people expect and the model does not have."""
 
+    model_left_out: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are not sent unless they were set; by default those whose default is one plain value."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Find the fields whose default the server has too."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if "model_left_out" not in cls.__dict__:
+            cls.model_left_out = frozenset(
+                name
+                for name, field in cls.model_fields.items()
+                if not field.is_required() and field.default_factory is None and not _is_tag(field.annotation)
+            )
+
     @model_validator(mode="before")
     @classmethod
     def _name_unknown_fields(cls, data: Any) -> Any:
         if isinstance(data, dict) and not data.keys() <= cls.model_fields.keys():
-            aliases = {field.alias for field in cls.model_fields.values()}
-            unknown = [name for name in data if name not in cls.model_fields and name not in aliases]
-            if unknown:
-                raise PydanticCustomError("unknown_field", "{text}", {"text": cls._unknown(unknown)})
+            known = {alias for field in cls.model_fields.values() for alias in _aliases(field)}
+            unknown = [name for name in data if name not in cls.model_fields and name not in known]
+            if unknown and cls.model_config.get("extra") == "forbid":
+                raise PydanticCustomError("unknown_field", "{text}", {"text": cls._unknown(unknown, known)})
         return data
 
     @classmethod
-    def _unknown(cls, names: Iterable[Any]) -> str:
+    def _unknown(cls, names: Iterable[Any], aliases: Iterable[str]) -> str:
         allowed = sorted(cls.model_fields)
         parts = []
         for name in names:
-            near = difflib.get_close_matches(str(name), allowed, n=1)
+            near = difflib.get_close_matches(str(name), [*allowed, *aliases], n=1)
             hint = cls.unknown_field_hints.get(name, f"did you mean {near[0]!r}?" if near else "")
             parts.append(f"unknown field {name!r}" + (f" ({hint})" if hint else ""))
         return f"{', '.join(parts)}; {cls.__name__} takes {', '.join(allowed)}"
@@ -65,16 +82,33 @@ class ModelInput(BaseModel):
         """
         if not update:
             return super().model_copy(deep=deep)
-        kept = {name: getattr(self, name) for name in self.model_fields_set}
+        kept = {name: getattr(self, name) for name in self._shown()}
+        for name, field in type(self).model_fields.items():
+            if any(alias in update for alias in _aliases(field)):
+                kept.pop(name, None)
         return type(self).model_validate({**kept, **update})
 
+    def _shown(self) -> list[str]:
+        """Name the fields that are sent: those that were set, and those that are never left out."""
+        left_out = type(self).model_left_out - self.model_fields_set
+        return [name for name in type(self).model_fields if name not in left_out]
+
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Show what was set, pictures in a few words: a frame in a log line costs more than sending it."""
-        return [
-            (name, _short(getattr(self, name)))
-            for name in type(self).model_fields
-            if name in self.model_fields_set
-        ]
+        """Show what is sent, pictures in a few words: a frame in a log line costs more than sending it."""
+        return [(name, _short(getattr(self, name))) for name in self._shown()]
+
+
+def _is_tag(annotation: Any) -> bool:
+    return get_origin(annotation) is Literal and len(get_args(annotation)) == 1
+
+
+def _aliases(field: FieldInfo) -> Iterator[str]:
+    """Yield the names besides its own under which an input may give a field."""
+    validation = field.validation_alias
+    for alias in validation.choices if isinstance(validation, AliasChoices) else (validation, field.alias):
+        name = alias.path[0] if isinstance(alias, AliasPath) else alias
+        if isinstance(name, str):
+            yield name
 
 
 class ModelOutput(BaseModel):

@@ -72,7 +72,8 @@ class RealtimeModel(Generic[InputT, OutputT]):
     def dump(self, value: InputT | Mapping[str, object], *, json: bool = False) -> dict[str, Any]:
         """Check an input and make the message that is sent.
 
-        Fields that were not set, and those that are None, are left out, so that the server's defaults apply.
+        What the input shows is what is sent: every field but those that are None, and those that a
+        :class:`~falrt.models.ModelInput` leaves out because they were not set, so that the server's defaults apply.
         Pictures become data URIs or bytes; this may take milliseconds, which :meth:`is_heavy` foretells.
 
         Args:
@@ -82,6 +83,7 @@ class RealtimeModel(Generic[InputT, OutputT]):
         Raises:
             ValidationError: The mapping does not fit the input type (pydantic's error, also a ValueError).
             ConfigurationError: The value is of another type, or a picture cannot be read.
+            EncodeError: A value within it cannot be sent; the text names its path.
             MissingDependencyError: A picture needs Pillow or numpy.
         """
         if hasattr(self.input_type, "model_fields"):
@@ -122,9 +124,14 @@ class RealtimeModel(Generic[InputT, OutputT]):
         elif not isinstance(value, model):
             cure = f"give {model.__name__}(...) or a mapping of its fields"
             raise ConfigurationError(f"an input of {self.app} cannot be {describe(value)}; {cure}")
+        given: Any = value
+        left_out = getattr(type(value), "model_left_out", None)
         try:
-            dumped: dict[str, Any] = cast("Any", value).model_dump(
-                exclude_unset=True, exclude_none=True, by_alias=True, warnings="error"
+            dumped: dict[str, Any] = given.model_dump(
+                exclude=left_out - given.model_fields_set if left_out else None,
+                exclude_none=True,
+                by_alias=True,
+                warnings="error",
             )
         except ValueError as error:  # pydantic's PydanticSerializationError
             if isinstance(error.__cause__, FalrtError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from falrt.models.diffusion import DiffusionInput, DiffusionOutput
-from falrt.models.fields import ImageSizeChoice
+from falrt.models.sizes import ImageSizeChoice
 from falrt.models.spec import RealtimeModel
 
 __all__ = ["TURBO", "TurboInput", "TurboOutput"]

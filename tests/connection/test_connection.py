@@ -268,7 +268,7 @@ async def test_an_input_above_16_mib_is_refused_and_the_connection_goes_on() -> 
 
 async def test_an_input_that_cannot_be_encoded_is_named() -> None:
     async with FakeServer(echo) as server, server.connect() as conn:
-        with pytest.raises(falrt.ConfigurationError, match="images"):
+        with pytest.raises(falrt.EncodeError, match=r"^input\.images\[0\]: "):
             await conn.send({"images": [object()]})
         assert server.inputs == []
 

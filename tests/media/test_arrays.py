@@ -9,6 +9,7 @@ from PIL import Image
 
 from falrt.exceptions import DecodeError, MissingDependencyError
 from falrt.media import arrays
+from falrt.media.fit import place
 
 
 def gradient(width: int, height: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -59,10 +60,10 @@ def test_opencv_and_pillow_scale_alike(size: tuple[int, int], monkeypatch: pytes
     pytest.importorskip("cv2", reason="OpenCV is an optional accelerator")
     source = gradient(160, 90)
     with_opencv = arrays.decode(arrays.encode_jpeg(source, size, 95))
-    pil_with_opencv = arrays.fit_pil(Image.fromarray(source), size)
+    pil_with_opencv = arrays.fit_pil(Image.fromarray(source), place((160, 90), size, "cover"))
     monkeypatch.setitem(sys.modules, "cv2", None)
     with_pillow = arrays.decode(arrays.encode_jpeg(source, size, 95))
-    pil_with_pillow = arrays.fit_pil(Image.fromarray(source), size)
+    pil_with_pillow = arrays.fit_pil(Image.fromarray(source), place((160, 90), size, "cover"))
 
     assert with_opencv.shape == with_pillow.shape == (size[1], size[0], 3)
     assert np.abs(with_opencv.astype(int) - with_pillow.astype(int)).mean() < 3
@@ -74,10 +75,12 @@ def test_a_pil_image_is_fitted_without_numpy(monkeypatch: pytest.MonkeyPatch) ->
     image = Image.fromarray(gradient(160, 90))
     monkeypatch.setitem(sys.modules, "numpy", None)
 
-    assert arrays.fit_pil(image, (32, 32)).size == (32, 32)
+    assert arrays.fit_pil(image, place(image.size, (32, 32), "cover")).size == (32, 32)
 
 
 def test_a_cut_of_the_right_size_is_not_scaled() -> None:
     source = gradient(160, 90)
 
-    assert np.array_equal(arrays.fit(source, (90, 90)), source[:, 35:125])
+    fitted = arrays.fit_pil(Image.fromarray(source), place((160, 90), (90, 90), "cover"))
+
+    assert np.array_equal(np.asarray(fitted), source[:, 35:125])

@@ -139,18 +139,6 @@ def test_a_file_is_read_as_it_is(path: Any, tmp_path: Path) -> None:
     assert encode_image(path(file)) == file.read_bytes()
 
 
-def test_a_file_is_turned_upright_by_its_exif_orientation(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # stored lying on its side: shown turned by 90 degrees
-    turned = Image.fromarray(halves()).transpose(Image.Transpose.ROTATE_90)
-    file = tmp_path / "phone.jpg"
-    file.write_bytes(encoded("JPEG", turned, exif=exif.tobytes(), quality=95))
-
-    assert_halves(encode_image(file), (64, 48))
-    assert_halves(encode_image(file.read_bytes(), (64, 48)), (64, 48))
-    assert encode_image(file.read_bytes()) == file.read_bytes(), "ready bytes are not touched"
-
-
 def test_the_middle_is_cut_out_before_scaling() -> None:
     array = np.zeros((40, 120, 3), np.uint8)
     array[:, 40:80] = RED

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from falrt.exceptions import DecodeError
+from falrt.exceptions import ConfigurationError, DecodeError
 from falrt.media import image_format, pillow
+from falrt.media.fit import centre_box, place
 
 SIDES = st.integers(1, 400)
 
@@ -17,7 +18,7 @@ SIDES = st.integers(1, 400)
 def test_the_centre_box_lies_inside_and_has_the_target_s_ratio(
     source: tuple[int, int], target: tuple[int, int]
 ) -> None:
-    left, top, right, bottom = pillow.centre_box(source, target)
+    left, top, right, bottom = centre_box(source, target)
 
     assert 0 <= left < right <= source[0]
     assert 0 <= top < bottom <= source[1]
@@ -33,7 +34,7 @@ def test_the_centre_box_lies_inside_and_has_the_target_s_ratio(
 
 @pytest.mark.parametrize("size", [(10, 10), (20, 10), (5, 7), (40, 40)])
 def test_fit_gives_exactly_the_size(size: tuple[int, int]) -> None:
-    assert pillow.fit(Image.new("RGB", (20, 10)), size).size == size
+    assert pillow.fit(Image.new("RGB", (20, 10)), place((20, 10), size, "cover")).size == size
 
 
 def test_an_animation_gives_its_first_frame() -> None:
@@ -73,6 +74,6 @@ def test_convert_goes_by_the_extension(extension: str, format: str) -> None:
     assert image_format(pillow.convert(buffer.getvalue(), extension)) == format
 
 
-def test_an_unknown_extension_is_a_key_error() -> None:
-    with pytest.raises(KeyError):
+def test_an_unknown_extension_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="use"):
         pillow.convert(b"", ".doc")

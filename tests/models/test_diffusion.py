@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from falrt import media
 from falrt.media import parse_data_uri, read_header
 from falrt.models import LCM, LIGHTNING, TURBO, LCMOutput, LightningOutput, RealtimeModel, TurboOutput
 
@@ -104,8 +106,12 @@ def test_unknown_fields_are_refused(model: RealtimeModel[Any, Any]) -> None:
 
 @each
 def test_sizes_are_presets_or_objects(model: RealtimeModel[Any, Any]) -> None:
-    for size in ("portrait_16_9", {"width": 640, "height": 360}, {"width": 640}):
+    for size in ("portrait_16_9", {"width": 640, "height": 360}):
         assert model.dump({"prompt": "x", "image_size": size})["image_size"] == size
+    assert model.dump({"prompt": "x", "image_size": {"width": 640}})["image_size"] == {
+        "width": 640,
+        "height": 512,
+    }
     with pytest.raises(ValidationError, match="image_size"):
         model.dump({"prompt": "x", "image_size": "huge"})
 
@@ -183,9 +189,39 @@ def test_lightning_takes_its_steps_as_text_or_number() -> None:
 
 
 def test_lightning_takes_embeddings() -> None:
-    message = {"prompt": "x", "embeddings": [{"path": "https://x.y/e.safetensors"}]}
+    message = {"prompt": "x", "embeddings": [{"path": "https://x.y/e.safetensors", "tokens": ["<cat>"]}]}
 
     assert LIGHTNING.dump(message) == message
+
+
+@each
+@pytest.mark.parametrize(
+    ("size", "pixels"),
+    [(None, (512, 512)), ("landscape_16_9", (1024, 576)), ({"width": 640, "height": 360}, (640, 360))],
+)
+@pytest.mark.parametrize("field", ["image_url", "image_bytes"])
+def test_the_picture_that_is_sent_has_the_size_that_is_asked_for(
+    model: RealtimeModel[Any, Any], size: Any, pixels: tuple[int, int], field: str
+) -> None:
+    asked = {} if size is None else {"image_size": size}
+    picture = Image.new("RGB", (1280, 720), "teal")
+
+    sent = model.dump({"prompt": "x", field: picture, **asked})[field]
+
+    header = read_header(sent if isinstance(sent, bytes) else parse_data_uri(sent).data)
+    assert header is not None
+    assert header.size == pixels
+
+
+@each
+def test_a_picture_may_say_how_it_is_fitted(model: RealtimeModel[Any, Any]) -> None:
+    picture = Image.new("L", (1024, 512), 255)
+
+    sent = model.dump({"prompt": "x", "image_bytes": media.Fitted(picture, "contain")})["image_bytes"]
+
+    with Image.open(BytesIO(sent)) as image:
+        assert image.size == (512, 512)
+        assert [image.getpixel((256, y)) for y in (10, 256, 500)] == [0, 255, 0]
 
 
 @each

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import pytest
 from PIL import Image
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from falrt import media
 from falrt.exceptions import ConfigurationError, MissingDependencyError
@@ -19,6 +19,7 @@ from falrt.models import (
     ImageSize,
     ImageSizeChoice,
     ImageSource,
+    ModelInput,
     RealtimeModel,
     Timings,
     WireBytes,
@@ -26,12 +27,12 @@ from falrt.models import (
 )
 
 
-class Frame(BaseModel):
+class Frame(ModelInput):
     url: Annotated[ImageSource, ImageField(size=(32, 24), quality=90)] | None = None
     raw: Annotated[ImageSource, ImageField(size=16, as_bytes=True)] | None = None
     web: Annotated[ImageSource, ImageField(web_urls=True)] | None = None
     bgr: Annotated[ImageSource, ImageField(channels="BGR")] | None = None
-    many: list[Annotated[ImageSource, ImageField()]] = []
+    many: list[Annotated[ImageSource, ImageField()]] = Field(default=[])
 
 
 MODEL = RealtimeModel("acme/app", Frame, dict)

@@ -1,21 +1,24 @@
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import enum
 import uuid
+from collections import deque
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import msgpack
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from falrt import media
-from falrt.exceptions import ConfigurationError
+from falrt.exceptions import EncodeError
 from falrt.models.plain import is_heavy, plain_map
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.binary(max_size=5)
@@ -68,6 +71,54 @@ def test_values_become_plain(value: Any, result: Any) -> None:
     assert type(plain) is type(result)
 
 
+@dataclasses.dataclass
+class Point:
+    data: bytes
+    more: Any = None
+
+
+class Wire(BaseModel):
+    data: bytes = Field(alias="raw")
+    more: Any = None
+
+
+class Blob(enum.Enum):
+    A = b"\xff"
+
+
+RAW = b"\xff\x00raw"
+
+
+@pytest.mark.parametrize(
+    ("value", "result"),
+    [
+        (Point(RAW), {"data": RAW, "more": None}),
+        (Point(RAW, Point(RAW)), {"data": RAW, "more": {"data": RAW, "more": None}}),
+        (Wire(raw=RAW, more=[bytearray(RAW)]), {"raw": RAW, "more": [RAW]}),
+        (Point(RAW, Wire(raw=RAW)), {"data": RAW, "more": {"raw": RAW, "more": None}}),
+        ([{"a": (Point(RAW),)}], [{"a": [{"data": RAW, "more": None}]}]),
+        (Blob.A, b"\xff"),
+        ({RAW}, [RAW]),
+        (deque([RAW]), [RAW]),
+        (np.bytes_(b"ab"), b"ab"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_bytes_stay_bytes_wherever_they_stand(value: Any, result: Any) -> None:
+    assert plain_map({"a": value}, json=False) == {"a": result}
+
+
+def test_bytes_within_a_dataclass_are_base64_under_json() -> None:
+    assert plain_map({"a": Point(RAW)}, json=True) == {"a": {"data": "/wByYXc=", "more": None}}
+
+
+@pytest.mark.parametrize("value", [msgpack.ExtType(5, b"xy"), msgpack.Timestamp(1, 2)])
+def test_what_msgpack_has_a_type_for_is_left_to_it(value: Any) -> None:
+    message = plain_map({"a": value, "b": [value]}, json=False)
+
+    assert msgpack.unpackb(msgpack.packb(message)) == {"a": value, "b": [value]}
+
+
 def test_bytes_become_base64_under_json() -> None:
     message = {"a": b"\xff", "b": [b"\xff", {"c": bytearray(b"\xff")}]}
 
@@ -79,15 +130,15 @@ def test_bytes_become_base64_under_json() -> None:
     [
         (
             Path("me.jpg"),
-            "a.0: a 'me.jpg' cannot be sent as it is; make a picture a data URI with falrt.data_uri",
+            "input.a[0]: a 'me.jpg' cannot be sent as it is; make a picture a data URI with falrt.data_uri",
         ),
-        (np.zeros(3, np.uint8), "a.0: a numpy array of shape"),
-        (Image.new("L", (1, 1)), "a.0: a PIL image"),
-        (object(), "a.0: a object cannot be sent; give text, numbers"),
+        (np.zeros(3, np.uint8), "input.a[0]: a numpy array of shape"),
+        (Image.new("L", (1, 1)), "input.a[0]: a PIL image"),
+        (object(), "input.a[0]: a object cannot be sent; give text, numbers"),
     ],
 )
 def test_what_cannot_be_sent_names_its_place_and_the_cure(value: Any, words: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(EncodeError) as caught:
         plain_map({"a": [value]}, json=False)
 
     assert words in str(caught.value)

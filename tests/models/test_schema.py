@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, AliasPath, ConfigDict, Field, ValidationError
 
 from falrt.models import ImageField, ImageSource, ModelInput, ModelOutput
 
@@ -41,6 +41,37 @@ def test_an_expected_unknown_field_has_its_own_hint() -> None:
 
 def test_an_alias_is_no_unknown_field() -> None:
     assert Sketch.model_validate({"prompt": "x", "num_steps": 3}).steps == 3
+
+
+class Aliased(ModelInput):
+    prompt: str = Field(validation_alias="text")
+    seed: int = Field(default=0, validation_alias=AliasChoices("random_seed", AliasPath("options", "seed")))
+
+
+@pytest.mark.parametrize("name", ["prompt", "text"])
+def test_every_alias_is_a_name_of_the_field(name: str) -> None:
+    assert Aliased.model_validate({name: "x", "random_seed": 3}).seed == 3
+    assert Aliased.model_validate({name: "x", "options": {"seed": 4}}).seed == 4
+
+
+def test_an_alias_is_suggested_too() -> None:
+    with pytest.raises(ValidationError, match=r"'randomseed' \(did you mean 'random_seed'\?\)"):
+        Aliased.model_validate({"text": "x", "randomseed": 1})
+
+
+def test_a_copy_takes_a_new_value_by_its_alias() -> None:
+    copy = Aliased.model_validate({"text": "x"}).model_copy(update={"text": "y"})
+
+    assert copy.prompt == "y"
+
+
+def test_a_model_that_allows_more_fields_takes_them() -> None:
+    class Open(ModelInput):
+        model_config = ConfigDict(extra="allow")
+
+        prompt: str
+
+    assert Open.model_validate({"prompt": "x", "promt": 1}).model_extra == {"promt": 1}
 
 
 def test_inputs_do_not_change() -> None:

@@ -1,0 +1,98 @@
+"""Where a picture goes when its shape is not the one that is wanted: cut, bordered or stretched.
+
+Only numbers are worked out here; Pillow or OpenCV move the pixels.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+__all__ = ["FITS", "Fit", "Placement", "centre_box", "place", "say_if_cut"]
+
+log = logging.getLogger(__name__)
+
+Fit: TypeAlias = Literal["cover", "contain", "stretch"]
+"""What happens to a picture of another shape: ``"cover"`` cuts the middle out, ``"contain"`` keeps all of it and
+adds black borders, ``"stretch"`` distorts it."""
+
+FITS: Final = ("cover", "contain", "stretch")
+
+# Rounding to whole pixels, and the sliver between 4:3 and 1.34:1, are not worth a word.
+_NOTICEABLE_SHARE = 0.02
+
+
+class Placement(NamedTuple):
+    """How the pixels of a picture fill a frame.
+
+    Attributes:
+        box: Left, top, right and bottom of the part that is used, in the picture's pixels.
+        inner: Width and height that this part is scaled to.
+        size: Width and height of the frame; what ``inner`` leaves over is black.
+    """
+
+    box: tuple[int, int, int, int]
+    inner: tuple[int, int]
+    size: tuple[int, int]
+
+    @property
+    def offset(self) -> tuple[int, int]:
+        """Where the scaled part stands in the frame."""
+        return (self.size[0] - self.inner[0]) // 2, (self.size[1] - self.inner[1]) // 2
+
+    @property
+    def box_size(self) -> tuple[int, int]:
+        """Width and height of ``box``."""
+        left, top, right, bottom = self.box
+        return right - left, bottom - top
+
+
+def place(source: tuple[int, int], size: tuple[int, int], fit: Fit | None) -> Placement:
+    """Work out how a picture of ``source`` pixels fills a frame of ``size``; None is ``"cover"``."""
+    whole = (0, 0, *source)
+    if fit == "stretch":
+        return Placement(whole, size, size)
+    if fit == "contain":
+        scale = min(size[0] / source[0], size[1] / source[1])
+        inner = max(1, round(source[0] * scale)), max(1, round(source[1] * scale))
+        return Placement(whole, inner, size)
+    return Placement(centre_box(source, size), size, size)
+
+
+def centre_box(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Find the largest centred rectangle of the target's aspect ratio.
+
+    Args:
+        source: Width and height of the picture in pixels.
+        target: Width and height that are wanted; only their ratio counts.
+
+    Returns:
+        Left, top, right and bottom in pixels, right and bottom exclusive; at least one pixel each way.
+    """
+    (width, height), (target_width, target_height) = source, target
+    if width * target_height > height * target_width:
+        cut_width, cut_height = max(1, round(height * target_width / target_height)), height
+    else:
+        cut_width, cut_height = width, max(1, round(width * target_height / target_width))
+    left, top = (width - cut_width) // 2, (height - cut_height) // 2
+    return left, top, left + cut_width, top + cut_height
+
+
+def say_if_cut(source: tuple[int, int], size: tuple[int, int] | None, fit: Fit | None) -> None:
+    """Log a warning where a picture loses its edges although nobody chose ``"cover"``."""
+    if fit is None and size is not None:
+        _say_once_if_cut(source, size)
+
+
+# Remembered, so that a film is one line and not thirty a second. A warning of Python's would do the same, but end
+# programs that run with warnings as errors, for a picture that was made as documented.
+@functools.lru_cache(maxsize=64)
+def _say_once_if_cut(source: tuple[int, int], size: tuple[int, int]) -> None:
+    width, height = place(source, size, "cover").box_size
+    if width * height < (1 - _NOTICEABLE_SHARE) * source[0] * source[1]:
+        log.warning(
+            "pictures of %d x %d pixels are cut to their middle %d x %d for a size of %d x %d; pass fit='cover' if "
+            "that is meant, fit='contain' or 'stretch' to keep all of them",
+            *source, width, height, *size,
+        )  # fmt: skip
