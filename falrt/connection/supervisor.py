@@ -55,7 +55,7 @@ class Supervisor:
 
     __slots__ = (
         "_alarm", "_alive_at", "_at_once", "_bell", "_broken", "_ended", "_farewells", "_frame_size", "_has_room",
-        "_hurried", "_link", "_tell", "_timer", "_unread", "_unwritten", "_waiting_read", "_watchers", "loop",
+        "_hurried", "_link", "_tell", "_timer", "_timer_at", "_unread", "_unwritten", "_waiting_read", "_watchers", "loop",
         "on_turn", "protocol", "socket", "task",
     )  # fmt: skip
 
@@ -79,7 +79,9 @@ class Supervisor:
         self._unwritten, self._alive_at = 0, 0.0
         # Bytes of the frame that is being seen to.
         self._frame_size = 0
-        self._timer: asyncio.TimerHandle | None = None
+        # The timer, and the instant for which it is set: a loop such as uvloop's does not say that of each of its handles.
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0
         # The alarm clock of the task, while it has no socket.
         self._alarm: asyncio.Future[None] | None = None
         # Those who wait for some state of the connection: open, room, quiet, flushed.
@@ -357,18 +359,19 @@ class Supervisor:
     def _arm(self, now: float) -> None:
         """Set the one timer to the next deadline; an earlier timer is left alone, for it will set itself anew."""
         timer = self._timer
-        if timer is not None and self.protocol.undisturbed(timer.when()):
+        if timer is not None and self.protocol.undisturbed(self._timer_at):
             return
         socket = self.socket
         # What a full socket holds up waits for room, not for time: it will say so, and a timer would spin.
         writable = socket is None or socket.writable
         deadline = self.protocol.next_deadline(now, writable=writable)
         if timer is not None:
-            if deadline is not None and timer.when() <= deadline:
+            if deadline is not None and self._timer_at <= deadline:
                 return
             timer.cancel()
             self._timer = None
         if deadline is not None and self.protocol.state is not State.CLOSED:
+            self._timer_at = deadline
             self._timer = self.loop.call_at(deadline, self._on_timer, deadline)
 
     def _on_timer(self, deadline: float) -> None:

@@ -25,8 +25,11 @@ class End(asyncio.Protocol):
     def __init__(self, came: Callable[[End], None] | None) -> None:
         self._came = came
         self._transport: asyncio.Transport | None = None
+        # What came before the pipe took it: reading may go on although it was paused, as on uvloop, which begins to
+        # read after `connection_made` whatever was said there.
+        self._early: list[bytes] = []
         # Set by the pipe.
-        self.feed: Callable[[bytes], None] | None = None
+        self._feed: Callable[[bytes], None] | None = None
         self.jammed: Callable[[bool], None] | None = None
         self.gone: Callable[[bool], None] | None = None
         self.lost = asyncio.Event()
@@ -37,15 +40,23 @@ class End(asyncio.Protocol):
         if self._came is not None:
             self._came(self)
 
+    def feed_into(self, feed: Callable[[bytes], None]) -> None:
+        """Pass on to `feed` from now on, and first what came before."""
+        self._feed = feed
+        early, self._early = self._early, []
+        for data in early:
+            feed(data)
+
     def data_received(self, data: bytes) -> None:
         """Pass bytes on."""
-        if self.feed is not None:
-            self.feed(data)
+        if self._feed is not None:
+            self._feed(data)
+        else:
+            self._early.append(data)
 
     def eof_received(self) -> bool:
         """Pass the end on; the other direction goes on."""
-        if self.feed is not None:
-            self.feed(b"")
+        self.data_received(b"")
         return True  # the other direction may still be in use
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -118,7 +129,11 @@ class Way:
         self.has_ended = False
         # What to do when it has.
         self.when_ended: Callable[[], None] | None = None
-        source.feed, sink.jammed = self._feed, self._jammed
+        sink.jammed = self._jammed
+
+    def begin(self) -> None:
+        """Let bytes in; not before the line is held where it should be."""
+        self._source.feed_into(self._feed)
 
     def _feed(self, data: bytes) -> None:
         self._count(len(data))
@@ -169,6 +184,11 @@ class Pipe:
             way.when_ended = self._end_came_through
         client.gone = partial(self._gone, up, server)
         server.gone = partial(self._gone, down, client)
+
+    def begin(self) -> None:
+        """Let bytes through."""
+        for way in self._ways:
+            way.begin()
 
     def _end_came_through(self) -> None:
         if all(way.has_ended for way in self._ways):

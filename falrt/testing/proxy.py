@@ -206,6 +206,7 @@ class FaultProxy:
         for way, held in self._held.items():
             if held:
                 pipe.lines[way].hold()
+        pipe.begin()
         client.resume_reading()
 
     def _count(self, way: str, size: int) -> None:

@@ -77,7 +77,7 @@ async def test_a_source_slower_than_the_model_is_answered_whole() -> None:
     async with FakeServer(echo) as server, server.connect() as conn:
         replies = await collect(conn, patient_camera(server, 6))
         assert [reply.output["n"] for reply in replies] == list(range(6))
-        assert all(reply.latency > 0 for reply in replies)
+        assert all(reply.latency >= 0 for reply in replies)  # the clocks of some loops have milliseconds
 
 
 async def test_an_empty_source_ends_at_once() -> None:
