@@ -55,8 +55,8 @@ class Supervisor:
 
     __slots__ = (
         "_alarm", "_alive_at", "_at_once", "_bell", "_broken", "_ended", "_farewells", "_frame_size", "_has_room",
-        "_hurried", "_link", "_tell", "_timer", "_timer_at", "_unread", "_unwritten", "_waiting_read", "_watchers", "loop",
-        "on_turn", "protocol", "socket", "task",
+        "_hurried", "_link", "_tell", "_timer", "_timer_at", "_unread", "_unwritten", "_waiting_read", "_watchers",
+        "loop", "on_turn", "protocol", "socket", "task",
     )  # fmt: skip
 
     def __init__(
@@ -79,7 +79,7 @@ class Supervisor:
         self._unwritten, self._alive_at = 0, 0.0
         # Bytes of the frame that is being seen to.
         self._frame_size = 0
-        # The timer, and the instant for which it is set: a loop such as uvloop's does not say that of each of its handles.
+        # The timer, and the instant for which it is set, which uvloop's handles do not always tell.
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
         # The alarm clock of the task, while it has no socket.
