@@ -267,6 +267,14 @@ def test_a_stream_ends_quietly_when_the_connection_is_closed(server: BackgroundF
             conn.close()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where this process was started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt_when(condition: Any) -> threading.Thread:
     """Press Ctrl-C as soon as a condition holds."""
     main = threading.main_thread().ident
@@ -280,6 +288,7 @@ def interrupt_when(condition: Any) -> threading.Thread:
     return threading.Thread(target=press)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_a_waiting_call_and_leaves_the_connection_usable(
     server: BackgroundFakeServer,
 ) -> None:
@@ -293,6 +302,7 @@ def test_an_interrupt_ends_a_waiting_call_and_leaves_the_connection_usable(
         assert conn.recv() == {"n": 1}
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_while_the_loop_is_busy_loses_no_result(server: BackgroundFakeServer) -> None:
     decoding, go_on = threading.Event(), threading.Event()
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MODEL_NAMES", "Choice", "choose", "read_settings"]
 
-MODEL_NAMES = ("klein", "lcm", "turbo")
+MODEL_NAMES = ("klein", "lcm", "turbo", "lightning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,13 @@ def choose(name: str, settings: Mapping[str, Any], *, app: str | None = None) ->
         "klein": (models.KLEIN, models.KleinInput, "image_url", {}),
         "lcm": (models.LCM, models.LCMInput, "image_bytes", {"image_size": "square", "strength": 0.8}),
         "turbo": (models.TURBO, models.TurboInput, "image_bytes", {"image_size": "square", "strength": 0.8}),
+        # It draws from the prompt alone; without sync_mode its pictures would have to be fetched one by one.
+        "lightning": (
+            models.LIGHTNING,
+            models.LightningInput,
+            "image_bytes",
+            {"image_size": "square", "sync_mode": True},
+        ),
     }
     if name not in known:
         raise ConfigurationError(f"unknown model {name!r}: there are {', '.join(known)}")

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from falrt.cli.choices import Choice
+    from falrt.cli.frames import Source
     from falrt.cli.record import Record
-    from falrt.cli.sources import Source
 
 __all__ = ["DEMO_PROMPTS", "demo", "prompt_in_turn"]
 

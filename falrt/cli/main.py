@@ -18,6 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -53,23 +54,38 @@ def _main(
     del version
 
 
-@app.command()
+# Metavars in plain words, and short help that click does not cut.
+_Model = Annotated[str, typer.Option(metavar="NAME", help="klein, lcm, turbo or lightning.")]
+_Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="An input field of the model; may be repeated."),
+]
+_Frames = Annotated[int | None, typer.Option(metavar="N", help="Stop after N pictures.", min=1)]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+
+@app.command(short_help="Serve a local stand-in for fal.")
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8765,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", help="Port; 0 takes a free one.", min=0, max=65535)
+    ] = 8765,
     speed: Annotated[
-        float, typer.Option(help="Times quicker than the real models; 1 takes their time.")
+        float, typer.Option(metavar="N", help="Times quicker than the real models; 1 takes their time.")
     ] = 1.0,
-    latency: Annotated[float, typer.Option(help="Seconds that every frame is on the way, each way.")] = 0.0,
+    latency: Annotated[float, typer.Option(metavar="SECONDS", help="Delay of every frame, each way.")] = 0.0,
     idle_timeout: Annotated[
-        float, typer.Option(help="Seconds without input until TIMEOUT; 0: never.")
+        float, typer.Option(metavar="SECONDS", help="Time without input until TIMEOUT; 0: never.")
     ] = 30.0,
     buffering: Annotated[
-        int, typer.Option(help="Inputs that may wait for the model; 0: no limit.", min=0)
+        int, typer.Option(metavar="N", help="Inputs that may wait for the model; 0: no limit.", min=0)
     ] = 2,
-    key: Annotated[str | None, typer.Option(help="The only key that is good; default: any.")] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="The only key that is accepted; default: any.")
+    ] = None,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Let in anybody, without key or token.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log connections.")] = False,
+    quiet: _Quiet = False,
 ) -> None:
     """Serve a local stand-in for fal whose models draw without a GPU."""
     with _errors_in_a_line():
@@ -91,27 +107,29 @@ def serve(
             check_keys=not no_auth,
             key=key,
         )
-        run(Console(), host, port, options)
+        run(Console(quiet=quiet), host, port, options)
 
 
-@app.command()
+@app.command(short_help="Stream moving pictures through a model; no key, no network.")
 def demo(
     source: Annotated[
-        str, typer.Option(help="A picture, GIF, video or folder of pictures; default: a built-in scene.")
+        str,
+        typer.Option(
+            metavar="PATH", help="A picture, GIF, video or folder of pictures; default: a built-in scene."
+        ),
     ] = "scene",
-    model: Annotated[str, typer.Option(help="klein, lcm or turbo.")] = "klein",
+    model: _Model = "klein",
     prompt: Annotated[
-        str | None, typer.Option(help="One prompt; default: a new one every two seconds.")
+        str | None, typer.Option(metavar="TEXT", help="One prompt; default: a new one every two seconds.")
     ] = None,
-    frames: Annotated[int | None, typer.Option(help="Stop after so many pictures.", min=1)] = None,
-    seconds: Annotated[float, typer.Option(help="Stop after so long.", min=0.1)] = 8.0,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("falrt-demo"),
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Model input field=value; may be repeated.")
-    ] = None,
+    frames: _Frames = None,
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="Stop after this time.", min=0.1)] = 8.0,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the results.")] = Path("falrt-demo"),
+    set_: _Settings = None,
     live: Annotated[
         bool, typer.Option("--live", help="Use fal, with FAL_KEY, instead of a local server.")
     ] = False,
+    quiet: _Quiet = False,
 ) -> None:
     """Stream moving pictures through a model, with no key and no network, and save what comes back."""
     with _errors_in_a_line():
@@ -122,7 +140,7 @@ def demo(
         from falrt.cli.sources import open_source
 
         run(
-            Console(),
+            Console(quiet=quiet),
             choice=choose(model, read_settings(set_ or [])),
             source=open_source(source),
             prompt=prompt,
@@ -133,40 +151,47 @@ def demo(
         )
 
 
-@app.command()
+@app.command(short_help="Stream a camera, video, pictures or the screen through a model.")
 def stream(
     source: Annotated[
         str,
         typer.Option(
+            metavar="SOURCE",
             help="A camera's number, a video, GIF or picture, a folder, a pattern of pictures, 'screen', "
-            "'screen:X,Y,WIDTH,HEIGHT' or 'scene'."
+            "'screen:X,Y,WIDTH,HEIGHT' or 'scene'.",
         ),
     ] = "scene",
-    model: Annotated[str, typer.Option(help="klein, lcm or turbo.")] = "klein",
+    model: _Model = "klein",
     app_id: Annotated[
-        str | None, typer.Option("--app", help="Another endpoint that takes what --model takes.")
+        str | None,
+        typer.Option("--app", metavar="ID", help="Another endpoint that takes the inputs of --model."),
     ] = None,
     prompt: Annotated[
-        str, typer.Option(help="On a terminal, type another one at any time; '-' reads stdin.")
+        str,
+        typer.Option(metavar="TEXT", help="On a terminal, type another one at any time; '-' reads stdin."),
     ] = "",
     prompt_file: Annotated[
-        Path | None, typer.Option(help="Read the prompt from a file, whenever it changes.")
+        Path | None, typer.Option(metavar="FILE", help="Read the prompt from a file, again when it changes.")
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Model input field=value; may be repeated.")
-    ] = None,
+    set_: _Settings = None,
     out: Annotated[
-        list[Path] | None, typer.Option(help="A folder, .gif, .webp, .mp4, .mov or .mkv; may be repeated.")
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH", help="A folder, or a .gif, .webp, .mp4, .mov or .mkv file; may be repeated."
+        ),
     ] = None,
     beside: Annotated[
-        bool, typer.Option("--beside", help="In a .gif or .webp, show the frame beside it.")
+        bool, typer.Option("--beside", help="In a .gif or .webp, show the frame beside its picture.")
     ] = False,
     preview: Annotated[bool, typer.Option("--preview", help="Show pictures in the terminal.")] = False,
     window: Annotated[bool, typer.Option("--window", help="Show pictures in a window.")] = False,
     report: Annotated[
-        list[Path] | None, typer.Option(help="Write an .html or .png report at the end; may be repeated.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Write an .html or .png report at the end; may be repeated."),
     ] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames per second instead of the source's own.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(metavar="N", help="Frames per second instead of the source's own.")
+    ] = None,
     live: Annotated[
         bool, typer.Option("--live", help="Play a file as a camera would: skip what is too old.")
     ] = False,
@@ -176,18 +201,32 @@ def stream(
     ] = False,
     gate: Annotated[
         float | None,
-        typer.Option(help="Send only frames that changed by this share, such as 0.05.", min=0, max=1),
+        typer.Option(
+            metavar="SHARE", help="Send only frames that changed by this share, such as 0.05.", min=0, max=1
+        ),
     ] = None,
-    frames: Annotated[int | None, typer.Option(help="Stop after so many pictures.", min=1)] = None,
-    seconds: Annotated[float | None, typer.Option(help="Stop after so long.", min=0.1)] = None,
+    frames: _Frames = None,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Stop after this time.", min=0.1)
+    ] = None,
     local: Annotated[
         bool, typer.Option("--local", help="Use a local stand-in instead of fal; no key.")
     ] = False,
-    speed: Annotated[float, typer.Option(help="With --local: times quicker than the real models.")] = 1.0,
-    max_buffering: Annotated[int | None, typer.Option(help="1 to 60: fal's server-side buffer.")] = None,
+    speed: Annotated[
+        float, typer.Option(metavar="N", help="With --local: times quicker than the real models.")
+    ] = 1.0,
+    max_buffering: Annotated[
+        int | None, typer.Option(metavar="N", help="1 to 60: fal's server-side buffer.")
+    ] = None,
     price_per_second: Annotated[
-        float, typer.Option(help="To show the cost of open sockets; klein's is documented as 0.00194.", min=0)
+        float,
+        typer.Option(
+            metavar="USD",
+            help="Show the cost of open sockets; klein's price is documented as 0.00194.",
+            min=0,
+        ),
     ] = 0.0,
+    quiet: _Quiet = False,
 ) -> None:
     """Stream frames through a model: a camera, video, pictures or the screen in; files, terminal or window out."""
     with _errors_in_a_line():
@@ -225,4 +264,4 @@ def stream(
             max_buffering=max_buffering,
             price_per_second=price_per_second,
         )
-        run(Console(), plan)
+        run(Console(quiet=quiet), plan)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Record", "Shot", "percentile"]
+__all__ = ["Record", "Shot", "counted", "percentile"]
 
 _SAMPLES_MAX = 24
 
@@ -123,3 +123,8 @@ def percentile(values: array[float] | list[float], percent: float) -> float:
     ordered = sorted(values)
     rank = round(percent / 100 * (len(ordered) - 1))
     return ordered[rank]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a count in words: ``1 picture``, ``2 pictures``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

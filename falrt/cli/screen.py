@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from rich.console import Console
@@ -17,6 +19,8 @@ __all__ = ["Screen", "live_line"]
 _REFRESH_SECONDS = 0.1
 _PLAIN_SECONDS = 1.0
 _WINDOW = 60
+_INPUT = "new prompt: "
+_HINT = "type a new prompt and press Enter"
 
 
 class Screen:
@@ -26,54 +30,71 @@ class Screen:
         console: Where. Not a terminal: a plain line each second instead of one that changes.
         price_per_second: To show what it costs; 0 shows nothing.
         preview: Show the picture in the terminal, in half-block characters.
+        draft: Returns what the user has typed of the next prompt, for the last line; None: nobody can type.
     """
 
-    def __init__(self, console: Console, *, price_per_second: float = 0.0, preview: bool = False) -> None:
-        self._console, self._price = console, price_per_second
-        self._preview = preview and console.is_terminal
+    def __init__(
+        self,
+        console: Console,
+        *,
+        price_per_second: float = 0.0,
+        preview: bool = False,
+        draft: Callable[[], str] | None = None,
+    ) -> None:
+        self._console, self._price, self._draft = console, price_per_second, draft
+        self._is_terminal = console.is_terminal and not console.quiet
+        self._preview = preview and self._is_terminal
+        # Held while drawing: keys come in a thread of their own.
+        self._drawing = threading.Lock()
+        self._shown: list[str] = []
         # Lines on the terminal that the next drawing overwrites.
         self._lines = 0
         self._shown_at = 0.0
         self._words = ""
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if self._is_terminal:
             self._console.show_cursor(False)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._console.is_terminal:
+        if self._is_terminal:
+            self._draft = None
             self._draw([])
             self._console.show_cursor(True)
+
+    def typed(self) -> None:
+        """Show a key that was pressed; may be called from any thread."""
+        if self._is_terminal:
+            self._draw(None)
 
     def waiting(self, words: str) -> None:
         """Say what is waited for, such as a cold model."""
         if words == self._words:
             return
         self._words = words
-        if self._console.is_terminal:
+        if self._is_terminal:
             self._draw([words])
         else:
             self._console.print(words, highlight=False, markup=False)
 
     def problem(self, error: Exception) -> None:
         """Tell of an error that does not end the stream."""
-        if self._console.is_terminal:
-            self._draw([])
+        if self._is_terminal:
+            self._draw([], with_draft=False)
         self._console.print(str(error), style="yellow", highlight=False, markup=False, soft_wrap=True)
 
     def update(self, record: Record, shot: Shot) -> None:
         """Show the newest answer, at most ten times a second (each second where it is no terminal)."""
         now = time.monotonic()
-        is_terminal = self._console.is_terminal
-        if now - self._shown_at < (_REFRESH_SECONDS if is_terminal else _PLAIN_SECONDS):
+        if now - self._shown_at < (_REFRESH_SECONDS if self._is_terminal else _PLAIN_SECONDS):
             return
         self._shown_at = now
         self._words = ""
         line = live_line(record, self._price)
-        if not is_terminal:
+        if not self._is_terminal:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
             return
         width = self._console.width - 1
@@ -92,35 +113,43 @@ class Screen:
             decode(shot.pictures[-1]), room, true_colour=self._console.color_system == "truecolor"
         )
 
-    def _draw(self, lines: list[str]) -> None:
-        """Overwrite what was drawn before, in one write so that nothing flickers."""
-        up = f"\x1b[{self._lines}A" if self._lines else ""
-        rows = "".join(f"{line}\x1b[K\n" for line in lines)
-        # Whatever stood below a longer drawing is erased.
-        self._console.file.write(f"\r{up}{rows}\x1b[J")
-        self._console.file.flush()
-        self._lines = len(lines)
+    def _draw(self, lines: list[str] | None, *, with_draft: bool = True) -> None:
+        """Overwrite what was drawn before, in one write so that nothing flickers; None draws the same again."""
+        with self._drawing:
+            self._shown = self._shown if lines is None else lines
+            shown = self._shown
+            if with_draft and self._draft is not None:
+                # The end of a long one is what the user is typing.
+                room = self._console.width - len(_INPUT) - 2
+                draft = self._draft()
+                shown = [*shown, f"{_INPUT}{draft[-room:]}▏" if draft else f"\x1b[2m{_HINT[:room]}\x1b[0m"]
+            up = f"\x1b[{self._lines}A" if self._lines else ""
+            rows = "".join(f"{line}\x1b[K\n" for line in shown)
+            # Whatever stood below a longer drawing is erased.
+            self._console.file.write(f"\r{up}{rows}\x1b[J")
+            self._console.file.flush()
+            self._lines = len(shown)
 
 
 def live_line(record: Record, price_per_second: float = 0.0) -> str:
     """Say how the stream is doing, by its last 60 answers."""
-    from falrt.cli.record import percentile
+    from falrt.cli.record import counted, percentile
 
     ages = record.ages[-_WINDOW:]
     at = record.at[-_WINDOW:]
     rate = (len(at) - 1) / (at[-1] - at[0]) if len(at) > 1 and at[-1] > at[0] else 0.0
     parts = [
         f"{record.at[-1]:6.1f} s",
-        f"{record.count} pictures",
+        counted(record.count, "picture"),
         f"{rate:.1f}/s",
         f"age {percentile(ages, 50) * 1000:.0f} ms (p95 {percentile(ages, 95) * 1000:.0f})",
     ]
     inference = [seconds for seconds in record.inference_times[-_WINDOW:] if seconds]
     if inference:
         parts.append(f"inference {percentile(inference, 50) * 1000:.0f} ms")
-    parts.append(f"{record.dropped_frames} frames skipped")
+    parts.append(f"{counted(record.dropped_frames, 'frame')} skipped")
     if record.reconnects:
-        parts.append(f"{len(record.reconnects)} reconnects")
+        parts.append(counted(len(record.reconnects), "reconnect"))
     parts.append(f"open {record.open_seconds:.1f} s")
     if price_per_second:
         parts.append(f"${record.cost(price_per_second):.4f}")

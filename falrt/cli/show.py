@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, S
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from falrt.cli.frames import Source, captured_at, live_frames, waiting_frames
 from falrt.cli.record import Record, Shot
-from falrt.cli.sources import Source, captured_at, live_frames, waiting_frames
 from falrt.cli.targets import writing
 from falrt.connection.tasks import completed
 
@@ -42,7 +42,8 @@ class Show:
         screen: Where progress goes.
         options: For ``falrt.connect``.
         frames: Stop after so many answers; None: no limit.
-        seconds: Stop this long after the first answer; None: no limit.
+        seconds: Stop this long after the beginning, or, where the model took longer than that to start, after the
+            first answer; None: no limit.
         window: Also shows every picture; closing it ends the stream.
         gate: Send only frames that changed by this share, 0 to 1; None: all.
     """
@@ -72,8 +73,14 @@ class Show:
         began = time.monotonic()
         try:
             self.screen.waiting("connecting ...")
-            options = {"on_error": self.screen.problem, **self.options}
-            async with falrt.connect(self.choice.model, **options) as connection:
+
+            def problem(error: Exception) -> None:
+                # What ends the connection is raised as well, and told where that is caught.
+                if connection.state is not falrt.State.CLOSED:
+                    self.screen.problem(error)
+
+            connection = falrt.connect(self.choice.model, on_error=problem, **self.options)
+            async with connection:
                 changed = None if self.gate is None else falrt.media.Changed(self.gate)
                 stream = connection.stream(self._inputs(began), gate=changed)
                 watcher = asyncio.create_task(self._watch(connection, record, began))
@@ -103,7 +110,7 @@ class Show:
                     shot = self._shot(reply, record.count + 1, began)
                     record.add(shot)
                     if self.seconds is not None and limit.when() is None:
-                        limit.reschedule(asyncio.get_running_loop().time() + self.seconds)
+                        limit.reschedule(asyncio.get_running_loop().time() + self._seconds_left(shot.at))
                     _read_stats(connection, record, began)
                     # The thread goes on when this task is cancelled, and sinks must not be closed under it.
                     keeping = asyncio.create_task(asyncio.to_thread(self._keep, shot))
@@ -113,6 +120,11 @@ class Show:
                         self.window.show(shot)
                     if self._is_over(shot):
                         return
+
+    def _seconds_left(self, first_at: float) -> float:
+        """From the first answer on: a model that takes longer than that to start has its time all the same."""
+        assert self.seconds is not None  # noqa: S101 - for the type checker
+        return self.seconds - first_at if first_at < self.seconds else self.seconds
 
     def _is_over(self, shot: Shot) -> bool:
         return (self.frames is not None and shot.number >= self.frames) or (

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from falrt.cli.choices import Choice
+    from falrt.cli.frames import Source
     from falrt.cli.record import Record
+    from falrt.cli.screen import Screen
     from falrt.cli.sinks import Sink
-    from falrt.cli.sources import Source
 
 __all__ = ["StreamPlan", "open_sinks", "stream"]
 
@@ -77,7 +78,6 @@ def stream(console: Console, plan: StreamPlan) -> Record:
     from falrt.cli.endpoint import endpoint
     from falrt.cli.interruption import Interruption
     from falrt.cli.record import Record
-    from falrt.cli.screen import Screen
     from falrt.cli.show import Show
 
     plan = _checked(plan)
@@ -92,7 +92,7 @@ def stream(console: Console, plan: StreamPlan) -> Record:
         sinks = open_sinks(plan)
         console.print(f"{escape(record.title)}  [dim](Ctrl-C ends it)[/dim]", highlight=False)
         try:
-            with Screen(console, price_per_second=plan.price_per_second, preview=plan.preview) as screen:
+            with _screen(console, plan) as screen:
                 show = Show(
                     source=plan.source,
                     choice=plan.choice,
@@ -106,8 +106,11 @@ def stream(console: Console, plan: StreamPlan) -> Record:
                     gate=plan.gate,
                 )
                 asyncio.run(interruption.run(lambda: show.run(record)))
-        finally:
-            _finish(console, plan, record, sinks)
+        except BaseException:
+            if record.count:
+                _finish(console, plan, record, sinks)
+            raise
+        _finish(console, plan, record, sinks)
     return record
 
 
@@ -193,6 +196,31 @@ def _kind(path: Path) -> Literal["film", "animation", "folder"]:
         known = ", ".join(sorted(FILM_SUFFIXES | _ANIMATION_SUFFIXES))
         raise ConfigurationError(f"--out {path}: give a folder or a file ending in {known}")
     return "folder"
+
+
+@contextlib.contextmanager
+def _screen(console: Console, plan: StreamPlan) -> Iterator[Screen]:
+    """The screen, and the keyboard where prompts may be typed."""
+    from falrt.cli.prompts import TypedPrompt
+    from falrt.cli.screen import Screen
+
+    prompt = plan.prompt
+    typed = prompt if isinstance(prompt, TypedPrompt) else None
+    by_key = typed is not None and console.is_terminal and not console.quiet and typed.can_take_keys()
+    with Screen(
+        console,
+        price_per_second=plan.price_per_second,
+        preview=plan.preview,
+        draft=(lambda: typed.draft) if typed is not None and by_key else None,
+    ) as screen:
+        if typed is None:
+            yield screen
+        elif by_key:
+            with typed.keys(screen.typed):
+                yield screen
+        else:
+            typed.listen()
+            yield screen
 
 
 @contextlib.contextmanager

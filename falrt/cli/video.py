@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from falrt.cli.sources import Source
+from falrt.cli.frames import Source
 from falrt.exceptions import ConfigurationError, MissingDependencyError
 
 if TYPE_CHECKING:

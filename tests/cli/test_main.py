@@ -17,6 +17,15 @@ def test_help_names_the_commands(run: Callable[..., Result]) -> None:
         assert command in result.output
 
 
+@pytest.mark.parametrize("command", [(), ("serve",), ("demo",), ("stream",)])
+def test_help_speaks_plainly_and_nothing_is_cut(run: Callable[..., Result], command: tuple[str, ...]) -> None:
+    result = run(*command, "-h")
+
+    assert result.exit_code == 0
+    assert "..." not in result.output.partition("Options:")[2]
+    assert "<" not in result.output.replace("0<=", "").replace("<=", ""), "metavars are plain words"
+
+
 def test_version(run: Callable[..., Result]) -> None:
     assert run("--version").output == f"falrt {falrt.__version__}\n"
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import io
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -67,8 +69,50 @@ def test_standard_input_is_read_where_asked(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("sys.stdin", io.StringIO("teal\n"))
 
     prompt = choose_prompt("-", None)
+    assert isinstance(prompt, TypedPrompt)
+    prompt.listen()
 
     for thread in threading.enumerate():
         if thread.name == "falrt-typed-prompt":
             thread.join(10)
     assert prompt(0) == "teal"
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, TextIO]]:
+    """A keyboard to type on, and the terminal that it belongs to."""
+    pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
+    keyboard, screen = pty.openpty()
+    with open(screen, closefd=True) as lines:
+        yield keyboard, lines
+    os.close(keyboard)
+
+
+def test_keys_are_taken_one_by_one_and_shown_before_enter(terminal: tuple[int, TextIO]) -> None:
+    import termios
+
+    keyboard, lines = terminal
+    before = termios.tcgetattr(lines)
+    prompt, pressed = TypedPrompt("gold", lines), threading.Event()
+
+    def press(keys: str) -> None:
+        pressed.clear()
+        os.write(keyboard, keys.encode())
+        assert pressed.wait(5)
+
+    with prompt.keys(pressed.set):
+        press("té x\x7f")
+        assert (prompt(0), prompt.draft) == ("gold", "té ")
+        press("al\x1b[D\r")
+        assert (prompt(0), prompt.draft) == ("té al", "")
+        press("nonsense\x15")
+        assert prompt.draft == ""
+        press("\n")
+        assert prompt(0) == "té al", "an empty line changes nothing"
+    assert termios.tcgetattr(lines) == before
+
+
+def test_keys_are_taken_from_the_foreground_terminal_only(terminal: tuple[int, TextIO]) -> None:
+    assert not TypedPrompt("gold", io.StringIO()).can_take_keys()
+    # Not the terminal that controls this process: whoever is in its foreground, it is not us.
+    assert not TypedPrompt("gold", terminal[1]).can_take_keys()

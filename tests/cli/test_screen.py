@@ -23,7 +23,7 @@ def test_line_tells_age_rate_drops_and_cost(shots: list[Shot]) -> None:
 
     for part in ("5 pictures", "10.0/s", "age 130 ms (p95 150)", "inference 50 ms", "10 frames skipped"):
         assert part in line
-    for part in ("1 reconnects", "open 2.0 s", "$0.0039"):
+    for part in ("1 reconnect  ", "open 2.0 s", "$0.0039"):
         assert part in line
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from contextlib import aclosing
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image
 
 from falrt import exceptions
-from falrt.cli.sources import Source, captured_at, live_frames, open_source, waiting_frames
+from falrt.cli.frames import Source, captured_at, live_frames, waiting_frames
+from falrt.cli.sources import open_source
 
 
 @pytest.fixture
@@ -177,3 +179,31 @@ def test_loop_goes_round(folder: Path) -> None:
 
 def test_loop_over_nothing_ends() -> None:
     assert list(Source("nothing", lambda: iter(()), 1, live=False).looped().frames()) == []
+
+
+async def test_a_stream_left_while_a_frame_is_made_closes_its_source_after_it() -> None:
+    """As with a large picture: ``generator already executing`` was raised at the end."""
+    making, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def slow():
+        try:
+            yield Image.new("RGB", (8, 8))
+            making.set()
+            go_on.wait(5)
+            yield Image.new("RGB", (8, 8))
+        finally:
+            closed.set()
+
+    async def watch() -> None:
+        async with aclosing(live_frames(Source("slow", slow, 0, live=True))) as frames:
+            async for _ in frames:
+                pass
+
+    watching = asyncio.create_task(watch())
+    await asyncio.to_thread(making.wait, 5)
+    watching.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+    assert closed.is_set()

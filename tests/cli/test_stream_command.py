@@ -326,6 +326,37 @@ def test_report_that_fails_at_the_end_costs_neither_the_summary_nor_the_others(
     assert (tmp_path / "r.png").exists()
 
 
+def test_failure_before_the_first_picture_is_told_once_and_without_a_table(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LocalServer(LocalOptions(key="right")) as server:
+        monkeypatch.setenv("FALRT_BASE_URL", server.url)
+        monkeypatch.setenv("FAL_KEY", "wrong")
+        result = run("stream", "--frames", 1, "--out", tmp_path / "out")
+
+    assert result.exit_code == 1
+    assert result.output.count("401") == 1
+    assert "latency" not in result.output
+    assert "socket open" not in result.output
+
+
+def test_quiet_prints_nothing(run: Callable[..., Result], tmp_path: Path) -> None:
+    result = run("stream", *LOCAL, "--model", "lightning", "--frames", 2, "--quiet", "--out", tmp_path)
+
+    assert (result.exit_code, result.output) == (0, "")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_large_picture_ends_quietly(run: Callable[..., Result], tmp_path: Path) -> None:
+    big = tmp_path / "big.jpg"
+    Image.new("RGB", (4000, 3000), "teal").save(big)
+
+    result = run("stream", *LOCAL, "--source", big, "--seconds", 0.6, "--out", tmp_path / "out")
+
+    assert result.exit_code == 0
+    assert result.stderr == ""
+
+
 def test_film_of_an_earlier_run_is_not_listed_where_no_picture_came(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
