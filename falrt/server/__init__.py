@@ -19,12 +19,14 @@ from falrt.exceptions import MissingDependencyError
 
 if TYPE_CHECKING:
     from falrt.server.app import Routes, create_app, routes
+    from falrt.server.channels import Channels
     from falrt.server.entrance import anyone
     from falrt.server.limits import Limit
 
-__all__ = ["Limit", "Routes", "anyone", "create_app", "routes"]
+__all__ = ["Channels", "Limit", "Routes", "anyone", "create_app", "routes"]
 
 _HOMES = {
+    "Channels": "channels",
     "Limit": "limits",
     "Routes": "app",
     "anyone": "entrance",

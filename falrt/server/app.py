@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -12,19 +13,24 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from falrt.auth import find_key
+from falrt.client import BASE_URL_VARIABLE, Client
 from falrt.exceptions import ConfigurationError
 from falrt.protocol.wire.endpoint import Hosts
 from falrt.server.allowed import Allowed
 from falrt.server.bodies import small_json
+from falrt.server.channels import Channels
 from falrt.server.entrance import Authorize, Entrance
 from falrt.server.limits import Limit, Limiter, LocalLimiter
 from falrt.server.origins import Origins
 from falrt.server.proxy import Proxy
+from falrt.server.relay import MayPublish, Relay
+from falrt.server.sockets import guarded
 from falrt.server.targets import Refused, Service, judge
 from falrt.server.tokens import TokenDesk
+from falrt.server.watch import Watching
 
 __all__ = ["Routes", "create_app", "routes"]
 
@@ -82,6 +88,8 @@ def create_app(
     token_seconds: float = 120,
     limit: Limit | None = None,
     uploads: bool = False,
+    channels: Channels | None = None,
+    may_publish: MayPublish | None = None,
 ) -> Starlette:
     """Make an app with the routes ``/api/fal/...``; arguments and errors as in :func:`routes`."""
     fal = routes(
@@ -93,6 +101,8 @@ def create_app(
         token_seconds=token_seconds,
         limit=limit,
         uploads=uploads,
+        channels=channels,
+        may_publish=may_publish,
     )
     return Starlette(routes=fal, lifespan=fal.lifespan)
 
@@ -107,6 +117,8 @@ def routes(
     token_seconds: float = 120,
     limit: Limit | None = None,
     uploads: bool = False,
+    channels: Channels | None = None,
+    may_publish: MayPublish | None = None,
     prefix: str = "/api/fal",
 ) -> Routes:
     """Return the routes, for an app of your own.
@@ -121,6 +133,9 @@ def routes(
         token_seconds: The longest life of a token.
         limit: What one visitor may do.
         uploads: Whether visitors may store files in the key's account.
+        channels: What is watched; give one to publish on it yourself.
+        may_publish: ``(user, channel) -> bool``: who may show relayed pictures to others, by adding ``?channel=``
+            to the socket's URL. Default: nobody.
         prefix: Where the routes begin.
 
     Raises:
@@ -135,16 +150,23 @@ def routes(
     limiter: Limiter = LocalLimiter()
     entrance = Entrance(authorize, Origins.of(origins), limits, limiter)
     fal_key = find_key(key)
+    base_url = base_url or os.environ.get(BASE_URL_VARIABLE, "").strip() or None
     desk = TokenDesk(fal_key, base_url, allowed, token_seconds)
     proxy = Proxy(fal_key, _bases(base_url), desk, limits)
+    channels = channels or Channels()
+    client = Client(key=fal_key.value, base_url=base_url)
+    relay = Relay(client, entrance, allowed, limits, channels, may_publish)
+    watching = Watching(entrance, channels)
     stack = contextlib.AsyncExitStack()
-    for closing in (limiter.aclose, desk.aclose, proxy.aclose):
+    for closing in (limiter.aclose, channels.aclose, desk.aclose, proxy.aclose, client.aclose):
         stack.push_async_callback(closing)
     fal = _Http(entrance, Origins.of(origins), allowed, desk, proxy, uploads=uploads)
-    served = [
+    served: list[BaseRoute] = [
         fal.route(f"{prefix}/token", fal.token_for_get, ["GET"]),
         fal.route(f"{prefix}/realtime-token", fal.token_for_post, ["POST"]),
         fal.route(f"{prefix}/proxy", fal.proxied, _METHODS),
+        WebSocketRoute(f"{prefix}/realtime/{{app:path}}", guarded(entrance, "relay", relay.serve)),
+        WebSocketRoute(f"{prefix}/watch/{{channel}}", guarded(entrance, "watch", watching.serve)),
     ]
     return Routes(served, stack)
 

@@ -28,6 +28,7 @@ class Limit:
             person can have many accounts.
         frames: Frames a second on one relayed socket.
         frame_bytes: Size of one frame.
+        bytes_per_second: Of the frames on one relayed socket.
         body_bytes: Size of a proxied body.
         idle: Seconds without a frame after which a relayed socket is ended.
 
@@ -41,6 +42,7 @@ class Limit:
     users_per_address: int = 8
     frames: float = 120.0
     frame_bytes: int = 4 * 1024 * 1024
+    bytes_per_second: int = 16 * 1024 * 1024
     body_bytes: int = 16 * 1024 * 1024
     idle: float = 300.0
 
@@ -62,21 +64,22 @@ class Pace:
 
     free_at: float = 0.0
 
-    def wait(self, now: float, most: float, per: float) -> float:
-        """Take one; return 0, or the seconds until one can be taken, and then none is.
+    def wait(self, now: float, most: float, per: float, cost: float = 1.0) -> float:
+        """Take some; return 0, or the seconds until they can be taken, and then none is.
 
         Args:
             now: Any clock's seconds.
             most: How many there are in ``per`` seconds.
             per: Seconds.
+            cost: How many to take.
         """
-        interval = per / most
+        takes = per / most * cost
         begins = max(self.free_at, now)
-        # A thousandth of an interval: sums of fractions must not refuse the last one.
-        late = begins + interval - now - per
-        if late > interval / 1000:
+        # A thousandth: sums of fractions must not refuse the last one.
+        late = begins + takes - now - per
+        if late > takes / 1000:
             return late
-        self.free_at = begins + interval
+        self.free_at = begins + takes
         return 0.0
 
 

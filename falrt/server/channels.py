@@ -1,0 +1,139 @@
+"""Channels: the newest picture of a stream, for as many viewers as come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from falrt.codecs import Msgpack
+from falrt.exceptions import ConfigurationError
+
+__all__ = ["Channel", "Channels", "check_channel"]
+
+_NAME_MAX: Final = 100
+
+
+@dataclass(slots=True, eq=False)
+class Channel:
+    """One stream as its viewers see it. Only the newest frame is kept, once for all of them.
+
+    Attributes:
+        name: As published.
+        newest: The newest frame; None before the first.
+        number: How many there were.
+        viewers: How many watch, in this process.
+    """
+
+    name: str
+    newest: bytes | None = None
+    number: int = 0
+    viewers: int = 0
+    # What all viewers who have seen the newest frame wait for.
+    _news: asyncio.Future[None] | None = field(default=None, repr=False)
+
+    def put(self, frame: bytes) -> None:
+        """Show a frame to all viewers."""
+        self.newest = frame
+        self.number += 1
+        news, self._news = self._news, None
+        if news is not None and not news.done():
+            news.set_result(None)
+
+    async def newer_than(self, seen: int) -> tuple[int, bytes]:
+        """Wait for a frame that a viewer has not seen.
+
+        Args:
+            seen: The number of the last one seen; 0 for none, which gives the newest at once.
+
+        Returns:
+            Its number and the frame; those between are skipped.
+        """
+        while self.newest is None or self.number <= seen:
+            if self._news is None:
+                self._news = asyncio.get_running_loop().create_future()
+            # Not the future itself: one viewer who leaves must not cancel it for the others.
+            await asyncio.shield(self._news)
+        return self.number, self.newest
+
+
+class Channels:
+    """Streams by name: publish here, and ``WS /api/fal/watch/{name}`` shows it.
+
+    ::
+
+        channels = server.Channels()
+        app = server.create_app(..., channels=channels)
+
+        async for reply in conn.stream(camera()):
+            await channels.publish("stage", reply.output.images[-1].bytes())
+    """
+
+    def __init__(self) -> None:
+        self._channels: dict[str, Channel] = {}
+
+    async def publish(self, name: str, picture: bytes | Mapping[str, Any]) -> None:
+        """Show a picture to all who watch a channel, and to those who come until the next.
+
+        Args:
+            name: Of the channel: letters, digits, ``-``, ``_`` and ``.``.
+            picture: An encoded picture, or a map such as a model's result, which viewers get as msgpack.
+
+        Raises:
+            ConfigurationError: A wrong name.
+            EncodeError: The map cannot be put on the wire.
+        """
+        check_channel(name)
+        self.channel(name).put(encoded(picture))
+
+    def channel(self, name: str) -> Channel:
+        """Return a channel, new if need be."""
+        return self._channels.setdefault(name, Channel(name))
+
+    async def open(self, name: str) -> Channel:
+        """Return a channel to watch, and count a viewer."""
+        channel = self.channel(name)
+        channel.viewers += 1
+        return channel
+
+    async def close(self, channel: Channel) -> None:
+        """A viewer has left; a channel that nobody watches and nobody published to is forgotten."""
+        channel.viewers -= 1
+        if not channel.viewers and channel.newest is None:
+            self._channels.pop(channel.name, None)
+
+    async def forget(self, name: str) -> None:
+        """End a channel: the next viewer sees nothing until somebody publishes again."""
+        channel = self._channels.pop(name, None)
+        if channel is not None and channel.viewers:
+            channel.newest = None
+            self._channels[name] = channel
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+
+def encoded(picture: bytes | Mapping[str, Any]) -> bytes:
+    """Return what viewers get."""
+    return (
+        bytes(picture) if isinstance(picture, bytes | bytearray | memoryview) else Msgpack().encode(picture)
+    )
+
+
+def check_channel(name: object) -> str:
+    """Return a channel's name if it is one.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    plain = (
+        isinstance(name, str)
+        and name.isascii()
+        and name.replace("-", "").replace("_", "").replace(".", "").isalnum()
+    )
+    if not isinstance(name, str) or not plain or len(name) > _NAME_MAX:
+        raise ConfigurationError(
+            f"channel {name!r:.120} is no name: use up to {_NAME_MAX} letters, digits, '-', '_' and '.'"
+        )
+    return name

@@ -1,0 +1,72 @@
+"""Watching: one stream to many viewers, each at its own speed.
+
+A viewer's task waits for a frame that the viewer has not seen, sends it, and only then looks which is the newest:
+who is slow sees fewer pictures, never old ones, and takes nothing from the others. The frame is one object for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from falrt.exceptions import ConfigurationError
+from falrt.server.channels import Channel, Channels, check_channel
+from falrt.server.entrance import Entrance, Visitor
+from falrt.server.limits import Pace
+from falrt.server.sockets import Close, End, first_of, message, still_welcome
+
+__all__ = ["Watching"]
+
+# A viewer that takes nothing for so long is let go.
+SEND_TIMEOUT: Final = 30.0
+# Viewers have nothing to say; a few words are passed over, a flood is not.
+_WORDS: Final = 10.0
+_WORDS_PER: Final = 10.0
+
+
+class Watching:
+    """The route ``/watch/{channel}``."""
+
+    def __init__(self, entrance: Entrance, channels: Channels) -> None:
+        self._entrance, self._channels = entrance, channels
+
+    async def serve(self, socket: WebSocket, visitor: Visitor) -> End:
+        """Show a channel until the viewer leaves."""
+        del visitor
+        try:
+            name = check_channel(socket.path_params["channel"])
+        except ConfigurationError as exc:
+            return End(Close.FORBIDDEN, str(exc))
+        channel = await self._channels.open(name)
+        try:
+            return await first_of(
+                _listen(socket), _show(socket, channel), still_welcome(self._entrance, socket)
+            )
+        finally:
+            await self._channels.close(channel)
+
+
+async def _show(socket: WebSocket, channel: Channel) -> End:
+    seen = 0
+    try:
+        while True:
+            seen, frame = await channel.newer_than(seen)
+            async with asyncio.timeout(SEND_TIMEOUT):
+                await socket.send_bytes(frame)
+                # This waits until the picture has left; without it the next would be chosen too early.
+                await socket.send_text(message("watched", number=seen, viewers=channel.viewers))
+    except (TimeoutError, WebSocketDisconnect, RuntimeError):
+        return End(None)
+
+
+async def _listen(socket: WebSocket) -> End:
+    """Return when the viewer leaves, or talks too much."""
+    pace, now = Pace(), asyncio.get_running_loop().time
+    while True:
+        received = await socket.receive()
+        if received["type"] == "websocket.disconnect":
+            return End(None)
+        if pace.wait(now(), _WORDS, _WORDS_PER):
+            return End(Close.TOO_MANY, "viewers send nothing")
