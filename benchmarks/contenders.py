@@ -19,7 +19,7 @@ NAMES = (BARE, FALRT, FALRT_SEND, FAL_CLIENT)
 IMPORTS = {
     BARE: "import asyncio, msgpack; from websockets.asyncio.client import connect",
     FALRT: "import falrt",
-    FALRT_SEND: "import falrt; falrt.connect; import falrt.connection.transport",
+    FALRT_SEND: "import falrt; falrt.connect; import falrt.connection.dialing",
     FAL_CLIENT: "import fal_client",
 }
 

@@ -20,6 +20,7 @@ from falrt.options import (
     ConnectOptions,
     check_names,
     check_seconds,
+    find_proxies,
 )
 from falrt.protocol.events import State
 from falrt.protocol.wire.endpoint import Hosts
@@ -70,6 +71,9 @@ class Client:
         token_expiration_seconds: Lifetime to ask for (120), or to assume of tokens that do not tell theirs.
         auth: ``"token"`` puts a short-lived token into the URL; ``"key"`` the key into the handshake's header.
         ssl: A TLS context of your own. Default: one is built, once, in a thread.
+        proxy: An HTTP or SOCKS proxy for token requests and sockets, such as ``"http://proxy:3128"``; None for none.
+            Default: what ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` say, read once. This machine is always
+            reached directly.
 
     Raises:
         ConfigurationError: An argument is wrong.
@@ -86,6 +90,7 @@ class Client:
         token_expiration_seconds: float | None = None,
         auth: Literal["token", "key"] = "token",
         ssl: tls.SSLContext | None = None,
+        proxy: str | bool | None = True,
     ) -> None:
         if auth not in ("token", "key"):
             raise ConfigurationError(f"auth must be 'token' or 'key', got {auth!r}")
@@ -110,6 +115,7 @@ class Client:
 
             base_url = os.environ.get(BASE_URL_VARIABLE, "").strip() or None
         self._hosts = Hosts.at(base_url)
+        self._proxies = find_proxies(proxy)
         self._given_key, self._auth = key, auth
         # None until it is needed: a program with a token provider or a proxy has no key at all.
         self._key: Key | None = None if key is None else find_key(key)
@@ -123,6 +129,7 @@ class Client:
                 token_provider=token_provider,
                 token_expiration_seconds=token_expiration_seconds,
                 ssl_context=self._ssl_context,
+                proxies=self._proxies,
             )
         self._ssl = ssl
         self._ssl_task: asyncio.Task[tls.SSLContext] | None = None
@@ -226,6 +233,8 @@ class Client:
             key=self._key if self._auth == "key" else None,
             tokens=self._tokens,
             ssl_context=self._ssl_context,
+            # True, the default, is whatever the client was told.
+            proxies=self._proxies if settings.proxy is True else find_proxies(settings.proxy),
             on_close=on_close,
         )
         connection = kind(link, settings)
@@ -261,7 +270,7 @@ class Client:
         if self._ssl is not None:
             return self._ssl
         if self._ssl_task is None:
-            from falrt.connection.transport import default_ssl_context
+            from falrt.connection.dialing import default_ssl_context
 
             self._ssl_task = asyncio.get_running_loop().create_task(
                 default_ssl_context(), name="falrt TLS context"

@@ -6,11 +6,12 @@ Everything is checked here, before anything is opened or sent.
 from __future__ import annotations
 
 import difflib
+import os
 import ssl as tls
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypedDict
-from urllib.parse import urlsplit
 
 from falrt.auth import TokenProvider
 from falrt.codecs import Msgpack
@@ -20,14 +21,13 @@ from falrt.protocol.reconnect.backoff import Backoff
 from falrt.protocol.reconnect.liveness import Keepalive
 from falrt.protocol.wire.endpoint import check_max_buffering
 from falrt.protocol.wire.modes import mode_named
+from falrt.protocol.wire.proxies import Proxies
 from falrt.typing import Codec, DecodeHook, EncodeHook, ModeName
 
-__all__ = ["ClientOptions", "ConnectOptions", "ConnectionSettings"]
+__all__ = ["ClientOptions", "ConnectOptions", "ConnectionSettings", "find_proxies"]
 
 # fal answers 20 MiB and more in one frame; this is room for a large PNG and a bound for a hostile server.
 DEFAULT_MAX_SIZE: Final = 64 * 1024 * 1024
-# Those that the websockets library speaks.
-PROXY_SCHEMES: Final = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
 # What other libraries call our options, where the nearest spelling would lead astray.
 NAMES_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
     "api_key": ("key",),
@@ -49,8 +49,8 @@ NAMES_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
 YEAR: Final = 366 * 24 * 3600
 
 
-class ClientOptions(TypedDict, total=False):
-    """Options that a :class:`falrt.Client` shares between its connections."""
+class SharedOptions(TypedDict, total=False):
+    """Options that only a :class:`falrt.Client` has, for all its connections."""
 
     key: str | None
     base_url: str | None
@@ -59,6 +59,12 @@ class ClientOptions(TypedDict, total=False):
     token_expiration_seconds: float | None
     auth: Literal["token", "key"]
     ssl: tls.SSLContext | None
+
+
+class ClientOptions(SharedOptions, total=False):
+    """Options of a :class:`falrt.Client`: a connection may have another proxy."""
+
+    proxy: str | bool | None
 
 
 class ConnectOptions(TypedDict, total=False):
@@ -89,7 +95,7 @@ class ConnectOptions(TypedDict, total=False):
     ping_timeout: float | None
 
 
-class AllOptions(ClientOptions, ConnectOptions, total=False):
+class AllOptions(SharedOptions, ConnectOptions, total=False):
     """Options of ``falrt.connect``: those of a client and those of a connection."""
 
 
@@ -119,7 +125,7 @@ class ConnectionSettings:
     open_timeout: float | None = 90.0
     request_timeout: float | None = 120.0
     max_size: int | None = DEFAULT_MAX_SIZE
-    proxy: str | bool | None = None
+    proxy: str | bool | None = True
     compression: Literal["deflate"] | None = None
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
@@ -146,7 +152,7 @@ class ConnectionSettings:
             mode_named(self.mode)
         if not isinstance(self.lazy, bool):
             raise ConfigurationError(f"lazy must be True or False, got {self.lazy!r}")
-        _check_proxy(self.proxy)
+        Proxies.of(self.proxy)
         pacing: object = self.pacing
         if isinstance(pacing, type) or not callable(getattr(pacing, "start", None)):
             raise ConfigurationError(f"pacing must be a policy such as falrt.pacing.Latest(), got {pacing!r}")
@@ -198,22 +204,21 @@ class ConnectionSettings:
         return Keepalive(self.ping_interval, self.ping_timeout)
 
 
-def _check_proxy(proxy: object) -> None:
-    if not isinstance(proxy, str | bool | None) or (isinstance(proxy, str) and not _is_proxy_url(proxy)):
-        # Not shown: a proxy's address may hold a password.
-        raise ConfigurationError(
-            "proxy must be a URL with its scheme, such as 'http://proxy:3128' or 'socks5://127.0.0.1:1080', "
-            "True for the environment's, or None"
-        )
+def find_proxies(option: str | bool | None) -> Proxies:
+    """Return the proxies of a client; with True, those that the environment names now.
 
+    Raises:
+        ConfigurationError: Not a proxy's URL.
+    """
+    environment: dict[str, str] = {}
+    # Elsewhere the system's settings count too. What reads them takes 20 ms to import.
+    if option is True and (
+        sys.platform != "linux" or any(name.lower().endswith("_proxy") for name in os.environ)
+    ):
+        from urllib.request import getproxies
 
-def _is_proxy_url(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        _ = url.port
-    except ValueError:
-        return False
-    return url.scheme in PROXY_SCHEMES and bool(url.hostname)
+        environment = getproxies()
+    return Proxies.of(option, environment)
 
 
 def check_names(

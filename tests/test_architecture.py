@@ -61,7 +61,7 @@ PURE = {
 # Third-party package -> the rooms and files that may import it. One that is not here may not be imported at all.
 MAY_IMPORT = {
     "av": {"cli"},
-    "certifi": {"connection/transport.py"},
+    "certifi": {"connection/dialing.py"},
     "cv2": {"media", "cli"},
     "h11": {"testing/http11.py"},
     "httpx": {"auth", "server", "media/fetch.py"},
@@ -70,6 +70,7 @@ MAY_IMPORT = {
     "numpy": {"media", "models/image.py", "local", "cli"},
     "ormsgpack": {"codecs.py"},
     "PIL": {"media", "models/image.py", "local", "cli"},
+    "python_socks": {"connection/tunnel.py"},
     "pybase64": {"media"},
     # Beside the models: where the local server and the commands read values that people write.
     "pydantic": {"models", "local", "cli"},
@@ -80,7 +81,7 @@ MAY_IMPORT = {
     "starlette": {"local", "server"},
     "typer": {"cli"},
     "uvicorn": {"local"},
-    "websockets": {"connection/transport.py", "connection/opening.py", "testing"},
+    "websockets": {"connection/framing.py", "testing"},
 }
 
 # File -> why it is longer than 400 lines.

@@ -411,7 +411,7 @@ async def test_one_context_is_built_for_all_and_a_failure_is_not_kept(
             raise OSError("no certificates")
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-    monkeypatch.setattr("falrt.connection.transport.default_ssl_context", build)
+    monkeypatch.setattr("falrt.connection.dialing.default_ssl_context", build)
     fal = falrt.Client(key="k")
     with pytest.raises(OSError, match="no certificates"):
         await fal._ssl_context()
@@ -426,7 +426,7 @@ async def test_closing_while_the_context_is_built_leaves_no_task(monkeypatch: py
         await asyncio.Event().wait()
         raise AssertionError
 
-    monkeypatch.setattr("falrt.connection.transport.default_ssl_context", build)
+    monkeypatch.setattr("falrt.connection.dialing.default_ssl_context", build)
     fal = falrt.Client(key="k")
     waiting = asyncio.ensure_future(fal._ssl_context())
     await turns()
@@ -436,7 +436,7 @@ async def test_closing_while_the_context_is_built_leaves_no_task(monkeypatch: py
 
 
 async def test_the_default_context_is_built_in_a_thread_that_ends() -> None:
-    from falrt.connection.transport import default_ssl_context
+    from falrt.connection.dialing import default_ssl_context
 
     context = await default_ssl_context()
     assert context.verify_mode is ssl.CERT_REQUIRED

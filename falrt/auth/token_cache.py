@@ -28,6 +28,7 @@ from falrt.exceptions import (
     FalrtError,
     TokenRequestError,
 )
+from falrt.protocol.wire.proxies import NO_PROXIES, Proxies
 from falrt.protocol.wire.token_endpoints import DEFAULT_LIFETIME, TokenEndpoint
 from falrt.protocol.wire.token_schedule import TokenSchedule, token_lifetime
 
@@ -75,6 +76,7 @@ class TokenCache:
             tell theirs. A provider's token with neither is fetched anew for every handshake.
         http: Returns the HTTP client to use; by default one is made with the first request.
         ssl_context: Returns the TLS context for that one.
+        proxies: Its way to the endpoints, and to ``proxy_url``.
         retry_delays: Seconds before each further try of a request that failed in passing.
         fetch_timeout: Seconds for one fetch, tries and provider included.
         wall_clock: Seconds since the epoch.
@@ -93,6 +95,7 @@ class TokenCache:
         token_expiration_seconds: float | None = None,
         http: Callable[[], Awaitable[httpx.AsyncClient]] | None = None,
         ssl_context: Callable[[], Awaitable[ssl.SSLContext]] | None = None,
+        proxies: Proxies = NO_PROXIES,
         retry_delays: tuple[float, ...] = (0.25, 1.0),
         fetch_timeout: float = 30.0,
         wall_clock: Callable[[], float] = time.time,
@@ -112,6 +115,7 @@ class TokenCache:
             proxy_url=proxy_url,
             http=http,
             ssl_context=ssl_context,
+            proxies=proxies,
             retry_delays=retry_delays,
         )
         self._fetch_timeout = fetch_timeout

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import importlib.util
 import logging
 import random
 import re
@@ -27,9 +28,11 @@ from falrt.exceptions import (
     ConnectError,
     ConnectTimeoutError,
     MissingCredentialsError,
+    MissingDependencyError,
     TokenRequestError,
 )
 from falrt.protocol.wire.endpoint import Hosts, redact
+from falrt.protocol.wire.proxies import NO_PROXIES, Proxies, Proxy
 from falrt.protocol.wire.token_endpoints import (
     TokenEndpoint,
     asked_lifetime,
@@ -44,7 +47,7 @@ from falrt.protocol.wire.token_endpoints import (
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["TokenRequests"]
+__all__ = ["TokenRequests", "http_proxy"]
 
 logger = logging.getLogger("falrt.auth")
 
@@ -84,14 +87,12 @@ class TokenRequests:
 
     Args:
         key: Returns the key; called for each request that needs one.
-        base_url: One place for every host; None for fal's own. A server there on this machine may do without
-        a
+        base_url: One place for every host; None for fal's own. A server there on this machine may do without a
             key, for there is nobody to pay.
         proxy_url: A trusted server that adds the key; then ours is neither needed nor sent.
-        http: Returns the HTTP client to use; None to make one. One that is made here goes by the
-        environment's
-            proxies (``HTTPS_PROXY``) except to this machine, and is closed by ``aclose``.
+        http: Returns the HTTP client to use; None to make one, which ``aclose`` closes.
         ssl_context: Returns the TLS context for the client that is made here.
+        proxies: The way of the client that is made here.
         retry_delays: Seconds before each further try of a request that failed in passing.
 
     Raises:
@@ -106,6 +107,7 @@ class TokenRequests:
         proxy_url: str | None = None,
         http: Callable[[], Awaitable[httpx.AsyncClient]] | None = None,
         ssl_context: Callable[[], Awaitable[ssl.SSLContext]] | None = None,
+        proxies: Proxies = NO_PROXIES,
         retry_delays: tuple[float, ...] = (0.25, 1.0),
     ) -> None:
         _refuse_password("base_url", base_url)
@@ -118,7 +120,7 @@ class TokenRequests:
         self._rest = Hosts.at(base_url).rest
         self._proxy_url = proxy_url
         self._http = http
-        self._ssl_context = ssl_context
+        self._ssl_context, self._proxies = ssl_context, proxies
         self._retry_delays = retry_delays
         # The client made here, when none was given; guarded, because two apps may ask at once.
         self._own_client: httpx.AsyncClient | None = None
@@ -177,6 +179,8 @@ class TokenRequests:
                 reply = await self._post(endpoint, body)
             except ConnectError as error:
                 failure, cause = error, error.__cause__
+                if isinstance(cause, ssl.SSLCertVerificationError):
+                    raise  # that does not pass
             else:
                 if not is_passing(reply.status):
                     return reply
@@ -216,6 +220,11 @@ class TokenRequests:
             ) as response:
                 content = await _read(response)
         except httpx.TransportError as error:
+            mistrust = _mistrust_in(error)
+            if mistrust is not None:
+                host = urlsplit(url).netloc
+                text = f"the certificate of {host} cannot be trusted: {mistrust.verify_message}"
+                raise ConnectError(text) from mistrust
             # Not a matter of the credential: whoever asks for another key would ask in vain.
             kind = ConnectTimeoutError if isinstance(error, httpx.TimeoutException) else ConnectError
             raise kind(f"{what} failed: {type(error).__name__} {self._hide(str(error))}".rstrip()) from error
@@ -264,9 +273,11 @@ class TokenRequests:
             context = await self._ssl_context()
         else:
             context = await run_in_thread(ssl.create_default_context)
+        proxy = self._proxies.to(target.geturl())
         return httpx.AsyncClient(
             verify=context,
-            trust_env=target.hostname not in _LOOPBACK,
+            proxy=None if proxy is None else http_proxy(proxy, context),
+            trust_env=False,  # the client has read the environment, for its sockets too
             # The next token is wanted in two minutes; until then a kept socket would only be held open.
             limits=httpx.Limits(max_keepalive_connections=0),
         )
@@ -320,6 +331,27 @@ class TokenRequests:
                 if len(part) >= _SECRET_LENGTH:
                     text = text.replace(part, "***")
         return text
+
+
+def http_proxy(proxy: Proxy, context: ssl.SSLContext) -> httpx.Proxy:
+    """Return a proxy as ``httpx`` takes it.
+
+    Raises:
+        MissingDependencyError: A SOCKS proxy, and what speaks it is not installed.
+    """
+    import httpx
+
+    if proxy.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        raise MissingDependencyError("socksio", "proxy", "a SOCKS proxy")
+    return httpx.Proxy(proxy.url, ssl_context=context if proxy.scheme == "https" else None)
+
+
+def _mistrust_in(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """Return what is wrong with a certificate, where that made a request fail."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 async def _read(response: httpx.Response) -> bytes:

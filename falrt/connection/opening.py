@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import ssl as tls
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic
@@ -22,20 +23,19 @@ from falrt.exceptions import (
     DecodeError,
     EncodeError,
     FalrtError,
+    MissingDependencyError,
     ResponseValidationError,
     TokenRequestError,
 )
 from falrt.models import plain
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.wire.endpoint import Endpoint, Hosts
+from falrt.protocol.wire.proxies import Proxies
 from falrt.typing import Codec, Frame, InputT, ModeName, OutputT
 
 if TYPE_CHECKING:
-    import ssl as tls
-
-    from websockets.exceptions import ConnectionClosed
-
     from falrt.auth import Key, Token, TokenCache
+    from falrt.connection.framing import Received
     from falrt.connection.transport import Socket
     from falrt.models.spec import RealtimeModel
     from falrt.options import ConnectionSettings
@@ -49,8 +49,8 @@ class Link(Generic[InputT, OutputT]):
     """The way to one app."""
 
     __slots__ = (
-        "_codec", "_echoes", "_endpoint", "_hosts", "_json", "_key", "_on_close", "_reads_buffers", "_settings",
-        "_spec", "_ssl", "_token", "_tokens", "app", "full_path", "mode",
+        "_codec", "_echoes", "_endpoint", "_hosts", "_json", "_key", "_on_close", "_proxies", "_reads_buffers",
+        "_settings", "_spec", "_ssl", "_token", "_tokens", "app", "full_path", "mode",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +62,7 @@ class Link(Generic[InputT, OutputT]):
         key: Key | None,
         tokens: TokenCache | None,
         ssl_context: Callable[[], Awaitable[tls.SSLContext]],
+        proxies: Proxies,
         on_close: Callable[[], Awaitable[None]],
     ) -> None:
         spec = None if isinstance(app, str) else app
@@ -80,7 +81,7 @@ class Link(Generic[InputT, OutputT]):
         # Either the key goes in the header, or tokens are fetched.
         self._key, self._tokens = key, tokens
         self._token: Token | None = None
-        self._ssl, self._on_close = ssl_context, on_close
+        self._ssl, self._proxies, self._on_close = ssl_context, proxies, on_close
 
     @property
     def renewable(self) -> bool:
@@ -136,12 +137,12 @@ class Link(Generic[InputT, OutputT]):
             # A user's codec may raise anything; its text could hold the picture.
             raise EncodeError(f"codec.encode failed with {type(exc).__name__}") from exc
 
-    def decode(self, frame: Frame | bytearray) -> Any:
+    def decode(self, frame: Received) -> Any:
         """Return the frame's message; every failure is a ``DecodeError``."""
         try:
-            if type(frame) is bytearray and not self._reads_buffers:
+            if not isinstance(frame, str | bytes) and not self._reads_buffers:
                 frame = bytes(frame)
-            return self._codec.decode(frame)  # type: ignore[arg-type]  # a bytearray where the codec reads it
+            return self._codec.decode(frame)  # type: ignore[arg-type]  # a buffer where the codec reads it
         except DecodeError:
             raise
         except Exception as exc:
@@ -194,7 +195,7 @@ class Link(Generic[InputT, OutputT]):
         Raises:
             Exception: :meth:`loss_of_opening` says what it means.
         """
-        from falrt.connection.transport import open_socket
+        from falrt.connection.dialing import open_socket
 
         settings = self._settings
         async with asyncio.timeout(settings.open_timeout) as limit:
@@ -212,9 +213,8 @@ class Link(Generic[InputT, OutputT]):
                 url,
                 headers=headers,
                 ssl=await self._ssl() if self._hosts.secure else None,
-                open_timeout=None,
                 max_size=settings.max_size,
-                proxy=settings.proxy,
+                proxy=self._proxies.to(url),
                 compression=settings.compression,
                 user_agent=USER_AGENT,
             )
@@ -235,20 +235,16 @@ class Link(Generic[InputT, OutputT]):
             return Loss(Cause.TOKEN, status=exc.status, error=exc, passing=exc.passing)
         if isinstance(exc, ConnectError):
             # The way to the token, which passes like that to the app.
+            if isinstance(exc.__cause__, tls.SSLCertVerificationError):
+                return Loss(Cause.SETUP, error=exc)
             return Loss(Cause.TIMEOUT if isinstance(exc, TimeoutError) else Cause.NETWORK, error=exc)
-        if isinstance(exc, AuthenticationError | ConfigurationError):
+        if isinstance(exc, AuthenticationError | ConfigurationError | MissingDependencyError):
             return Loss(Cause.SETUP, error=exc)
         if isinstance(exc, FalrtError):
             return Loss(Cause.TOKEN, error=exc)
-        from falrt.connection.transport import loss_of_opening
+        from falrt.connection.losses import loss_of_opening
 
         return loss_of_opening(exc, self.app, urlsplit(self._hosts.socket).netloc)
-
-    def loss_of_close(self, exc: ConnectionClosed) -> Loss:
-        """Say what the end of an open socket means."""
-        from falrt.connection.transport import loss_of_close
-
-        return loss_of_close(exc, self._settings.max_size)
 
     def refused(self) -> None:
         """The gateway refused the present token: the next opening needs another."""

@@ -21,8 +21,10 @@ from falrt.protocol.inputs import Input
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.realtime import RealtimeProtocol
 from falrt.protocol.wire.messages import control_in
+from falrt.typing import Frame
 
 if TYPE_CHECKING:
+    from falrt.connection.framing import Received
     from falrt.connection.opening import Link
     from falrt.connection.transport import Socket
 
@@ -90,7 +92,7 @@ class Supervisor:
         # consumer holds the server up.
         self._at_once = protocol.settings.mode.pairs and not link.has_decoder
         # Messages that wait for that, and the bell that wakes the one who sees to them.
-        self._unread: list[tuple[bytes, bool]] = []
+        self._unread: list[tuple[Frame, int]] = []
         self._bell: asyncio.Future[None] | None = None
         self._waiting_read: asyncio.Timeout | None = None
         # A mistake of ours, met where nobody could be told.
@@ -263,47 +265,45 @@ class Supervisor:
             elif self._broken is not None:
                 raise self._broken
             elif socket.gone:
-                return self._link.loss_of_close(socket.close_exc)
+                return socket.loss()
             else:
                 self._bell = self.loop.create_future()
                 await self._bell
         return protocol.leaving
 
-    def _arrived(self, data: bytes | bytearray, text: bool) -> None:
+    def _arrived(self, frame: Received, size: int) -> None:
         """Take a message, in the turn of the loop in which it came wherever that is possible."""
         if self._at_once:
             try:
-                self._take(data, text)
+                self._take(frame, size)
             except Exception as exc:  # the transport would swallow it: the reader must raise it
                 self._broken = exc
                 self._ring()
             return
-        self._unread.append((bytes(data), text))
+        self._unread.append((frame if isinstance(frame, str) else bytes(frame), size))
         if self.socket is not None and len(self._unread) > UNREAD_MAX:
             self.socket.pause_reading(True)
         self._ring()
 
-    def _take(self, data: bytes | bytearray, text: bool) -> None:
-        now, self._frame_size = self.loop.time(), len(data)
+    def _take(self, frame: Received, size: int) -> None:
+        now, self._frame_size = self.loop.time(), size
         try:
-            frame = data.decode() if text else data
             control = control_in(frame)
             message = self._link.decode(frame) if control is None else control
-        except (DecodeError, UnicodeDecodeError) as exc:
+        except DecodeError as exc:
             self._garbled(exc)
         else:
             self.protocol.received(message, now, self._frame_size)
         self.react(now)
 
-    async def _read_one(self, data: bytes, text: bool) -> None:
+    async def _read_one(self, frame: Frame, size: int) -> None:
         protocol, link = self.protocol, self._link
         try:
-            self._frame_size = len(data)
-            frame = data.decode() if text else data
+            self._frame_size = size
             message: Any = control_in(frame)
             if message is None:
                 message = await link.decode_by_hook(frame) if link.has_decoder else link.decode(frame)
-        except (DecodeError, UnicodeDecodeError) as exc:
+        except DecodeError as exc:
             self._garbled(exc)
         else:
             protocol.received(message, self.loop.time(), self._frame_size)
@@ -311,9 +311,7 @@ class Supervisor:
         if not protocol.settings.mode.pairs and not self._has_room():
             await self.until(lambda: self._has_room() or self.socket is None or self.socket.gone)
 
-    def _garbled(self, exc: DecodeError | UnicodeDecodeError) -> None:
-        if isinstance(exc, UnicodeDecodeError):
-            exc = DecodeError("a text frame is not UTF-8", size=len(exc.object))
+    def _garbled(self, exc: DecodeError) -> None:
         self.protocol.garbled(exc, self.loop.time(), self._frame_size)
 
     def _ring(self) -> None:

@@ -76,9 +76,12 @@ class ServerFault:
 Control = Timings | Notice | IdleTimeout | Unauthorized | ServerFault
 
 
-def control_in(frame: Frame | bytearray) -> Control | None:
-    """Return the control message that a frame holds as JSON, text or bytes, else None."""
-    if len(frame) > CONTROL_MAX_BYTES:
+def control_in(frame: Frame | bytearray | memoryview) -> Control | None:
+    """Return the control message that a frame holds as JSON, text or bytes, else None.
+
+    The socket gives short frames as bytes; a memoryview is a long one.
+    """
+    if len(frame) > CONTROL_MAX_BYTES or isinstance(frame, memoryview):
         return None
     if isinstance(frame, str):
         marked = any(mark in frame for mark in _MARKS)

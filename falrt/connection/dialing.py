@@ -1,0 +1,97 @@
+"""How a socket is opened: the way to the host, TLS, and the request to upgrade. Loaded when the first one opens.
+
+Compression is off unless asked for: JPEG does not shrink, and permessage-deflate makes a 60 KB round trip
+sixteen times slower on both sides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as tls
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from falrt.auth.threads import run_in_thread
+from falrt.connection.receiving import buffers_of
+from falrt.connection.transport import Socket
+from falrt.connection.tunnel import tunnel
+from falrt.protocol.wire.proxies import Proxy
+
+__all__ = ["default_ssl_context", "open_socket"]
+
+# RFC 8305: so long one address of a host is tried alone.
+NEXT_ADDRESS_DELAY: Final = 0.25
+
+
+async def open_socket(
+    url: str,
+    *,
+    headers: dict[str, str],
+    ssl: tls.SSLContext | None,
+    max_size: int | None,
+    proxy: Proxy | None,
+    compression: str | None,
+    user_agent: str,
+) -> Socket:
+    """Open a WebSocket. Redirects are not followed: the credential is meant for one host only.
+
+    Args:
+        url: ``ws://`` or ``wss://``, with the token if there is one.
+        headers: Of the request, such as the key.
+        ssl: For ``wss://`` and for a proxy that is spoken to in TLS.
+        max_size: Bytes that a message may have.
+        proxy: The way there, or None for the direct one.
+        compression: ``"deflate"`` offers it.
+        user_agent: Who we say we are.
+
+    Raises:
+        Exception: :func:`falrt.connection.losses.loss_of_opening` says what it means.
+    """
+    loop = asyncio.get_running_loop()
+    parts = urlsplit(url)
+    host, secure = parts.hostname or "", parts.scheme == "wss"
+    port = parts.port or (443 if secure else 80)
+    socket = Socket(
+        url,
+        {**headers, "User-Agent": user_agent},
+        max_size=max_size,
+        compression=compression,
+        buffers=buffers_of(loop),
+    )
+    try:
+        if proxy is not None:
+            await tunnel(lambda: socket, host, port, proxy, ssl=ssl if secure else None, proxy_ssl=ssl)
+        else:
+            await loop.create_connection(
+                lambda: socket, host, port, **_direct(loop, host, ssl if secure else None)
+            )
+        await socket.opened
+    except BaseException:
+        socket.cut()
+        raise
+    return socket
+
+
+def _direct(loop: asyncio.AbstractEventLoop, host: str, ssl: tls.SSLContext | None) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if ssl is not None:
+        options |= {"ssl": ssl, "server_hostname": host}
+    # A name may have several addresses, of which the first may lead nowhere. uvloop tries them one after the other.
+    if isinstance(loop, asyncio.BaseEventLoop) and not host.replace(".", "").isdigit() and ":" not in host:
+        options["happy_eyeballs_delay"] = NEXT_ADDRESS_DELAY
+    return options
+
+
+async def default_ssl_context() -> tls.SSLContext:
+    """Build the default TLS context in a thread: reading the certificates takes 20 ms."""
+    return await run_in_thread(_ssl_context)
+
+
+def _ssl_context() -> tls.SSLContext:
+    context = tls.create_default_context()
+    if not context.cert_store_stats()["x509_ca"]:
+        # Python builds without a system store (python.org's for macOS): use the one that httpx brings.
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    return context

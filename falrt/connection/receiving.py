@@ -1,0 +1,62 @@
+"""Where sockets read into: one buffer for all sockets of an event loop, and buffers for messages that come in pieces.
+
+What a socket read is used up before the loop turns to the next socket, so one buffer serves all of them, and no
+memory is allocated for a message that comes in one piece. A message that comes in pieces is read into a buffer of
+its own size, of which one is kept for the next such message: the C library would give memory of that size back to the
+system, and every page of it would have to be fetched anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+from weakref import WeakKeyDictionary
+
+__all__ = ["Buffers", "buffers_of"]
+
+SHARED_BYTES: Final = 256 * 1024
+# Behind a message's own bytes: what follows it at once, such as its timings, comes with the same read.
+SLACK_BYTES: Final = 16 * 1024
+
+
+class Buffers:
+    """The buffers of one event loop.
+
+    Attributes:
+        shared: What sockets read into that are in the middle of nothing.
+        in_use: Whether the shared one holds bytes that somebody is looking at: a loop within a loop must not
+            read into it.
+    """
+
+    __slots__ = ("__weakref__", "_spare", "in_use", "shared")
+
+    def __init__(self) -> None:
+        self.shared = memoryview(bytearray(SHARED_BYTES))
+        self.in_use = False
+        # The largest that came back.
+        self._spare: memoryview | None = None
+
+    def take(self, size: int) -> memoryview:
+        """Return a buffer of at least this size, and some more."""
+        spare = self._spare
+        if spare is not None and len(spare) >= size:
+            self._spare = None
+            return spare
+        return memoryview(bytearray(size + SLACK_BYTES))
+
+    def give_back(self, buffer: memoryview) -> None:
+        """Keep a buffer for the next message, if it is larger than the one that is kept."""
+        if self._spare is None or len(buffer) > len(self._spare):
+            self._spare = buffer
+
+
+# The one thing that sockets of different clients share: it belongs to the loop, and goes with it.
+_BUFFERS: WeakKeyDictionary[asyncio.AbstractEventLoop, Buffers] = WeakKeyDictionary()
+
+
+def buffers_of(loop: asyncio.AbstractEventLoop) -> Buffers:
+    """Return the buffers of an event loop."""
+    buffers = _BUFFERS.get(loop)
+    if buffers is None:
+        buffers = _BUFFERS[loop] = Buffers()
+    return buffers
