@@ -95,7 +95,6 @@ LINES_MAX = 400
 # What the two rules below still find; both lists only ever get shorter.
 CIRCLES_LEFT: list[list[str]] = [
     ["falrt.connection.connection", "falrt.connection.replies", "falrt.connection.stream"],
-    ["falrt.local.app", "falrt.local.server"],
 ]
 REACHES_LEFT: set[str] = {"connection/stream.py"}
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from falrt.exceptions import MissingDependencyError
 
 if TYPE_CHECKING:
-    from falrt.local.app import create_app, serve
+    from falrt.local.app import create_app
     from falrt.local.fallback import fal_or_stand_in
     from falrt.local.options import LocalOptions
-    from falrt.local.server import LocalServer
+    from falrt.local.server import LocalServer, serve
 
 __all__ = ["LocalOptions", "LocalServer", "create_app", "fal_or_stand_in", "serve"]
 
@@ -28,7 +28,7 @@ _HOMES = {
     "LocalOptions": "options",
     "LocalServer": "server",
     "create_app": "app",
-    "serve": "app",
+    "serve": "server",
     "fal_or_stand_in": "fallback",
 }
 

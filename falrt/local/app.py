@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
@@ -21,21 +22,20 @@ from starlette.websockets import WebSocket
 
 from falrt.local.options import LocalOptions
 from falrt.local.page import front_page
-from falrt.local.session import Session
-from falrt.local.stand_ins import STAND_INS
-from falrt.testing.app import App
+from falrt.local.session import JsonOrMsgpack, StarlettePort, converse
+from falrt.local.stand_ins import STAND_INS, Memory, StandIn
 from falrt.testing.platform import port as platform
+from falrt.testing.platform.app import App
 from falrt.testing.platform.apps import Apps
 from falrt.testing.platform.gateway import Gateway
 from falrt.testing.platform.platform import Platform, Refusal
-from falrt.testing.runner import RunnerOptions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from falrt.local.painter import Painter
 
-__all__ = ["create_app", "serve"]
+__all__ = ["create_app"]
 
 _log = logging.getLogger("falrt.local")
 
@@ -59,36 +59,12 @@ def create_app(options: LocalOptions | None = None, *, painter: Painter | None =
     )
 
 
-def serve(
-    host: str = "127.0.0.1",
-    port: int = 8765,
-    options: LocalOptions | None = None,
-    *,
-    started: Callable[[str], None] | None = None,
-) -> None:
-    """Serve until interrupted (SIGINT or SIGTERM); blocks.
-
-    Args:
-        host: Address to listen on.
-        port: 0 takes a free one.
-        options: How it behaves.
-        started: Called with the URL once connections are taken.
-
-    Raises:
-        ConfigurationError: The address cannot be listened on.
-    """
-    from falrt.local.server import run
-
-    run(host, port, options or LocalOptions(), started)
-
-
 class _Local:
     """What the routes share: the platform, and a painter that is prepared once."""
 
     def __init__(self, options: LocalOptions, painter: Painter | None) -> None:
         self._options = options
-        self._models = {f"{model.id}/realtime": model for model in STAND_INS}
-        apps = Apps({path: App() for path in self._models})
+        apps = Apps({f"{model.id}/realtime": self._app_of(model) for model in STAND_INS})
         gateway = Gateway(
             key=options.key,
             auth=options.check_keys,
@@ -140,21 +116,36 @@ class _Local:
             await _refuse(socket, verdict)
             return
         await socket.accept()
-        model = self._models[request.path.strip("/")]
-        _log.info("%s opened", model.id)
-        options = RunnerOptions(
-            buffering=_max_buffering(socket.query_params.get("max_buffering"), self._options.buffering),
-            session_timeout=self._options.idle_timeout,
+        _log.info("%s opened", request.path)
+        latency = self._options.latency
+        port = StarlettePort(socket, latency)
+        buffering = _max_buffering(request.query.get("max_buffering"), self._options.buffering)
+        app = replace(verdict, buffering=buffering, codec=JsonOrMsgpack())
+        await converse(socket, port, self._platform.converse(request, app, port), latency)
+        _log.info("%s closed: %s", request.path, port.stats)
+
+    def _app_of(self, model: StandIn) -> App:
+        speed = self._options.speed
+
+        def opened() -> Callable[..., Awaitable[dict[str, Any]]]:
+            memory = Memory()
+
+            async def answer(given: Any) -> dict[str, Any]:
+                """Paint one input and take as long over it as the real model would."""
+                painter = await self.painter()
+                loop = asyncio.get_running_loop()
+                began = loop.time()
+                output = await asyncio.to_thread(model.answer, painter, given, memory)
+                await asyncio.sleep(began + model.seconds(given) / speed - loop.time())
+                if model.reports_timings:
+                    output["timings"] = {"inference": loop.time() - began}
+                return output
+
+            return answer
+
+        return App(
+            opened, per_connection=True, session_timeout=self._options.idle_timeout, input_type=model.read
         )
-        session = Session(
-            socket,
-            model,
-            self.painter,
-            speed=self._options.speed,
-            latency=self._options.latency,
-            options=options,
-        )
-        await session.run()
 
 
 def arrived(connection: HTTPConnection, body: bytes = b"") -> platform.Request:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from falrt.local.painter import Painter
 
-__all__ = ["LocalServer", "run"]
+__all__ = ["LocalServer", "serve"]
 
 
 class LocalServer:
@@ -125,8 +125,24 @@ class _Server(uvicorn.Server):
         yield
 
 
-def run(host: str, port: int, options: LocalOptions, started: Callable[[str], None] | None) -> None:
-    """Serve until SIGINT or SIGTERM; see `falrt.local.serve`."""
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    options: LocalOptions | None = None,
+    *,
+    started: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until interrupted (SIGINT or SIGTERM); blocks.
+
+    Args:
+        host: Address to listen on.
+        port: 0 takes a free one.
+        options: How it behaves.
+        started: Called with the URL once connections are taken.
+
+    Raises:
+        ConfigurationError: The address cannot be listened on.
+    """
     listener = _listen(host, port)
 
     class Announcing(uvicorn.Server):

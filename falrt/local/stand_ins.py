@@ -6,7 +6,7 @@ Source: fal's generated endpoint types, and wire facts W60 to W67, docs/referenc
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -55,19 +55,13 @@ class StandIn:
     needs: tuple[Literal["picture", "mask"], ...] = field(default=())
     reports_timings: bool = True
 
-    def validate(self, message: Any) -> KleinInput | DiffusionInput:
+    def read(self, **fields: Any) -> KleinInput | DiffusionInput:
         """Check a decoded input as the app's own class would.
 
         Raises:
-            TypeError: Not a map with string keys.
             pydantic.ValidationError: A field is missing or wrong.
         """
-        if not isinstance(message, Mapping):
-            # What Python says to Model(**message), which is what fal's SDK does (wire fact W66).
-            raise TypeError(
-                f"{self.input.__name__}() argument after ** must be a mapping, not {type(message).__name__}"
-            )
-        return self.input.model_validate(dict(message), context=self.needs)
+        return self.input.model_validate(fields, context=self.needs)
 
     def seconds(self, given: KleinInput | DiffusionInput) -> float:
         """How long the real model takes for this input, roughly."""

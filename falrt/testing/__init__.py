@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from falrt.testing import script
-    from falrt.testing.app import App, picture_answer
     from falrt.testing.background import BackgroundFakeServer
     from falrt.testing.connection import ServerConnection
+    from falrt.testing.platform.app import App, picture_answer
     from falrt.testing.platform.gateway import TokenRequest
     from falrt.testing.platform.jwt import make_token, read_claims
     from falrt.testing.proxy import FaultProxy
@@ -32,14 +32,14 @@ __all__ = [
 
 # Where each name lives.
 HOMES = {
-    "App": "app",
+    "App": "platform.app",
     "BackgroundFakeServer": "background",
     "FakeServer": "server",
     "FaultProxy": "proxy",
     "ServerConnection": "connection",
     "TokenRequest": "platform.gateway",
     "make_token": "platform.jwt",
-    "picture_answer": "app",
+    "picture_answer": "platform.app",
     "read_claims": "platform.jwt",
 }
 

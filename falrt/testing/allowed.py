@@ -138,6 +138,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "emit_timings": _FLAG,
     "max_batch_size": _whole("1 or more", 1),
     "codec": Rule("an object with encode and decode, as in falrt.codecs", _is_codec).or_none("msgpack"),
+    "per_connection": _FLAG,
     "input_type": Rule("a class or a function", callable).or_none(),
     # The path to the server and the socket.
     "latency": _SECONDS,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from falrt.testing.allowed import check
-from falrt.testing.runner import RunnerStats
+from falrt.testing.platform.runner import RunnerStats
 from falrt.testing.script import Fault
 from falrt.testing.wire import WireSocket
 

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from falrt.testing.app import App
 from falrt.testing.connection import ServerConnection
+from falrt.testing.faulty import FaultyPort
 from falrt.testing.plan import FaultPlan
+from falrt.testing.platform.app import App
 from falrt.testing.platform.gateway import REALTIME
 from falrt.testing.platform.platform import Platform, Refusal, unauthorized
 from falrt.testing.platform.port import Request, Response
+from falrt.testing.platform.session import Conversation
 from falrt.testing.script import (
     AcceptFault,
     ColdStart,
@@ -28,7 +30,6 @@ from falrt.testing.script import (
     SlowToken,
     Unauthorized,
 )
-from falrt.testing.session import Session
 from falrt.testing.wire import WireSocket
 
 __all__ = ["Reception"]
@@ -53,9 +54,9 @@ class Reception:
         # HTTP requests that are being answered; one at a time on each socket.
         self._answering: dict[WireSocket, asyncio.Task[None]] = {}
         self._sockets: set[WireSocket] = set()
-        self._sessions: dict[WireSocket, Session] = {}
+        self._sessions: dict[WireSocket, Conversation] = {}
         # Sessions whose socket is gone and whose handlers may still be cleaning up.
-        self._leaving: list[Session] = []
+        self._leaving: list[Conversation] = []
         self._by_socket: dict[WireSocket, ServerConnection] = {}
         # Timers of late answers, so that none outlives the server.
         self._timers: set[asyncio.TimerHandle] = set()
@@ -180,7 +181,7 @@ class Reception:
         if isinstance(app, Refusal):
             self._refuse(connection, app)
         else:
-            self._open(connection, app)
+            self._open(connection, request, app)
         self._changed()
 
     def _refuse(self, connection: ServerConnection, refusal: Refusal) -> None:
@@ -199,7 +200,7 @@ class Reception:
         connection.socket.accept()
         connection.accepted = connection.is_open
 
-    def _open(self, connection: ServerConnection, app: App) -> None:
+    def _open(self, connection: ServerConnection, request: Request, app: App) -> None:
         self._accept(connection)
         if not connection.accepted:
             return
@@ -208,9 +209,10 @@ class Reception:
             connection.faults.append(cold)
             self._later(cold.seconds, connection.socket.close)
             return
-        session = Session(app, connection, self._plan, self._changed)
-        self._sessions[connection.socket] = session
+        port = FaultyPort(app, connection, self._plan, self._changed)
+        session = self._sessions[connection.socket] = self._platform.converse(request, app, port)
         session.start()
+        port.opened()
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
         if not seconds:

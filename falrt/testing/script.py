@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from falrt.testing.allowed import check_fields
+from falrt.testing.platform.app import Instead
 
 __all__ = [
     "AcceptFault",
@@ -64,7 +65,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(Instead):
     """Something that goes wrong; the families below say when.
 
     Attributes:
@@ -83,6 +84,11 @@ class Fault:
     def __post_init__(self) -> None:
         """Check each value."""
         check_fields(self)
+
+    @property
+    def stands_for_an_answer(self) -> bool:
+        """Whether a list of answers may hold it."""
+        return isinstance(self, MomentFault | AnswerFault)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

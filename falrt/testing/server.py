@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from falrt.exceptions import ConfigurationError
 from falrt.testing.allowed import check
-from falrt.testing.app import App, Handler
 from falrt.testing.connection import ServerConnection
 from falrt.testing.link import LineOptions
 from falrt.testing.plan import FaultPlan
+from falrt.testing.platform.app import App, Handler
 from falrt.testing.platform.apps import Apps
 from falrt.testing.platform.gateway import Gateway, TokenReplyForm, TokenRequest
 from falrt.testing.platform.platform import Platform, RefusalForm

@@ -220,6 +220,15 @@ async def test_garbage_ends_the_session(server: LocalServer, frame: bytes) -> No
     assert (frames[0]["error"], code) == ("INTERNAL_ERROR", 1000)
 
 
+async def test_json_that_is_nested_too_deep_ends_the_session(server: LocalServer) -> None:
+    async with open_socket(server, f"{LCM}/realtime") as socket:
+        await socket.send(b'{"prompt":' + b"[" * 100_000)
+        frames, code = await last_words(socket)
+
+    assert (frames[0]["error"], code) == ("INTERNAL_ERROR", 1000)
+    assert "recursion" in frames[0]["reason"]
+
+
 @pytest.mark.parametrize(
     "path",
     [

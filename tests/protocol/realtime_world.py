@@ -21,7 +21,7 @@ from falrt.protocol.realtime import RealtimeProtocol
 from falrt.protocol.reconnect.comeback import SETTLED_AFTER
 from falrt.protocol.settings import Settings
 from falrt.protocol.wire.messages import control_in
-from falrt.testing.runner import Answer, Close, Control, Runner, RunnerOptions
+from falrt.testing.platform.runner import Answer, Close, Control, Runner, RunnerOptions
 
 # Asked again and again at one instant, the protocol spins.
 TURNS_MAX = 300

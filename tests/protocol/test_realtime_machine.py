@@ -18,7 +18,7 @@ from falrt.protocol.reconnect.backoff import Backoff
 from falrt.protocol.reconnect.liveness import Keepalive
 from falrt.protocol.settings import Settings
 from falrt.protocol.wire.messages import ServerFault, Unauthorized
-from falrt.testing.runner import RunnerOptions
+from falrt.testing.platform.runner import RunnerOptions
 from tests.protocol.realtime_world import Server, World
 
 PASSING = [

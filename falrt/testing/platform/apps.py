@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from falrt.testing.app import App, Handler
-from falrt.testing.handlers import unrolled
+from falrt.testing.platform.app import App, Handler
+from falrt.testing.platform.handlers import unrolled
 
 __all__ = ["Apps"]
 

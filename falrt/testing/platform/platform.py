@@ -8,10 +8,11 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from falrt.testing.app import App
+from falrt.testing.platform.app import App
 from falrt.testing.platform.apps import Apps
 from falrt.testing.platform.gateway import Gateway
 from falrt.testing.platform.port import Refused, Request, Response, Route, not_found, refused
+from falrt.testing.platform.session import Conversation, Session, SessionPort
 
 __all__ = ["FORWARDING_ERROR", "UNAUTHORIZED", "Platform", "Refusal", "RefusalForm"]
 
@@ -84,11 +85,17 @@ class Platform:
         problem = self.gateway.problem(request, time.time())
         if problem is not None:
             return unauthorized(problem, self._refusal)
-        app = self.apps.find_realtime(request.path)
+        find = self.apps.find if request.host == "ws.fal.run" else self.apps.find_realtime
+        app = find(request.path)
         if app is None:
             # The gateway has said 101 before it asks the app (wire fact W14).
             return Refusal(FORWARDING_ERROR, close=(1011, FORWARDING_ERROR))
         return app
+
+    def converse(self, request: Request, app: App, port: SessionPort) -> Conversation:
+        """Return what goes on over an accepted WebSocket, not yet started."""
+        del request  # HTTP over WebSockets (ws.fal.run) comes here
+        return Session(app, port)
 
     def _route(self, request: Request) -> tuple[Route, dict[str, Any]]:
         methods = set()

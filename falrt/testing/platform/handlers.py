@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from falrt.testing.app import App, picture_answer, settled
+from falrt.testing.platform.app import App, picture_answer, settled
 
 __all__ = ["unrolled"]
 

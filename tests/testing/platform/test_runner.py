@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from falrt.exceptions import ConfigurationError
-from falrt.testing.runner import (
+from falrt.testing.platform.runner import (
     END_OF_INPUT,
     Answer,
     Close,

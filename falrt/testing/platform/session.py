@@ -1,47 +1,89 @@
-"""One session of a fake app: the asyncio shell around the pure `Runner`."""
+"""One session of an app: the asyncio shell around the pure `Runner`, over any socket."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
-from websockets.frames import Frame, Opcode
-
-from falrt.testing.app import App, as_map, each, picture_answer, settled
-from falrt.testing.plan import FaultPlan
-from falrt.testing.runner import (
+from falrt.testing.platform.app import App, Instead, as_map, each, picture_answer, settled
+from falrt.testing.platform.runner import (
     END_OF_INPUT,
     TEXT_FRAME_REASON,
     Answer,
     Close,
     Phase,
     Runner,
-)
-from falrt.testing.script import (
-    AnswerFault,
-    CloseWith,
-    CutFrame,
-    Fault,
-    Garbage,
-    GatewayError,
-    HalfOpen,
-    HangUp,
-    Huge,
-    LateAnswer,
-    MomentFault,
-    Reset,
-    StopReading,
-    Swallow,
-    Truncated,
+    RunnerStats,
 )
 
 if TYPE_CHECKING:
-    from falrt.testing.connection import ServerConnection
+    from falrt.typing import Frame
 
-__all__ = ["Session"]
+__all__ = ["Conversation", "Session", "SessionPort", "SocketPort"]
+
+
+class Conversation(Protocol):
+    """What goes on over one open WebSocket; a server starts it and tells it what arrives."""
+
+    def start(self) -> None:
+        """Begin: the socket is open."""
+        ...
+
+    def frames_received(self, frames: list[bytes | str]) -> None:
+        """Take in what one read brought."""
+        ...
+
+    def disconnected(self) -> None:
+        """The socket is gone: stop everything. May be called twice."""
+        ...
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no task is left."""
+        ...
+
+    async def wait_ended(self) -> None:
+        """Wait until no task is left."""
+        ...
+
+
+class SocketPort(Protocol):
+    """What a conversation can do to its socket. Nothing is raised where the client has gone."""
+
+    async def send(self, frame: Frame) -> None:
+        """Send one message: bytes in a binary frame, str in a text one; waits while the client takes none."""
+        ...
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the WebSocket."""
+        ...
+
+
+class SessionPort(SocketPort, Protocol):
+    """What a session needs of its socket: a port on which faults can be played."""
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was sent."""
+        ...
+
+    async def send_answer(self, output: Any, frame: Frame) -> None:
+        """Send an answer.
+
+        Args:
+            output: What the handler gave.
+            frame: The same, encoded; of a small picture where the output is an `Instead`.
+        """
+        ...
+
+    def received(self, frame: Frame, message: Any, problem: Exception | None) -> bool:
+        """Note an input, and say whether it reaches the app."""
+        ...
+
+    def changed(self, stats: RunnerStats) -> None:
+        """Something happened."""
+        ...
 
 
 class Inputs:
@@ -65,25 +107,13 @@ class Session:
 
     Args:
         app: What answers, and how.
-        connection: The socket's public face, where everything is written down.
-        plan: The faults.
-        changed: Called whenever something observable happened.
+        port: The socket, and whoever watches.
     """
 
-    def __init__(
-        self,
-        app: App,
-        connection: ServerConnection,
-        plan: FaultPlan,
-        changed: Callable[[], None],
-    ) -> None:
+    def __init__(self, app: App, port: SessionPort) -> None:
         self._app = app
-        # A function: `Apps` has made it one.
-        self._handler: Callable[..., Any] = cast("Any", app.handler)
-        self._connection = connection
-        self._socket = connection.socket
-        self._plan = plan
-        self._changed = changed
+        self._handler = app.new_handler()
+        self._port = port
         self._codec = app.new_codec()
         self._loop = asyncio.get_running_loop()
         self.runner = Runner(app.runner_options(), self._loop.time())
@@ -102,7 +132,6 @@ class Session:
             self._loop.create_task(self._work(), name="falrt fake worker"),
             self._loop.create_task(self._emit(), name="falrt fake emitter"),
         ]
-        self._strike(self._plan.at_moment(self._connection.number, "answer", 0))
         self._wake()
 
     def frames_received(self, frames: list[bytes | str]) -> None:
@@ -134,25 +163,18 @@ class Session:
 
     # Reader.
 
-    def _receive(self, frame: bytes | str, now: float) -> None:
-        connection = self._connection
-        number = len(connection.frames)
-        connection.frames.append(frame)
+    def _receive(self, frame: Frame, now: float) -> None:
         unary = self._app.mode == "unary"
         message, problem = self._decode(frame)
-        if problem is None:
-            connection.inputs.append(message)
-        swallow = self._plan.draw(Swallow, connection.number, lambda fault: fault.input in (None, number))
-        if swallow is None:
-            if unary and problem is not None:
-                self.runner.failed(str(problem))
-            else:
-                # A streaming app decodes when it asks; that is when a bad frame hurts it.
-                self.runner.received(message if unary else (message, problem), now)
-        self._strike(self._plan.at_moment(connection.number, "input", number + 1))
-        self._changed()
+        if not self._port.received(frame, message, problem):
+            return
+        if unary and problem is not None:
+            self.runner.failed(str(problem))
+        else:
+            # A streaming app decodes when it asks; that is when a bad frame hurts it.
+            self.runner.received(message if unary else (message, problem), now)
 
-    def _decode(self, frame: bytes | str) -> tuple[Any, Exception | None]:
+    def _decode(self, frame: Frame) -> tuple[Any, Exception | None]:
         if isinstance(frame, str) and not self._app.takes_text:
             return None, ValueError(TEXT_FRAME_REASON)
         try:
@@ -232,14 +254,12 @@ class Session:
             await asyncio.sleep(seconds)
         self._produce(output)
         self._output.set()
-        await self._socket.drain()
+        await self._port.drain()
 
     def _produce(self, output: Any) -> None:
         """Encode an output where it is made: one that cannot be encoded is the app's failure."""
-        if isinstance(output, Fault):  # a script's own fault, in place of an answer
-            self.runner.produced((output, self._codec.encode(picture_answer())))
-        else:
-            self.runner.produced((output, self._codec.encode(as_map(output))))
+        message = picture_answer() if isinstance(output, Instead) else as_map(output)
+        self.runner.produced((output, self._codec.encode(message)))
 
     # Emitter.
 
@@ -248,90 +268,21 @@ class Session:
             await self._output.wait()
             self._output.clear()
             for item in self.runner.take_outgoing():
-                await self._socket.drain()
                 if isinstance(item, Answer):
-                    await self._send_answer(*item.output)
+                    await self._port.send_answer(*item.output)
                 elif isinstance(item, Close):
-                    self._socket.close(item.code, item.reason)
+                    await self._port.close(item.code, item.reason)
                     return
                 else:
-                    self._socket.send(item.text)
-                    self._connection.controls.append(json.loads(item.text))
-                self._changed()
-
-    async def _send_answer(self, output: Any, frame: Any) -> None:
-        connection = self._connection
-        seconds, replaced_by = self._plan.at_answer(connection.number, connection.answered)
-        if isinstance(output, LateAnswer):  # a script's own: the default answer, late
-            seconds, output = seconds + output.seconds, picture_answer()
-        if seconds:
-            await asyncio.sleep(seconds)
-        fault = output if isinstance(output, Fault) else replaced_by
-        if fault is None:
-            self._socket.send(frame)
-            connection.answers.append(output)
-        else:
-            self._strike(fault, frame)
-        connection.answered += 1
-        self._strike(self._plan.at_moment(connection.number, "answer", connection.answered))
-
-    # Faults.
-
-    def _strike(self, fault: Fault | None, frame: bytes | str = b"") -> None:
-        if fault is None:
-            return
-        self._connection.faults.append(fault)
-        if isinstance(fault, AnswerFault):
-            self._spoil(fault, frame)
-        elif isinstance(fault, MomentFault):
-            self._interfere(fault)
-        self._changed()
-
-    def _interfere(self, fault: MomentFault) -> None:
-        socket = self._socket
-        match fault:
-            case CloseWith():
-                socket.close(fault.code, fault.reason)
-            case Reset():
-                socket.reset()
-            case HangUp():
-                socket.hang_up()
-            case HalfOpen():
-                socket.silence()
-            case StopReading():
-                socket.pause_reading()
-                if fault.seconds is not None:
-                    self._loop.call_later(fault.seconds, socket.resume_reading)
-            case GatewayError():
-                socket.send(json.dumps({"status": "error", "error": fault.error}))
-                if fault.close:
-                    socket.close()
-
-    def _spoil(self, fault: AnswerFault, frame: bytes | str) -> None:
-        socket = self._socket
-        match fault:
-            case Garbage():
-                socket.send(fault.data)
-            case Truncated():
-                socket.send(frame[: len(frame) // 2 if fault.keep is None else fault.keep])
-            case Huge():
-                socket.send(self._codec.encode({**picture_answer(), "padding": bytes(fault.size)}))
-            case CutFrame():
-                data = frame.encode() if isinstance(frame, str) else frame
-                opcode = Opcode.TEXT if isinstance(frame, str) else Opcode.BINARY
-                whole = Frame(opcode, data).serialize(mask=False)
-                socket.send_bytes(whole[: len(whole) // 2])
-                if fault.how == "reset":
-                    socket.reset()
-                else:
-                    socket.hang_up()
+                    await self._port.send(item.text)
+                self._port.changed(self.runner.stats)
 
     # Clock.
 
     def _wake(self) -> None:
         self._input.set()
         self._output.set()
-        self._connection.stats = self.runner.stats
+        self._port.changed(self.runner.stats)
         self._wake_timer()
 
     def _wake_timer(self) -> None:

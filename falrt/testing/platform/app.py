@@ -13,18 +13,26 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from falrt.exceptions import ConfigurationError
 from falrt.testing.allowed import check_fields
 from falrt.testing.picture import png
-from falrt.testing.runner import RunnerOptions
-from falrt.testing.script import AnswerFault, Fault, MomentFault
+from falrt.testing.platform.runner import RunnerOptions
 
 if TYPE_CHECKING:
     from typing import TypeGuard
 
     from falrt.typing import Codec, Frame, ModeName
 
-__all__ = ["App", "Handler", "picture_answer"]
+__all__ = ["App", "Handler", "Instead", "as_map", "each", "picture_answer", "settled"]
 
 Handler: TypeAlias = Callable[..., Any] | Sequence[Any] | None
 """What answers inputs; `FakeServer` lists the forms."""
+
+
+class Instead:
+    """Given by a handler instead of an output: the server knows what to do with it; a fault, for one."""
+
+    @property
+    def stands_for_an_answer(self) -> bool:
+        """Whether a list of answers may hold it."""
+        return True
 
 
 class ServerMsgpack:
@@ -61,6 +69,8 @@ class App:
             Text frames are refused, as by fal (wire fact W50), unless it is ``falrt.codecs.Json(text=True)``.
         input_type: Called as ``input_type(**decoded)`` on each input, as fal does with an app's pydantic
             model; what it raises ends the session with INTERNAL_ERROR. None: inputs are passed on as decoded.
+        per_connection: Whether `handler` is called without arguments for each connection and returns the
+            function that answers there, so that it can remember something.
 
     Raises:
         ConfigurationError: A value makes no sense; the text names it.
@@ -75,6 +85,7 @@ class App:
     max_batch_size: int = 1
     codec: Codec | None = None
     input_type: Callable[..., Any] | None = None
+    per_connection: bool = False
 
     def __post_init__(self) -> None:
         """Check the values, the mode by building what it is for."""
@@ -86,7 +97,7 @@ class App:
                 f"handler must be a function, a list of answers or None, not {type(handler).__name__}"
             )
         for answer in handler if _is_script(handler) else ():
-            if isinstance(answer, Fault) and not isinstance(answer, MomentFault | AnswerFault):
+            if isinstance(answer, Instead) and not answer.stands_for_an_answer:
                 cure = "give it in faults=[...]"
                 raise ConfigurationError(f"{answer!r} cannot stand in the place of an answer; {cure}")
 
@@ -104,6 +115,12 @@ class App:
     def seconds(self, *inputs: Any) -> float:
         """Return how long the inference of these inputs takes."""
         return self.service_time(*inputs) if callable(self.service_time) else self.service_time
+
+    def new_handler(self) -> Callable[..., Any]:
+        """Return what answers on one connection; for an app that `Apps` found."""
+        handler: Any = self.handler
+        function: Callable[..., Any] = handler() if self.per_connection else handler
+        return function
 
     def new_codec(self) -> Codec:
         """Return the codec."""
