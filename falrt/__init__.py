@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from falrt.exceptions import *  # noqa: F403 - the whole error tree is public
 
 if TYPE_CHECKING:
+    from falrt import auth as auth
     from falrt import codecs as codecs
+    from falrt import local as local
     from falrt import media as media
     from falrt import models as models
     from falrt import pacing as pacing
@@ -45,7 +47,9 @@ _HOMES = {
 }
 # Public module -> where it is.
 _ROOMS = {
+    "auth": "falrt.auth",
     "codecs": "falrt.codecs",
+    "local": "falrt.local",
     "media": "falrt.media",
     "models": "falrt.models",
     "pacing": "falrt.pacing",

@@ -192,7 +192,7 @@ class TokenRequests:
                     passing=True,
                 )
                 wait = reply.retry_after or 0.0
-            if delay is None or wait > _MAX_RETRY_AFTER:
+            if delay is None or wait > _MAX_RETRY_AFTER or self._is_refused_here(failure):
                 raise failure from cause
             logger.debug("try %d failed: %s", attempt, failure)
             await asyncio.sleep(max(wait, delay * random.uniform(0.5, 1.0)))
@@ -227,7 +227,13 @@ class TokenRequests:
                 raise ConnectError(text) from mistrust
             # Not a matter of the credential: whoever asks for another key would ask in vain.
             kind = ConnectTimeoutError if isinstance(error, httpx.TimeoutException) else ConnectError
-            raise kind(f"{what} failed: {type(error).__name__} {self._hide(str(error))}".rstrip()) from error
+            if isinstance(error, httpx.ConnectError) and urlsplit(url).hostname in _LOOPBACK:
+                option = "FALRT_BASE_URL or base_url" if self._proxy_url is None else "proxy_url"
+                raise ConnectError(
+                    f"nothing listens at {urlsplit(url).netloc} ({option}); is `falrt serve` running?"
+                ) from None
+            # The library's own chain of errors, sixty lines, stays in __context__ for who asks.
+            raise kind(f"{what} failed: {type(error).__name__} {self._hide(str(error))}".rstrip()) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TokenRequestError(f"{what} failed: {type(error).__name__}") from error
         logger.debug("< %d, %d bytes", response.status_code, len(content))
@@ -243,6 +249,11 @@ class TokenRequests:
             content.decode("utf-8", "replace"),
             _seconds_in(response.headers.get("retry-after")),
         )
+
+    def _is_refused_here(self, failure: Exception) -> bool:
+        """Nothing listens on this machine: a server that is not running will not be in a second."""
+        target = urlsplit(self._proxy_url or self._rest)
+        return type(failure) is ConnectError and target.hostname in _LOOPBACK
 
     def _authorization(self) -> dict[str, str]:
         try:

@@ -14,7 +14,7 @@ __all__ = ["serve"]
 _EXAMPLE = """\
 [bold]In another terminal:[/bold]
 
-  export FALRT_BASE_URL={url} FAL_KEY=local
+  export FALRT_BASE_URL={url} FAL_KEY={key}
   python - <<'PY'
   import asyncio, falrt
   from falrt import models
@@ -39,7 +39,9 @@ def serve(console: Console, host: str, port: int, options: LocalOptions) -> None
 
     def started(url: str) -> None:
         console.print(f"A local stand-in for fal at [bold cyan]{url}[/bold cyan]  (Ctrl-C ends it)\n")
-        console.print(_EXAMPLE.format(url=url), highlight=False, soft_wrap=True)
+        # The key itself stays out of terminals and logs.
+        key = "local" if options.key is None else "THE_KEY_YOU_GAVE"
+        console.print(_EXAMPLE.format(url=url, key=key), highlight=False, soft_wrap=True)
 
     local.serve(host, port, options, started=started)
     console.print("stopped")

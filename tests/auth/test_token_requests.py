@@ -315,7 +315,17 @@ async def test_a_network_that_is_down_three_times_is_no_matter_of_the_credential
     error = await no_connection(requests(service))
     assert isinstance(error, ConnectTimeoutError) is isinstance(answer, httpx.TimeoutException)
     assert len(service.seen) == 3
-    assert error.__cause__ is answer
+    assert error.__context__ is answer
+    assert error.__cause__ is None, "the library's own chain is not shown"
+
+
+async def test_a_local_server_that_does_not_run_is_told_at_once_with_the_cure() -> None:
+    service = Service(general=[httpx.ConnectError("refused")])
+    error = await no_connection(requests(service, base_url="http://127.0.0.1:8765"))
+    assert str(error) == (
+        "nothing listens at 127.0.0.1:8765 (FALRT_BASE_URL or base_url); is `falrt serve` running?"
+    )
+    assert len(service.seen) == 1
 
 
 async def test_another_failure_of_the_http_library_is_final() -> None:

@@ -73,3 +73,16 @@ def test_taken_port_is_told_in_a_line(run: Callable[..., Result]) -> None:
 
     assert result.exit_code == 1
     assert f"cannot listen on 127.0.0.1:{port}" in result.stderr
+
+
+def test_a_key_of_its_own_is_not_shown_nor_another_told(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(host: str, port: int, options: object, *, started: Callable[[str], None]) -> None:
+        started("http://127.0.0.1:1")
+
+    monkeypatch.setattr("falrt.local.serve", told, raising=False)
+    output = run("serve", "--key", "sekret").output
+    assert "sekret" not in output
+    assert "FAL_KEY=local" not in output
+    assert "FAL_KEY=THE_KEY_YOU_GAVE" in output
