@@ -22,15 +22,13 @@ from dataclasses import dataclass, field
 
 import msgpack
 
-from falrt.codecs import Json, Msgpack, Msgspec, Ormsgpack
+from falrt.codecs import Json, Msgpack
 from falrt.exceptions import DecodeError
 from falrt.typing import Codec
 
 CODECS: dict[str, Callable[[], Codec]] = {
     "msgpack": Msgpack,
     "json": Json,
-    "ormsgpack": Ormsgpack,
-    "msgspec": Msgspec,
 }
 TRACED_EVERY = 200
 HEADS = (

@@ -1,6 +1,6 @@
 """Messages to frames and back: msgpack as fal speaks it, JSON for apps that chose it.
 
-Two rules hold for every codec here. A message that cannot be encoded is an ``EncodeError`` that names the
+Two rules hold for both. A message that cannot be encoded is an ``EncodeError`` that names the
 path of the culprit (``input.images[0]``); the search for it runs only after a failure. A frame that cannot be
 decoded is a ``DecodeError`` that carries its size and never its content, and reading it takes memory in
 proportion to the frame, whatever lengths its headers claim: at worst some seventy times its size, for a frame
@@ -14,15 +14,15 @@ from __future__ import annotations
 import binascii
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import msgpack  # type: ignore[import-untyped]  # msgpack ships no types
 
-from falrt.exceptions import DecodeError, EncodeError, MissingDependencyError
+from falrt.exceptions import DecodeError, EncodeError
 from falrt.typing import Frame, Message
 
-__all__ = ["Json", "Msgpack", "Msgspec", "Ormsgpack"]
+__all__ = ["Json", "Msgpack"]
 
 # The decoder reserves a list as long as an array's header claims before it reads one item, and headers nest
 # 1024 deep: a frame of 60 KB could reserve a hundred megabytes and a frame of 1 MB gigabytes. Longer arrays
@@ -127,92 +127,6 @@ class Json:
         return _decode_json(data)
 
 
-@dataclass(frozen=True, slots=True)
-class Ormsgpack:
-    """msgpack by the ``ormsgpack`` package: what ``Msgpack`` does, a little faster.
-
-    Takes and gives the same values as ``Msgpack``, except that it cannot send ``msgpack.Timestamp`` and does
-    not notice bytes after the end of a message.
-
-    Raises:
-        MissingDependencyError: ``ormsgpack`` is absent; install ``falrt[fast]``.
-    """
-
-    _pack: Callable[[Any], bytes] = field(init=False, repr=False, compare=False)
-    _unpack: Callable[[bytes], Any] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        try:
-            import ormsgpack
-        except ImportError as error:
-            raise MissingDependencyError("ormsgpack", "fast", "falrt.codecs.Ormsgpack") from error
-
-        # Passed through, so that the same values are refused as by Msgpack and no app gets a surprising form.
-        pack_options = (
-            ormsgpack.OPT_PASSTHROUGH_DATACLASS
-            | ormsgpack.OPT_PASSTHROUGH_DATETIME
-            | ormsgpack.OPT_PASSTHROUGH_ENUM
-            | ormsgpack.OPT_PASSTHROUGH_UUID
-            | ormsgpack.OPT_NON_STR_KEYS
-        )
-        keys = ormsgpack.OPT_NON_STR_KEYS
-
-        def special(value: Any) -> Any:
-            if isinstance(value, msgpack.ExtType):
-                return ormsgpack.Ext(value.code, value.data)
-            return _as_plain(value)
-
-        def extension(code: int, payload: bytes) -> Any:
-            return msgpack.Timestamp.from_bytes(payload) if code == -1 else msgpack.ExtType(code, payload)
-
-        object.__setattr__(
-            self, "_pack", lambda value: ormsgpack.packb(value, default=special, option=pack_options)
-        )
-        object.__setattr__(
-            self, "_unpack", lambda frame: ormsgpack.unpackb(frame, ext_hook=extension, option=keys)
-        )
-
-    def encode(self, message: Message) -> bytes:
-        """Return the message as msgpack; errors as in ``Msgpack.encode``."""
-        return _encode_binary(message, self._pack)
-
-    def decode(self, data: Frame) -> Message:
-        """Return the message of a frame; errors as in ``Msgpack.decode``."""
-        return _decode_binary(data, self._unpack)
-
-
-@dataclass(frozen=True, slots=True)
-class Msgspec:
-    """msgpack by the ``msgspec`` package.
-
-    Takes what ``Msgpack`` takes except extension types, and more: dataclasses, sets, UUIDs, decimals, enums
-    and datetimes in msgspec's own forms. A timestamp arrives as an aware ``datetime``, another extension type
-    as ``msgspec.msgpack.Ext``.
-
-    Raises:
-        MissingDependencyError: ``msgspec`` is absent; install ``falrt[fast]``.
-    """
-
-    _pack: Callable[[Any], bytes] = field(init=False, repr=False, compare=False)
-    _unpack: Callable[[bytes], Any] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        try:
-            import msgspec
-        except ImportError as error:
-            raise MissingDependencyError("msgspec", "fast", "falrt.codecs.Msgspec") from error
-        object.__setattr__(self, "_pack", msgspec.msgpack.Encoder(enc_hook=_as_plain).encode)
-        object.__setattr__(self, "_unpack", msgspec.msgpack.Decoder().decode)
-
-    def encode(self, message: Message) -> bytes:
-        """Return the message as msgpack; errors as in ``Msgpack.encode``."""
-        return _encode_binary(message, self._pack)
-
-    def decode(self, data: Frame) -> Message:
-        """Return the message of a frame; errors as in ``Msgpack.decode``."""
-        return _decode_binary(data, self._unpack)
-
-
 # Decoding.
 
 
@@ -230,17 +144,6 @@ def _decode_with_long_arrays(data: bytes, error: Exception) -> Message:
         return msgpack.unpackb(data, raw=False, strict_map_key=False)
     except Exception as second:
         raise _decode_error("msgpack", data, second) from second
-
-
-def _decode_binary(data: Frame, unpack: Callable[[bytes], Any]) -> Message:
-    if isinstance(data, str):
-        return _decode_json(data)
-    if data[:1] == b"{" and len(data) > 1:  # Not msgpack: 7b is the number 123 there, and no map.
-        return _decode_json(data)
-    try:
-        return unpack(data)
-    except Exception as error:
-        raise _decode_error("msgpack", data, error) from error
 
 
 def _decode_json(data: Frame) -> Message:
@@ -271,27 +174,6 @@ def _json_default(value: Any) -> str:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return binascii.b2a_base64(value, newline=False).decode("ascii")
     raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def _as_plain(value: Any) -> Any:
-    """Give a subclass of a plain type, such as ``numpy.float64`` or a named tuple, its plain form.
-
-    Raises:
-        TypeError: Not such a subclass.
-    """
-    for plain in (str, int, float, bytes, tuple, list, dict):
-        if isinstance(value, plain):
-            return plain(value)
-    raise TypeError(f"{type(value).__name__} is not msgpack")
-
-
-def _encode_binary(message: Message, pack: Callable[[Any], bytes]) -> bytes:
-    try:
-        frame = pack(message)
-    except Exception as error:
-        raise _encode_error(message, error, pack, (str, bytes)) from error
-    _check_keys(message, (str, bytes))
-    return frame
 
 
 def _check_keys(message: Message, key_types: tuple[type, ...]) -> None:

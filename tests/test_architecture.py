@@ -66,9 +66,7 @@ MAY_IMPORT = {
     "h11": {"testing/http11.py"},
     "httpx": {"auth", "server", "media/fetch.py"},
     "msgpack": {"codecs.py", "testing", "local"},
-    "msgspec": {"codecs.py"},
     "numpy": {"media", "models/image.py", "local", "cli"},
-    "ormsgpack": {"codecs.py"},
     "PIL": {"media", "models/image.py", "local", "cli"},
     "python_socks": {"connection/tunnel.py"},
     "pybase64": {"media"},
@@ -88,7 +86,6 @@ MAY_IMPORT = {
 LONG = {
     "connection/connection.py": "every public method with its docstring; what they do is done elsewhere",
     "protocol/realtime.py": "the one place where the small machines meet; each decision has a file of its own already",
-    "codecs.py": "four codecs share one set of limits and one search for the culprit",
 }
 LINES_MAX = 400
 

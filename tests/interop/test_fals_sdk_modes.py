@@ -226,11 +226,3 @@ async def test_the_wrong_codec_is_a_decode_error(server: FalAppServer) -> None:
     ):
         with pytest.raises(falrt.DecodeError):
             await conn.request({"n": 1})
-
-
-@pytest.mark.parametrize("name", ["Ormsgpack", "Msgspec"])
-async def test_the_optional_codecs_speak_the_same_msgpack(server: FalAppServer, name: str) -> None:
-    codec = getattr(falrt.codecs, name)()
-    async with asyncio.timeout(PATIENCE), connect(server, "/untyped", codec=codec) as conn:
-        message = {"n": 1, "x": 0.5, "bytes": b"\xff", "list": [None, True, "é"]}
-        assert await conn.request(message) == {"got": message}
