@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from falrt.connection.connection import RealtimeConnection as RealtimeConnection
     from falrt.connection.stream import Reply as Reply
     from falrt.media import data_uri as data_uri
+    from falrt.models.spec import Endpoint as Endpoint
     from falrt.models.spec import RealtimeModel as RealtimeModel
     from falrt.protocol.events import State as State
     from falrt.protocol.events import Stats as Stats
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Backoff": "falrt.protocol.reconnect.backoff",
     "Client": "falrt.client",
+    "Endpoint": "falrt.models.spec",
     "RealtimeConnection": "falrt.connection.connection",
     "RealtimeModel": "falrt.models.spec",
     "Reply": "falrt.connection.stream",

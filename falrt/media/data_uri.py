@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from falrt.exceptions import ConfigurationError, DecodeError
-from falrt.media.fit import Fit, place, say_if_cut
+from falrt.media.fit import Fit, place, say_if_cut, within
 from falrt.media.image_header import image_format, read_header
 from falrt.media.source import (
     BGR,
@@ -172,10 +172,19 @@ def encode_image(
     quality: int = 85,
     channels: Channels = "RGB",
     fit: Fit | None = None,
+    max_side: int | None = None,
 ) -> bytes:
     """Give a picture as encoded bytes: ready ones as they are, pixels and wrong sizes as JPEG.
 
     Arguments, errors and warnings are those of :func:`data_uri`.
+
+    Args:
+        source: As in :func:`data_uri`, and so on up to ``fit``.
+        size: Pixels.
+        quality: JPEG quality.
+        channels: Of arrays.
+        fit: For other shapes than that of ``size``.
+        max_side: Pixels; a larger picture is scaled down to it in its own shape, where no ``size`` is given.
     """
     target = check_options(size, quality, channels, fit)
     if isinstance(source, Fitted):
@@ -186,7 +195,9 @@ def encode_image(
         from falrt.media import arrays
 
         arrays.check_array(source)
-        say_if_cut((source.shape[1], source.shape[0]), target, fit)
+        own = source.shape[1], source.shape[0]
+        target = target or within(own, max_side)
+        say_if_cut(own, target, fit)
         return arrays.encode_jpeg(source, target, quality, channels, fit)
     if is_pil(source):
         from falrt.media import pillow
@@ -195,13 +206,16 @@ def encode_image(
     else:
         data = _read(source)
         header = read_header(data)
-        if header is not None and header.orientation == 1 and target in (None, header.size):
+        if header is not None and header.orientation == 1:
+            wanted = target or (within(header.size, max_side) if header.size else None)
             # A file was encoded long ago; what a PNG still costs is its bytes on the way, so only one that
             # travels counts.
-            warn_if_slow(data)
-            return data
+            if wanted in (None, header.size):
+                warn_if_slow(data)
+                return data
         image = _decoded(data)
     if 0 not in image.size:
+        target = target or within(image.size, max_side)
         say_if_cut(image.size, target, fit)
     return _encode_pil(image, target, quality, fit)
 

@@ -9,7 +9,7 @@ import functools
 import logging
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-__all__ = ["FITS", "Fit", "Placement", "centre_box", "place", "say_if_cut"]
+__all__ = ["FITS", "Fit", "Placement", "centre_box", "place", "say_if_cut", "within"]
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,14 @@ def place(source: tuple[int, int], size: tuple[int, int], fit: Fit | None) -> Pl
         inner = max(1, round(source[0] * scale)), max(1, round(source[1] * scale))
         return Placement(whole, inner, size)
     return Placement(centre_box(source, size), size, size)
+
+
+def within(source: tuple[int, int], max_side: int | None) -> tuple[int, int] | None:
+    """Return the size in the shape of ``source`` whose longer side is ``max_side``; None where it is not longer."""
+    longest = max(source)
+    if max_side is None or longest <= max_side:
+        return None
+    return max(1, round(source[0] * max_side / longest)), max(1, round(source[1] * max_side / longest))
 
 
 def centre_box(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, int, int, int]:

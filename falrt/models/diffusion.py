@@ -14,10 +14,10 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AliasChoices, Field, model_validator
 
-from falrt.models.fields import Flags, ImageField, ImageSource, Timings
-from falrt.models.image import Image
-from falrt.models.schema import ModelInput, ModelOutput
+from falrt.models.fields import Flags, ImageField, ImageSource
+from falrt.models.schema import ModelInput
 from falrt.models.sizes import ImageSizeChoice
+from falrt.models.still import StillOutput
 
 __all__ = ["DiffusionInput", "DiffusionOutput"]
 
@@ -71,26 +71,18 @@ class DiffusionInput(ModelInput):
         return self
 
 
-class DiffusionOutput(ModelOutput):
+class DiffusionOutput(StillOutput):
     """The pictures of one answer; every other field may be missing on realtime routes.
 
     Attributes:
-        images: The pictures.
-        seed: The seed that was used.
-        timings: Seconds by name; ``timings["inference"]`` as a rule.
         has_nsfw_concepts: One flag an image; also read from the older name ``nsfw_content_detected``.
-        prompt: As it was drawn, where the server says so.
-        num_inference_steps: Likewise.
+        num_inference_steps: As they were done, where the server says so.
         request_id: As it was sent; empty or None where the app echoes none.
     """
 
-    images: list[Image]
-    seed: int | None = None
-    timings: Timings = Field(default_factory=dict)
     has_nsfw_concepts: Flags = Field(
         default_factory=list, validation_alias=AliasChoices("has_nsfw_concepts", "nsfw_content_detected")
     )
-    prompt: str | None = None
     num_inference_steps: int | None = None
     request_id: str | None = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -41,7 +41,7 @@ from falrt.media.source import (
 )
 from falrt.models.sizes import image_size_pixels
 
-__all__ = ["Flags", "ImageField", "ImageSource", "Timings", "WireBytes"]
+__all__ = ["Flags", "ImageField", "ImageSource", "NumberText", "Timings", "WireBytes"]
 
 _PICTURE_CURE = "give a data URI, JPEG bytes, a pathlib.Path, a PIL image or a numpy array"
 
@@ -70,6 +70,8 @@ class ImageField:
             None logs a warning where a picture is cut.
         size_field: Name of the input's field, such as ``"image_size"``, that says how large a picture the model
             makes: where that is set, it takes the place of ``size``.
+        max_side: Pixels; files and pixels of no given size are scaled down until neither side is longer. They keep
+            their shape.
     """
 
     size: Size | None = None
@@ -79,6 +81,7 @@ class ImageField:
     channels: Channels = "RGB"
     fit: Fit | None = None
     size_field: str | None = None
+    max_side: int | None = None
 
     def __post_init__(self) -> None:
         check_options(self.size, self.quality, self.channels, self.fit)
@@ -140,7 +143,9 @@ class ImageField:
         try:
             ready = self._ready(value)
             if ready is None:
-                ready = encode_image(value, size or self.size, self.quality, self.channels, self.fit)
+                ready = encode_image(
+                    value, size or self.size, self.quality, self.channels, self.fit, self.max_side
+                )
         except ConfigurationError as exc:
             raise ConfigurationError(f"{name}: {exc}") from exc
         except MissingDependencyError as exc:
@@ -219,3 +224,11 @@ def _none_is_empty(value: object) -> object:
 
 Flags: TypeAlias = Annotated[list[bool], BeforeValidator(_none_is_empty)]
 """One truth value per image; null is empty."""
+
+
+def _text_of_number(value: object) -> object:
+    return str(value) if type(value) is int else value
+
+
+NumberText: Final = BeforeValidator(_text_of_number)
+"""Takes a number for its text, where a schema wants ``"4"``."""

@@ -7,30 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
 from falrt.models.diffusion import DiffusionInput, DiffusionOutput
+from falrt.models.fields import NumberText
 from falrt.models.spec import RealtimeModel
+from falrt.models.still import Embedding
 
-__all__ = ["LIGHTNING", "Embedding", "LightningInput", "LightningOutput"]
-
-
-class Embedding(BaseModel):
-    """A textual-inversion embedding.
-
-    Attributes:
-        path: Address of the .safetensors file, or a hub name.
-        tokens: The words that stand for it in the prompt.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: str
-    tokens: list[str] = ["<s0>", "<s1>"]
-
-
-def _text_of_number(value: object) -> object:
-    return str(value) if type(value) is int else value
+__all__ = ["LIGHTNING", "LightningInput", "LightningOutput"]
 
 
 class LightningInput(DiffusionInput):
@@ -51,7 +35,7 @@ class LightningInput(DiffusionInput):
         crop_output: Image to image: cut to the size that was asked for.
     """
 
-    num_inference_steps: Annotated[Literal["1", "2", "4", "8"], BeforeValidator(_text_of_number)] = "4"
+    num_inference_steps: Annotated[Literal["1", "2", "4", "8"], NumberText] = "4"
     sync_mode: bool = False
     num_images: int = Field(default=1, ge=1, le=8)
     embeddings: list[Embedding] = Field(default=[])

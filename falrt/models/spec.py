@@ -1,4 +1,4 @@
-"""RealtimeModel: an app's id together with the types of what goes in and what comes out.
+"""Endpoint and RealtimeModel: an app's id together with the types of what goes in and what comes out.
 
 pydantic is imported when a model is built, never by this module, so that plain ids cost nothing.
 """
@@ -14,25 +14,23 @@ from falrt.media.source import describe
 from falrt.models.plain import is_heavy, plain_map
 from falrt.typing import InputT, ModeName, OutputT
 
-__all__ = ["RealtimeModel"]
+__all__ = ["Endpoint", "RealtimeModel"]
 
 _SHOWN_ERRORS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class RealtimeModel(Generic[InputT, OutputT]):
-    """A realtime app with the types of its inputs and outputs, for :func:`falrt.connect`.
+class Endpoint(Generic[InputT, OutputT]):
+    """An HTTP endpoint with the types of its inputs and outputs, for :meth:`falrt.Client.run` and its kin.
 
     ::
 
-        MINE = falrt.RealtimeModel("acme/app", MyInput, MyOutput)
+        MINE = falrt.Endpoint("acme/app", MyInput, MyOutput)
 
     Args:
-        app: Endpoint id, such as ``"fal-ai/fast-lcm-diffusion"``.
+        app: Endpoint id, such as ``"fal-ai/flux/schnell"``.
         input_type: A pydantic model class, or ``dict``.
         output_type: A pydantic model class, or ``dict``.
-        path: Another WebSocket path than ``/realtime``.
-        mode: ``"unary"``, ``"server_streaming"``, ``"client_streaming"`` or ``"bidi"``.
 
     Raises:
         ConfigurationError: An argument is of the wrong kind.
@@ -41,21 +39,11 @@ class RealtimeModel(Generic[InputT, OutputT]):
     app: str
     input_type: type[InputT]
     output_type: type[OutputT]
-    _: KW_ONLY
-    path: str | None = None
-    mode: ModeName = "unary"
 
     def __post_init__(self) -> None:
         app: object = self.app
-        path: object = self.path
         if not isinstance(app, str) or not app.strip():
             raise ConfigurationError(f"app must be an endpoint id such as 'acme/app', not {describe(app)}")
-        if path is not None and not isinstance(path, str):
-            raise ConfigurationError(f"path must be text such as '/realtime', not {describe(path)}")
-        if self.mode not in get_args(ModeName):
-            raise ConfigurationError(
-                f"mode must be one of {', '.join(get_args(ModeName))}, not {self.mode!r}"
-            )
         _check_type("input_type", self.input_type)
         _check_type("output_type", self.output_type)
 
@@ -138,6 +126,40 @@ class RealtimeModel(Generic[InputT, OutputT]):
                 raise error.__cause__ from None
             raise ConfigurationError(f"an input of {self.app} cannot be sent: {error}") from error
         return dumped
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeModel(Endpoint[InputT, OutputT]):
+    """A realtime app with the types of its inputs and outputs, for :func:`falrt.connect`.
+
+    ::
+
+        MINE = falrt.RealtimeModel("acme/app", MyInput, MyOutput)
+
+    Args:
+        app: Endpoint id, such as ``"fal-ai/fast-lcm-diffusion"``.
+        input_type: A pydantic model class, or ``dict``.
+        output_type: A pydantic model class, or ``dict``.
+        path: Another WebSocket path than ``/realtime``.
+        mode: ``"unary"``, ``"server_streaming"``, ``"client_streaming"`` or ``"bidi"``.
+
+    Raises:
+        ConfigurationError: An argument is of the wrong kind.
+    """
+
+    _: KW_ONLY
+    path: str | None = None
+    mode: ModeName = "unary"
+
+    def __post_init__(self) -> None:
+        Endpoint.__post_init__(self)
+        path: object = self.path
+        if path is not None and not isinstance(path, str):
+            raise ConfigurationError(f"path must be text such as '/realtime', not {describe(path)}")
+        if self.mode not in get_args(ModeName):
+            raise ConfigurationError(
+                f"mode must be one of {', '.join(get_args(ModeName))}, not {self.mode!r}"
+            )
 
 
 def _check_type(name: str, kind: object) -> None:
