@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from falrt.connection.framing import Framing, MessageTaker, Received
 from falrt.connection.handshake import (
@@ -178,9 +178,8 @@ class Socket(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the request to upgrade."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what connects over TCP and TLS
-        self._transport = transport
-        transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are of no such class
+        self._transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
         self._flush()
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import ssl as tls
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from falrt.connection.handshake import Answer, NotAnUpgrade, Refused, read_answer
 from falrt.exceptions import ConnectError, MissingDependencyError
@@ -31,9 +31,8 @@ class _Connecting(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection makes
-        self._transport = transport
-        transport.write(self._request)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are of no such class
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         """Read the answer."""
