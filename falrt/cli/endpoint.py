@@ -5,12 +5,24 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from falrt.exceptions import FalrtError, MissingCredentialsError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from falrt.models.spec import RealtimeModel
 
-__all__ = ["check_endpoint", "endpoint"]
+__all__ = ["check_endpoint", "endpoint", "told"]
+
+
+def told(error: FalrtError) -> str:
+    """Return an error's text; where the key is missing, in words for a shell instead of those for programmers."""
+    if isinstance(error, MissingCredentialsError) and str(error).startswith("no fal key"):
+        return (
+            "no fal key: run 'export FAL_KEY=...' with a key from https://fal.ai/dashboard/keys; "
+            "'falrt demo' and --local need none"
+        )
+    return str(error)
 
 
 def check_endpoint(

@@ -33,7 +33,9 @@ def _errors_in_a_line() -> Iterator[None]:
         typer.echo(f"falrt: {error}", err=True)
         raise typer.Exit(2) from error
     except FalrtError as error:
-        typer.echo(f"falrt: {error}", err=True)
+        from falrt.cli.endpoint import told
+
+        typer.echo(f"falrt: {told(error)}", err=True)
         raise typer.Exit(1) from error
 
 
@@ -265,3 +267,24 @@ def stream(
             price_per_second=price_per_second,
         )
         run(Console(quiet=quiet), plan)
+
+
+@app.command(short_help="Check key, token, socket and one picture; say what is wrong.")
+def doctor(
+    model: _Model = "klein",
+    local: Annotated[
+        bool, typer.Option("--local", help="Check with a local stand-in instead of fal; no key.")
+    ] = False,
+) -> None:
+    """Try each step that a picture takes, and say in plain words what works and what to do; ends with 1 where not.
+
+    On fal, it asks for one picture, which costs what one picture costs.
+    """
+    with _errors_in_a_line():
+        from rich.console import Console
+
+        from falrt.cli.choices import choose
+        from falrt.cli.doctor import doctor as run
+
+        if not run(Console(), choose(model, {}), local=local):
+            raise typer.Exit(1)

@@ -1,0 +1,121 @@
+"""``falrt doctor``: does it work from here, step by step, and where it does not, what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import platform
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from falrt.cli.choices import Choice
+
+__all__ = ["EXTRAS", "doctor"]
+
+T = TypeVar("T")
+
+EXTRAS = {
+    "images": ("PIL", "numpy"),
+    "video": ("av",),
+    "local": ("typer", "rich", "starlette", "uvicorn"),
+    "fast": ("ormsgpack", "msgspec", "pybase64"),
+    "socks": ("python_socks",),
+}
+"""What each extra brings, by the names that are imported."""
+
+_PATIENCE = 60.0
+"""Seconds for each step; a cold model may take longer, and is then worth telling."""
+
+
+def doctor(console: Console, choice: Choice, *, local: bool) -> bool:
+    """Try each step that a picture takes, and say how it went.
+
+    Args:
+        console: Where.
+        choice: The model to ask for one picture.
+        local: Against a local stand-in that runs meanwhile.
+
+    Returns:
+        Whether everything that is needed works. Missing extras are told, and count for nothing.
+    """
+    import falrt
+    from falrt.cli.endpoint import endpoint, told
+
+    def tell(step: str, words: str) -> None:
+        console.print(f"{step:<9} {words}", highlight=False, markup=False, soft_wrap=True)
+
+    tell("versions", f"falrt {falrt.__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for extra, modules in EXTRAS.items():
+        absent = [name for name in modules if importlib.util.find_spec(name) is None]
+        if absent:
+            tell("extra", f"{extra}: no {', '.join(absent)} (optional: pip install 'falrt[{extra}]')")
+    try:
+        with endpoint(local=local) as options:
+            tell("key", "not needed" if local else _where_the_key_is())
+            tell("server", _where_the_server_is(options.get("base_url")))
+            asyncio.run(_try(choice, options, tell))
+    except falrt.FalrtError as exc:
+        tell("FAILED", told(exc))
+        return False
+    tell("result", "everything works")
+    return True
+
+
+def _where_the_key_is() -> str:
+    from falrt.auth import find_key
+
+    find_key()
+    for names in (("FAL_KEY",), ("FAL_KEY_ID", "FAL_KEY_SECRET")):
+        if all(os.environ.get(name, "").strip() for name in names):
+            return f"found in {' and '.join(names)}"
+    return "found in the notebook's secret FAL_KEY"
+
+
+def _where_the_server_is(base_url: str | None) -> str:
+    if base_url is not None:
+        return f"{base_url} (a local stand-in)"
+    named = os.environ.get("FALRT_BASE_URL", "").strip()
+    return f"{named} (FALRT_BASE_URL)" if named else "fal"
+
+
+async def _try(choice: Choice, options: dict[str, Any], tell: Callable[[str, str], None]) -> None:
+    import falrt
+    from falrt.auth import TokenCache, find_key
+    from falrt.cli.motion import Motion
+    from falrt.protocol.wire.endpoint import Endpoint
+
+    connection = falrt.connect(choice.model, **options)
+    base_url = options.get("base_url") or os.environ.get("FALRT_BASE_URL", "").strip() or None
+    tokens = TokenCache(key=find_key(options.get("key")), base_url=base_url)
+    try:
+        alias = Endpoint.parse(choice.model.app).alias
+        _, taken = await _timed(lambda: tokens.get(connection.app, alias), "a token")
+        tell("token", f"minted in {taken}")
+    finally:
+        await tokens.aclose()
+    try:
+        _, taken = await _timed(connection.__aenter__, "a socket")
+        tell("socket", f"open after {taken} (with a token of its own): {connection.app}")
+        given = choice.build(Motion().draw(1.0), "an oil painting of a small boat at sea")
+        output, taken = await _timed(lambda: connection.request(given), "a picture")
+        picture = output.images[-1].to_pil()
+        tell("picture", f"{picture.width} x {picture.height} pixels in {taken}")
+    finally:
+        await connection.close()
+
+
+async def _timed(step: Callable[[], Awaitable[T]], name: str) -> tuple[T, str]:
+    from falrt.exceptions import RequestTimeout
+
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            result = await step()
+    except TimeoutError as exc:
+        raise RequestTimeout(f"no {name.removeprefix('a ')} within {_PATIENCE:g} s") from exc
+    return result, f"{(time.monotonic() - began) * 1000:.0f} ms"
