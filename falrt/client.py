@@ -8,10 +8,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
+from falrt import tasks
 from falrt.auth import Key, TokenCache, TokenProvider, find_key
 from falrt.connection.connection import RealtimeConnection
 from falrt.connection.opening import Link
-from falrt.connection.tasks import INSIDE, completed
 from falrt.exceptions import ConcurrencyError, ConfigurationError
 from falrt.options import (
     AllOptions,
@@ -153,12 +153,10 @@ class Client:
         """Close every connection made with this client, then the token requests' HTTP client."""
         self._closed = True
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(
-                self._finish(), name="falrt closing client"
-            )
-        elif any(id(connection) in INSIDE.get() for connection in self._connections):
+            self._closing = tasks.begin(self._finish(), name="falrt closing client")
+        elif any(connection.inside.is_here for connection in self._connections):
             return  # a callback or a source of one that is being ended: the closing waits for it
-        await completed(self._closing, self._cut)
+        await tasks.completed(self._closing, self._cut)
 
     async def _finish(self) -> None:
         closings = (connection._shut_down() for connection in list(self._connections))
@@ -272,9 +270,7 @@ class Client:
         if self._ssl_task is None:
             from falrt.connection.dialing import default_ssl_context
 
-            self._ssl_task = asyncio.get_running_loop().create_task(
-                default_ssl_context(), name="falrt TLS context"
-            )
+            self._ssl_task = tasks.begin(default_ssl_context(), name="falrt TLS context")
         try:
             self._ssl = await asyncio.shield(self._ssl_task)
         except Exception:
@@ -316,8 +312,9 @@ class SharedConnection(RealtimeConnection[InputT, OutputT]):
         self.users += 1
         self._entries += 1
         if self._opening is None:
-            opening = super()._start()
-            self._opening = asyncio.get_running_loop().create_task(opening, name="falrt opening")
+            self._opening = tasks.begin(super()._start(), name="falrt opening")
+            # Where nobody waits for it any more, nobody is to be told how it ended.
+            self._opening.add_done_callback(lambda opening: opening.cancelled() or opening.exception())
         try:
             await asyncio.shield(self._opening)
         except BaseException:

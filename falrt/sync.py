@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from falrt import client
 from falrt.connection.connection import RealtimeConnection
-from falrt.connection.worker import Worker
 from falrt.exceptions import ConcurrencyError, ConfigurationError, ConnectionClosedOK
 from falrt.loop_thread import LoopEnded, LoopThread
 from falrt.options import AllOptions
 from falrt.protocol.events import State, Stats
+from falrt.threads import Worker
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:

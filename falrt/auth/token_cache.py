@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Final
 from falrt.auth.credentials import Key, Token, find_key
 from falrt.auth.token_providers import TokenProvider, ask_provider
 from falrt.auth.token_requests import TokenRequests
-from falrt.cancellation import is_own_cancellation
 from falrt.exceptions import (
     ConfigurationError,
     ConnectError,
@@ -31,6 +30,7 @@ from falrt.exceptions import (
 from falrt.protocol.wire.proxies import NO_PROXIES, Proxies
 from falrt.protocol.wire.token_endpoints import DEFAULT_LIFETIME, TokenEndpoint
 from falrt.protocol.wire.token_schedule import TokenSchedule, token_lifetime
+from falrt.tasks import begin, is_own_cancellation
 
 if TYPE_CHECKING:
     import httpx
@@ -233,9 +233,7 @@ class TokenCache:
         entry.timer = loop.call_at(max(deadline, loop.time()), self._start, entry)
 
     def _start(self, entry: _Entry) -> asyncio.Task[Token]:
-        entry.task = asyncio.get_running_loop().create_task(
-            self._fetch(entry), name=f"falrt token {entry.app_path}"
-        )
+        entry.task = begin(self._fetch(entry), name=f"falrt token {entry.app_path}")
         entry.task.add_done_callback(_note_failure)
         self._arm(entry)
         return entry.task

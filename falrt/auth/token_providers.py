@@ -12,9 +12,9 @@ from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from falrt.auth.credentials import Token
-from falrt.auth.threads import run_in_thread
 from falrt.exceptions import AuthenticationError, ConnectError, TokenRequestError
 from falrt.protocol.wire.token_endpoints import is_passing, token_problem
+from falrt.threads import run_in_thread
 
 __all__ = ["TokenProvider", "ask_provider"]
 

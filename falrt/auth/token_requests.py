@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from falrt.auth.credentials import Key, Token
-from falrt.auth.threads import run_in_thread
 from falrt.exceptions import (
     ConfigurationError,
     ConnectError,
@@ -43,6 +42,7 @@ from falrt.protocol.wire.token_endpoints import (
     read_token,
     request_body,
 )
+from falrt.threads import run_in_thread
 
 if TYPE_CHECKING:
     import httpx

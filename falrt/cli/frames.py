@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from falrt.connection.worker import Worker
+from falrt.threads import Worker
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from falrt.cli.frames import Source, captured_at, live_frames, waiting_frames
 from falrt.cli.record import Record, Shot
 from falrt.cli.targets import writing
-from falrt.connection.tasks import completed
+from falrt.tasks import completed
 
 if TYPE_CHECKING:
     from PIL.Image import Image

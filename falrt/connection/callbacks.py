@@ -8,9 +8,9 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from falrt.cancellation import is_own_cancellation
 from falrt.connection.inbox import Inbox
 from falrt.exceptions import ConnectionClosedOK, FalrtError
+from falrt.tasks import begin, is_own_cancellation
 
 if TYPE_CHECKING:
     from falrt.connection.opening import Link
@@ -51,8 +51,7 @@ class Callbacks:
 
     def start(self) -> None:
         """Begin to call."""
-        loop = asyncio.get_running_loop()
-        self.task = loop.create_task(self._run(), name=f"falrt callbacks {self._link.app}")
+        self.task = begin(self._run(), name=f"falrt callbacks {self._link.app}")
 
     @property
     def idle(self) -> bool:

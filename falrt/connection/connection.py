@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from falrt.connection.delivery import Delivery
+from falrt.connection.inside import Inside
 from falrt.connection.supervisor import Supervisor
-from falrt.connection.tasks import INSIDE, completed, inside_of, settle
 from falrt.connection.translation import Encoder
 from falrt.exceptions import (
     ConcurrencyError,
@@ -31,6 +31,7 @@ from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.realtime import RealtimeProtocol
 from falrt.protocol.settings import Settings
 from falrt.protocol.wire.modes import mode_named
+from falrt.tasks import begin, completed, settle
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         self._closing: asyncio.Task[None] | None = None
         self._encoder = Encoder(link)
         self._stream: Stream[InputT, OutputT] | None = None
+        self.inside = Inside()
 
     def __repr__(self) -> str:
         return f"<RealtimeConnection {self._link.app} {self.state}>"
@@ -102,7 +104,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         self._supervisor = supervisor = Supervisor(
             self._link, protocol, tell=delivery.tell, ended=delivery.wake, has_room=delivery.has_room
         )
-        inside_of(self).run(delivery.start, supervisor.look)
+        supervisor.start()
+        self.inside.context().run(delivery.start, supervisor.look)
         if self._settings.lazy:
             return
         try:
@@ -126,10 +129,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
 
     async def _shut_down(self) -> None:
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(
-                self._finish(), name=f"falrt closing {self._link.app}"
-            )
-        elif id(self) in INSIDE.get():
+            self._closing = begin(self._finish(), name=f"falrt closing {self._link.app}")
+        elif self.inside.is_here:
             return  # it is being ended by the closing, which waits for it
         await completed(self._closing, self._cut)
 
@@ -142,7 +143,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         finally:
             users = self._tasks_of_users()
             if supervisor is not None:
-                tasks = {supervisor.task} if id(self) in INSIDE.get() else {supervisor.task, *users}
+                tasks = {supervisor.task} if self.inside.is_here else {supervisor.task, *users}
                 for task in tasks:
                     task.cancel()
                 await settle(tasks)
@@ -251,8 +252,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         check_seconds("timeout", timeout, optional=True)
         supervisor = self._running()
         protocol, callbacks = supervisor.protocol, self._delivery.callbacks
-        if callbacks is not None and asyncio.current_task() is callbacks.task:
-            callbacks = None  # one of them asks: it would wait for itself
+        if self.inside.is_here:
+            callbacks = None  # one of them asks, or a task that it waits for: it would wait for itself
 
         def drained() -> bool:
             return protocol.quiet and (callbacks is None or callbacks.idle)

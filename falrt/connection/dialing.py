@@ -11,11 +11,11 @@ import ssl as tls
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from falrt.auth.threads import run_in_thread
 from falrt.connection.receiving import buffers_of
 from falrt.connection.transport import Socket
 from falrt.connection.tunnel import tunnel
 from falrt.protocol.wire.proxies import Proxy
+from falrt.threads import run_in_thread
 
 __all__ = ["default_ssl_context", "open_socket"]
 

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic
 from urllib.parse import urlsplit
 
-from falrt.cancellation import is_own_cancellation
 from falrt.codecs import Msgpack
 from falrt.exceptions import (
     AuthenticationError,
@@ -31,6 +30,7 @@ from falrt.models import plain
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.wire.endpoint import Endpoint, Hosts
 from falrt.protocol.wire.proxies import Proxies
+from falrt.tasks import is_own_cancellation
 from falrt.typing import Codec, Frame, InputT, ModeName, OutputT
 
 if TYPE_CHECKING:

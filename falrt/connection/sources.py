@@ -11,8 +11,9 @@ import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
-from falrt.connection.worker import Worker
 from falrt.exceptions import ConfigurationError
+from falrt.tasks import begin
+from falrt.threads import Worker
 
 __all__ = ["Asked", "Live", "Pulled", "PulledAsync", "PulledInThread", "Source", "source_of"]
 
@@ -121,7 +122,7 @@ class Live:
 
     def start(self) -> asyncio.Task[None] | None:
         """Begin to drain."""
-        self._task = asyncio.get_running_loop().create_task(self._drain(), name="falrt stream source")
+        self._task = begin(self._drain(), name="falrt stream source")
         self._task.add_done_callback(lambda task: self._ring())
         return self._task
 

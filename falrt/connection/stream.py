@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
 from falrt.connection.gate import Gate
 from falrt.connection.replies import Replies, Reply, reply_to
 from falrt.connection.sources import Source, source_of
-from falrt.connection.tasks import inside_of
 from falrt.exceptions import ConfigurationError, ConnectionClosedOK, DecodeError, ServerError
 from falrt.protocol.events import Answered, State
 from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.pacing.policies import Adaptive, Immediate, Pacing
+from falrt.tasks import begin, settle
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
@@ -126,11 +126,11 @@ class Stream(Generic[InputT, OutputT]):
         self._lane = self._supervisor.protocol.add_lane(self._pacing, keeps_all=not self._source.skips)
         connection._stream = self
         self._supervisor.on_turn = self.wake
-        inside = inside_of(connection)
+        inside = connection.inside.context()
         draining = inside.run(self._source.start)
         if draining is not None:
             self.tasks.append(draining)
-        driving = self._loop.create_task(self._drive(), name="falrt stream", context=inside)
+        driving = begin(self._drive(), name="falrt stream", context=inside)
         self.tasks.append(driving)
 
     @property
@@ -157,9 +157,7 @@ class Stream(Generic[InputT, OutputT]):
     async def aclose(self) -> None:
         """End everything and wait for it."""
         self.stop()
-        tasks = {task for task in self.tasks if task is not asyncio.current_task()}
-        if tasks:
-            await asyncio.wait(tasks)
+        await settle(task for task in self.tasks if task is not asyncio.current_task())
 
     def forgotten(self) -> None:
         """The consumer let go of the stream, perhaps in the garbage collector and in another thread."""

@@ -14,13 +14,13 @@ import logging
 from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Any, Final
 
-from falrt.connection.tasks import settle
 from falrt.exceptions import DecodeError
 from falrt.protocol.events import Event, Lost, Opened, State
 from falrt.protocol.inputs import Input
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.realtime import RealtimeProtocol
 from falrt.protocol.wire.messages import control_in
+from falrt.tasks import begin, settle
 from falrt.typing import Frame
 
 if TYPE_CHECKING:
@@ -101,7 +101,11 @@ class Supervisor:
         self._hurried = False
         # What is about to end: polite closings of sockets that are no longer used, tasks of streams that were left.
         self._farewells: dict[asyncio.Task[None], Socket | None] = {}
-        self.task = self.loop.create_task(self._run(), name=f"falrt {link.app}")
+        self.task: asyncio.Task[None]
+
+    def start(self) -> None:
+        """Begin to supervise."""
+        self.task = begin(self._run(), name=f"falrt {self._link.app}")
 
     # --- what others ask for
 
@@ -244,7 +248,7 @@ class Supervisor:
             self._unread.clear()
             # Cancelled by anybody but close(), the loop is ending and waits for no farewell.
             if (polite or protocol.state is State.CLOSED) and not self._hurried:
-                farewell = self.loop.create_task(socket.close_politely(), name=f"falrt closing {link.app}")
+                farewell = begin(socket.close_politely(), name=f"falrt closing {link.app}")
                 self.see_off(farewell, socket)
             else:
                 socket.cut()

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from falrt.connection.worker import Worker
 from falrt.exceptions import EncodeError
 from falrt.protocol.inputs import Input, Kind, Lane
+from falrt.threads import Worker
 from falrt.typing import Frame
 
 if TYPE_CHECKING:

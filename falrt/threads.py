@@ -1,7 +1,6 @@
-"""One thread for one connection's slow work: encoding pictures, pulling frames from a file.
+"""Blocking work off the event loop, in a thread that ends with its owner; a pool would leave its threads behind.
 
-A single thread keeps the order, and it belongs to its owner: a pool would leave its threads behind. It starts with
-the first piece of work. It is a daemon, so that a camera that never gives a frame cannot keep a program alive.
+Threads are daemons, so that a camera that never gives a frame cannot keep a program alive.
 """
 
 from __future__ import annotations
@@ -14,18 +13,31 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "run_in_thread"]
 
 T = TypeVar("T")
 
 
+async def run_in_thread(function: Callable[[], T]) -> T:
+    """Call a function in a thread of its own and return what it returns, or raise what it raises.
+
+    When the caller is cancelled the function runs on, and what becomes of it is ignored; Python cannot stop it.
+    """
+    worker = Worker()
+    try:
+        return await worker.run(function)
+    finally:
+        worker.close()
+
+
 class Worker:
-    """Calls functions in a thread of its own, one after the other. Its methods belong to one event loop."""
+    """Calls functions in one thread, one after the other. Its methods belong to one event loop."""
 
     __slots__ = ("_jobs", "_pending", "_thread")
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        # Started with the first piece of work.
         self._thread: threading.Thread | None = None
         # Jobs that were given and whose end has not been told to the loop.
         self._pending = 0

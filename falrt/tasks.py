@@ -1,0 +1,60 @@
+"""Tasks that begin when their maker is ready, and waiting for them, whatever happens to the one who waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from contextvars import Context
+from typing import Any, TypeVar
+
+__all__ = ["begin", "completed", "is_own_cancellation", "settle"]
+
+T = TypeVar("T")
+
+
+def begin(work: Coroutine[Any, Any, T], *, name: str, context: Context | None = None) -> asyncio.Task[T]:
+    """Run a coroutine in a task that begins in the next turn of the loop, whatever the loop's task factory does.
+
+    With ``asyncio.eager_task_factory``, ``create_task`` runs a coroutine before whoever makes the task has noted it:
+    work that ends at once would be noted after its end, and one that looks for its own task would not find it.
+
+    Returns:
+        The task. Keep it: the loop itself holds it weakly.
+    """
+    return asyncio.Task(work, loop=asyncio.get_running_loop(), name=name, context=context)
+
+
+def is_own_cancellation() -> bool:
+    """Whether the present task itself is being cancelled, and not something that a user's function waited for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+async def completed(closing: asyncio.Task[Any], hurry: Callable[[], None]) -> None:
+    """Wait until a closing has ended; a waiter that is cancelled hurries it first, and still waits.
+
+    What is closed in a task of its own cannot be left half done by a cancelled caller, not even in an anyio scope,
+    which cancels its tasks again and again: a hurried closing takes a few turns of the loop.
+
+    Args:
+        closing: The task that closes.
+        hurry: Makes it end at once, such as by cutting the line instead of waiting for the peer.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not closing.done():
+        try:
+            await asyncio.wait({closing})
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+            hurry()
+    if cancelled is not None:
+        raise cancelled
+    if not closing.cancelled():
+        closing.result()
+
+
+async def settle(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Wait until they have ended, however they end."""
+    tasks = set(tasks)
+    if tasks:
+        await asyncio.wait(tasks)
