@@ -9,22 +9,18 @@ always :meth:`Supervisor.react`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Any, Final
 
-from falrt.exceptions import DecodeError
+from falrt.connection.reader import Reader
 from falrt.protocol.events import Event, Lost, Opened, State
 from falrt.protocol.inputs import Input
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.realtime import RealtimeProtocol
-from falrt.protocol.wire.messages import control_in
 from falrt.tasks import begin, settle
-from falrt.typing import Frame
 
 if TYPE_CHECKING:
-    from falrt.connection.framing import Received
     from falrt.connection.opening import Link
     from falrt.connection.transport import Socket
 
@@ -32,8 +28,6 @@ __all__ = ["Supervisor"]
 
 logger = logging.getLogger("falrt.connection")
 
-# Messages that wait to be decoded before the server is held up.
-UNREAD_MAX: Final = 16
 # Tries without an answer at which a person should hear of it.
 WORRYING_TRIES: Final = 5
 
@@ -56,9 +50,8 @@ class Supervisor:
     """
 
     __slots__ = (
-        "_alarm", "_alive_at", "_at_once", "_bell", "_broken", "_ended", "_farewells", "_frame_size", "_has_room",
-        "_hurried", "_link", "_tell", "_timer", "_timer_at", "_unread", "_unwritten", "_waiting_read", "_watchers",
-        "loop", "on_turn", "protocol", "socket", "task",
+        "_alarm", "_alive_at", "_ended", "_farewells", "_has_room", "_hurried", "_link", "_reader", "_tell", "_timer",
+        "_timer_at", "_unwritten", "_watchers", "loop", "on_turn", "protocol", "socket", "task",
     )  # fmt: skip
 
     def __init__(
@@ -76,11 +69,10 @@ class Supervisor:
         self._tell, self._ended, self._has_room = tell, ended, has_room
         self.on_turn: Callable[[], None] | None = None
         self.socket: Socket | None = None
+        self._reader: Reader | None = None
         # Bytes that the transport still had to send when the timer last looked, and when it last saw that the line
         # lives although nothing came.
         self._unwritten, self._alive_at = 0, 0.0
-        # Bytes of the frame that is being seen to.
-        self._frame_size = 0
         # The timer, and the instant for which it is set, which uvloop's handles do not always tell.
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
@@ -88,15 +80,6 @@ class Supervisor:
         self._alarm: asyncio.Future[None] | None = None
         # Those who wait for some state of the connection: open, room, quiet, flushed.
         self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
-        # Messages are seen to in the turn of the loop in which they come, unless a decoder may wait or a slow
-        # consumer holds the server up.
-        self._at_once = protocol.settings.mode.pairs and not link.has_decoder
-        # Messages that wait for that, and the bell that wakes the one who sees to them.
-        self._unread: list[tuple[Frame, int]] = []
-        self._bell: asyncio.Future[None] | None = None
-        self._waiting_read: asyncio.Timeout | None = None
-        # A mistake of ours, met where nobody could be told.
-        self._broken: Exception | None = None
         # A closer was cancelled: lines are cut instead of closed.
         self._hurried = False
         # What is about to end: polite closings of sockets that are no longer used, tasks of streams that were left.
@@ -231,6 +214,7 @@ class Supervisor:
         except Exception as exc:
             return link.loss_of_opening(exc)
         self.socket = socket
+        self._reader = Reader(socket, protocol, link, react=self.react, look=self.look, has_room=self._room)
         socket.on_writable = self.react
         protocol.opened(self.loop.time())
         logger.debug("%s: open", link.app)
@@ -238,14 +222,13 @@ class Supervisor:
         polite = False
         try:
             self.react()
-            loss = await self._read(socket)
+            loss = await self._reader.read()
             polite = loss.cause is not Cause.SILENCE
             return loss
         finally:
-            self.socket = None
+            self.socket = self._reader = None
             socket.on_writable = None
             socket.ignore()
-            self._unread.clear()
             # Cancelled by anybody but close(), the loop is ending and waits for no farewell.
             if (polite or protocol.state is State.CLOSED) and not self._hurried:
                 farewell = begin(socket.close_politely(), name=f"falrt closing {link.app}")
@@ -253,96 +236,31 @@ class Supervisor:
             else:
                 socket.cut()
 
-    # --- reading
-
-    async def _read(self, socket: Socket) -> Loss:
-        """Wait until a socket is lost, or until the protocol gives it up; see to what cannot be seen to at once."""
-        protocol = self.protocol
-        socket.listen(self._arrived, self._ring)
-        while protocol.leaving is None:
-            if self._unread:
-                with contextlib.suppress(TimeoutError):  # given up meanwhile
-                    async with asyncio.timeout(None) as self._waiting_read:
-                        await self._read_one(*self._unread.pop(0))
-                self._waiting_read = None
-                socket.pause_reading(len(self._unread) > UNREAD_MAX)
-            elif self._broken is not None:
-                raise self._broken
-            elif socket.gone:
-                return socket.loss()
-            else:
-                self._bell = self.loop.create_future()
-                await self._bell
-        return protocol.leaving
-
-    def _arrived(self, frame: Received, size: int) -> None:
-        """Take a message, in the turn of the loop in which it came wherever that is possible."""
-        if self._at_once:
-            try:
-                self._take(frame, size)
-            except Exception as exc:  # the transport would swallow it: the reader must raise it
-                self._broken = exc
-                self._ring()
-            return
-        self._unread.append((frame if isinstance(frame, str) else bytes(frame), size))
-        if self.socket is not None and len(self._unread) > UNREAD_MAX:
-            self.socket.pause_reading(True)
-        self._ring()
-
-    def _take(self, frame: Received, size: int) -> None:
-        now, self._frame_size = self.loop.time(), size
-        try:
-            control = control_in(frame)
-            message = self._link.decode(frame) if control is None else control
-        except DecodeError as exc:
-            self._garbled(exc)
-        else:
-            self.protocol.received(message, now, self._frame_size)
-        self.react(now)
-
-    async def _read_one(self, frame: Frame, size: int) -> None:
-        protocol, link = self.protocol, self._link
-        try:
-            self._frame_size = size
-            message: Any = control_in(frame)
-            if message is None:
-                message = await link.decode_by_hook(frame) if link.has_decoder else link.decode(frame)
-        except DecodeError as exc:
-            self._garbled(exc)
-        else:
-            protocol.received(message, self.loop.time(), self._frame_size)
-        self.react()
-        if not protocol.settings.mode.pairs and not self._has_room():
+    async def _room(self) -> None:
+        """Wait until a result that comes next can be kept, or until there is nobody to hold up."""
+        if not self._has_room():
             await self.until(lambda: self._has_room() or self.socket is None or self.socket.gone)
-
-    def _garbled(self, exc: DecodeError) -> None:
-        self.protocol.garbled(exc, self.loop.time(), self._frame_size)
-
-    def _ring(self) -> None:
-        """Let the reader look again; where a decoder or a consumer holds it up, only the end of the socket does."""
-        if self._waiting_read is not None and self.protocol.leaving is not None:
-            self._waiting_read.reschedule(self.loop.time())
-            self._waiting_read = None  # once: it may be expiring already
-        if self._bell is not None and not self._bell.done():
-            self._bell.set_result(None)
-        if self.socket is not None and self.socket.gone:
-            self.look()
 
     # --- after anything happened
 
-    def react(self, now: float | None = None) -> None:
-        """Do what follows from the protocol's new state: tell people, send what is due, set the timer."""
+    def react(self, now: float | None = None, size_bytes: int = 0) -> None:
+        """Do what follows from the protocol's new state: tell people, send what is due, set the timer.
+
+        Args:
+            now: The instant; read if not given.
+            size_bytes: Of the frame that has come, if one has.
+        """
         protocol = self.protocol
         now = self.loop.time() if now is None else now
         self._pump(now)
         for event in protocol.take_events():
-            self._tell(event, self._frame_size)
+            self._tell(event, size_bytes)
         if self._watchers:
             self.look()
         if self.on_turn is not None:
             self.on_turn()
-        if protocol.leaving is not None:
-            self._ring()
+        if protocol.leaving is not None and self._reader is not None:
+            self._reader.ring()
         over, alarm = protocol.error is not None, self._alarm
         if alarm is not None and not alarm.done() and (over or protocol.wants_socket(now)):
             alarm.set_result(None)
@@ -381,8 +299,12 @@ class Supervisor:
         try:
             self._tick(deadline)
         except Exception as exc:  # the loop would only log it, and no deadline would ever come again
-            self._broken = exc
-            self._ring()
+            if self._reader is not None:
+                self._reader.fail(exc)
+            elif self._alarm is not None and not self._alarm.done():
+                self._alarm.set_exception(exc)
+            else:
+                raise
 
     def _tick(self, deadline: float) -> None:
         # The loop's clock may be a hair behind the instant that was asked for: that must not read as "not yet".

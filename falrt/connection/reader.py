@@ -1,0 +1,148 @@
+"""Reader: what one socket receives, decoded and told to the protocol. Made with the socket and thrown away with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from falrt.exceptions import DecodeError
+from falrt.protocol.loss import Loss
+from falrt.protocol.realtime import RealtimeProtocol
+from falrt.protocol.wire.messages import control_in
+from falrt.typing import Frame
+
+if TYPE_CHECKING:
+    from falrt.connection.framing import Received
+    from falrt.connection.opening import Link
+    from falrt.connection.transport import Socket
+
+__all__ = ["Reader"]
+
+# Messages that wait to be decoded before the server is held up.
+UNREAD_MAX: Final = 16
+
+
+class Reader:
+    """Reads one socket until it is lost or given up.
+
+    Messages are processed in the turn of the loop in which they come. Only where a decoder may wait, or a slow
+    consumer is to hold the server up, they are processed one after the other in :meth:`read`.
+
+    Args:
+        socket: An open one.
+        protocol: What is told.
+        link: What decodes.
+        react: Called after each message with the instant at which it came and its size in bytes.
+        look: Called when the socket has gone, for whoever waits in `has_room`.
+        has_room: Waits until a result that comes next can be kept, where the server can be held up for that.
+    """
+
+    __slots__ = (
+        "_at_once", "_bell", "_broken", "_has_room", "_link", "_look", "_loop", "_protocol", "_react", "_socket",
+        "_unread", "_waiting",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        socket: Socket,
+        protocol: RealtimeProtocol,
+        link: Link[Any, Any],
+        *,
+        react: Callable[[float, int], None],
+        look: Callable[[], None],
+        has_room: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket, self._protocol, self._link = socket, protocol, link
+        self._react, self._look, self._has_room = react, look, has_room
+        self._at_once = protocol.settings.mode.pairs and not link.has_decoder
+        # Messages that wait, and the bell that wakes the one who processes them.
+        self._unread: list[tuple[Frame, int]] = []
+        self._bell: asyncio.Future[None] | None = None
+        # What ends the waiting for a decoder or a consumer, when the socket is given up.
+        self._waiting: asyncio.Timeout | None = None
+        # A mistake of ours, met where nobody could be told.
+        self._broken: Exception | None = None
+
+    async def read(self) -> Loss:
+        """Wait until the socket is lost, or until the protocol gives it up.
+
+        Raises:
+            Exception: A mistake of ours, or of a codec that breaks its promises.
+        """
+        socket, protocol = self._socket, self._protocol
+        socket.listen(self._arrived, self._lost)
+        while protocol.leaving is None:
+            if self._unread:
+                with contextlib.suppress(TimeoutError):  # given up meanwhile
+                    async with asyncio.timeout(None) as self._waiting:
+                        await self._process(*self._unread.pop(0))
+                self._waiting = None
+                socket.pause_reading(len(self._unread) > UNREAD_MAX)
+            elif self._broken is not None:
+                raise self._broken
+            elif socket.gone:
+                return socket.loss()
+            else:
+                self._bell = self._loop.create_future()
+                await self._bell
+        return protocol.leaving
+
+    def fail(self, exc: Exception) -> None:
+        """End the reading by an error that was met elsewhere."""
+        self._broken = exc
+        self.ring()
+
+    def ring(self) -> None:
+        """Look again; where a decoder or a consumer holds it up, only the end of the socket does."""
+        if self._waiting is not None and self._protocol.leaving is not None:
+            self._waiting.reschedule(self._loop.time())
+            self._waiting = None  # once: it may be expiring already
+        if self._bell is not None and not self._bell.done():
+            self._bell.set_result(None)
+
+    def _lost(self) -> None:
+        self.ring()
+        self._look()
+
+    def _arrived(self, frame: Received, size: int) -> None:
+        if self._at_once:
+            try:
+                self._tell(self._decoded(frame), size)
+            except Exception as exc:  # the transport would swallow it
+                self.fail(exc)
+            return
+        self._unread.append((frame if isinstance(frame, str) else bytes(frame), size))
+        if len(self._unread) > UNREAD_MAX:
+            self._socket.pause_reading(True)
+        self.ring()
+
+    async def _process(self, frame: Frame, size: int) -> None:
+        if self._link.has_decoder and control_in(frame) is None:
+            try:
+                message = await self._link.decode_by_hook(frame)
+            except DecodeError as exc:
+                message = exc
+        else:
+            message = self._decoded(frame)
+        self._tell(message, size)
+        if not self._protocol.settings.mode.pairs:
+            await self._has_room()
+
+    def _decoded(self, frame: Received) -> Any:
+        """Return a frame's message, or the error that says why it has none."""
+        try:
+            control = control_in(frame)
+            return self._link.decode(frame) if control is None else control
+        except DecodeError as exc:
+            return exc
+
+    def _tell(self, message: Any, size: int) -> None:
+        now = self._loop.time()
+        if isinstance(message, DecodeError):
+            self._protocol.garbled(message, now, size)
+        else:
+            self._protocol.received(message, now, size)
+        self._react(now, size)
