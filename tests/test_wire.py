@@ -56,6 +56,90 @@ def test_facts_stand_in_their_order() -> None:
     assert list(facts()) == sorted(facts())
 
 
+# What each fact is about. Whoever cites it says one of these nearby, so that a number cannot go astray unseen.
+SUBJECTS = {
+    "W01": "endpoint id|owner",
+    "W02": "workflows|endpoint",
+    "W03": "endpoint",
+    "W04": "path",
+    "W05": "host|fal.run|endpoint",
+    "W10": "1000|close|sessions",
+    "W11": "1011|1001|close",
+    "W12": "refus|401|403",
+    "W13": "handshake|upgrade",
+    "W14": "101|accept|upgrade|handshake",
+    "W15": "cold",
+    "W16": "ping|handshake",
+    "W17": "max_buffering",
+    "W18": "max_size|1009|mib",
+    "W19": "max_size|mib",
+    "W20": "timings|control|realtime.py",
+    "W21": "action|control",
+    "W22": "timeout|idle|x-fal-error|control|runner",
+    "W23": "x-fal-error|realtime.py|internal_error|the text is fal's|control",
+    "W24": "unauthorized|control",
+    "W25": '"status"|control',
+    "W26": "text frame|control|text|codec",
+    "W27": "json|control",
+    "W30": "mode|stream|nil|runner",
+    "W31": "drop|buffering",
+    "W32": "drop|buffering",
+    "W33": "drop|batch",
+    "W34": "order|pairing",
+    "W35": "request_id|pairing",
+    "W36": "unanswered|pairing|lost|runner|sessions",
+    "W40": "key|token",
+    "W41": "key|token",
+    "W42": "allowed_apps|alias|token",
+    "W43": "realtime",
+    "W44": "refus|token",
+    "W45": "token",
+    "W46": "status|token|sessions",
+    "W47": "provider",
+    "W48": "jwt|token",
+    "W49": "token",
+    "W50": "text|frame",
+    "W51": "msgpack|map",
+    "W52": "integer|float|msgpack",
+    "W53": "timestamp|date|msgpack",
+    "W54": "nest|utf-8|msgpack",
+    "W55": "codec",
+    "W60": "klein|models|every realtime model",
+    "W61": "klein|data uri",
+    "W62": "klein|raw bytes|models",
+    "W63": "image_url|image_bytes|types|data uri|models",
+    "W64": "request_id|address|types|data uri|answer|outputs",
+    "W65": "size",
+    "W66": "unknown|ignore|models|input",
+    "W67": "steps|types",
+    "W68": "ignores pictures|models",
+    "W80": "proxy",
+}
+CITATION = re.compile(r"\bW(\d\d)\b(?: to W(\d\d)\b)?")
+
+
+def citations() -> Iterator[tuple[str, str, str]]:
+    """Yield each cited fact with its place and the lines around it; of a range, both ends."""
+    for file in sorted((ROOT / "falrt").rglob("*.py")):
+        lines = file.read_text().splitlines()
+        for number, line in enumerate(lines):
+            for match in CITATION.finditer(line):
+                around = "\n".join([file.stem, *lines[max(0, number - 8) : number + 6]])
+                for fact in filter(None, match.groups()):
+                    yield f"W{fact}", f"{file.relative_to(ROOT)}:{number + 1}", around.lower()
+
+
+def test_whoever_cites_a_fact_speaks_of_it() -> None:
+    astray = [
+        f"{place} cites {fact}" for fact, place, text in citations() if not re.search(SUBJECTS[fact], text)
+    ]
+    assert astray == []
+
+
+def test_every_fact_has_a_subject() -> None:
+    assert sorted(SUBJECTS) == sorted(facts())
+
+
 def test_docstrings_name_facts_of_the_page_only() -> None:
     known = facts()
     unknown = [

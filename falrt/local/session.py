@@ -117,7 +117,7 @@ async def _hand_over(conversation: Conversation, frame: Frame) -> None:
 class JsonOrMsgpack:
     """The codec of one connection: who asks in JSON bytes is answered in JSON text, everybody else in msgpack.
 
-    No msgpack map begins with the byte of ``{`` (wire fact W51), so the two cannot be confused.
+    No msgpack map begins with the byte of ``{`` (wire fact W27), so the two cannot be confused.
     """
 
     def __init__(self) -> None:

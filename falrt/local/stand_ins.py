@@ -1,6 +1,6 @@
 """The models that the stand-in serves: which route takes what, how long it works, and what it answers.
 
-Source: fal's generated endpoint types, and wire facts W60 to W67, docs/reference/wire.md.
+Source: fal's generated endpoint types, and wire facts W60 to W68, docs/reference/wire.md.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _answer_diffusion(painter: Painter, given: DiffusionInput, memory: Memory) -
 
 
 def _answer_lightning(painter: Painter, given: DiffusionInput, memory: Memory) -> dict[str, Any]:
-    """Lightning's realtime route ignores pictures (wire facts W63 and W64)."""
+    """Lightning's realtime route ignores pictures (wire fact W68)."""
     del memory
     return _paint_diffusion(painter, given, None)
 

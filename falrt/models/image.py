@@ -1,8 +1,7 @@
 """The picture in an answer, whichever way it came: raw bytes, a data URI, or a web address.
 
-Source: wire facts W62 and W63, docs/reference/wire.md: the same app answers with ``content`` over
-    msgpack and
-with ``url`` over JSON or HTTP, and the bytes decide the format.
+Source: wire facts W62 and W64, docs/reference/wire.md: the same app answers with raw bytes in ``content`` over
+msgpack and with an address in ``url`` over JSON or HTTP, and the bytes decide the format.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class Endpoint(Generic[InputT, OutputT]):
     def echoes_request_id(self) -> bool:
         """Whether both types declare ``request_id``, so that an answer may name its input.
 
-        A server may still leave it empty: match by it only where it came back (wire facts W63 and W64).
+        A server may still leave it empty: match by it only where it came back (wire facts W35 and W64).
         """
         return all(
             "request_id" in getattr(kind, "model_fields", ()) for kind in (self.input_type, self.output_type)

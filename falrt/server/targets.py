@@ -85,7 +85,7 @@ def judge(url: str | None, method: str, allowed: Allowed, *, uploads: bool = Fal
             not on the list, 405 for a method that the URL does not take.
 
     Source:
-        The proxy protocol: wire facts W48 and W49, docs/reference/wire.md.
+        The proxy protocol: wire fact W80, docs/reference/wire.md.
     """
     if not url:
         raise Refused(400, "Missing the x-fal-target-url header")

@@ -28,11 +28,13 @@ class ServerConnection:
         accepted: Whether the upgrade was answered with 101.
         refusal: Why the gateway let it not pass, or None.
         frames: Every message that came, undecoded, in order.
-        inputs: Those that could be decoded, decoded, in order; also inputs that were dropped or swallowed
-        later. answers: What was sent as answers, in order, before encoding; without what a fault spoiled.
-        answered: Answers that left, spoiled ones included. controls: Control messages that were sent,
-        decoded. faults: The faults that struck, in order. stats: What became of the inputs: `received`,
-        `dropped`, `taken`, `answered`. socket: The wire itself.
+        inputs: Those that could be decoded, decoded, in order; also inputs that were dropped or swallowed later.
+        answers: What was sent as answers, in order, before encoding; without what a fault spoiled.
+        answered: Answers that left, spoiled ones included.
+        controls: Control messages that were sent, decoded.
+        faults: The faults that struck, in order.
+        stats: What became of the inputs: `received`, `dropped`, `taken`, `answered`.
+        socket: The wire itself.
     """
 
     number: int

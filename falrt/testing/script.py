@@ -126,7 +126,7 @@ class RefuseHandshake(HandshakeFault):
 
 @dataclass(frozen=True, slots=True)
 class Unauthorized(HandshakeFault):
-    """Upgrade, then say Unauthorized in a text frame, as fal's gateway does (wire fact W14).
+    """Upgrade, then say Unauthorized in a text frame, as fal's gateway does (wire fact W24).
 
     Attributes:
         close: Whether the socket is then closed by us; fal's JavaScript client has to close it itself.
@@ -152,7 +152,7 @@ class ColdStart(Fault):
 
     Attributes:
         seconds: From the handshake to the close; about 30 at fal. Use `times` for how many connections it
-        lasts.
+            lasts.
     """
 
     seconds: float = 0.05
@@ -212,7 +212,7 @@ class StopReading(MomentFault):
 
 @dataclass(frozen=True, slots=True)
 class GatewayError(MomentFault):
-    """Send the gateway's error frame, ``{"status": "error", "error": ...}`` (wire fact W20).
+    """Send the gateway's error frame, ``{"status": "error", "error": ...}`` (wire fact W25).
 
     Attributes:
         error: The text; ``Unauthorized`` is the only one known, others exist.

@@ -191,6 +191,7 @@ async def test_realtime_paths_are_no_http(fal: Fal, http: httpx.AsyncClient) -> 
     assert (reply.status_code, reply.json()) == (404, {"detail": f"Path /{LCM}/realtime not found"})
 
 
+@pytest.mark.wire("W80")
 async def test_the_proxy_holds_the_key(fal: Fal) -> None:
     target = {"x-fal-target-url": "https://rest.fal.ai/tokens/"}
     async with httpx.AsyncClient() as client:

@@ -352,3 +352,13 @@ async def test_server_survives_a_client_that_vanishes(server: LocalServer) -> No
 
     async with open_socket(server, f"{LCM}/realtime") as socket:
         assert (await ask(socket, {"prompt": "x", "image_size": "square"}))["images"]
+
+
+@pytest.mark.wire("W68")
+async def test_lightning_ignores_pictures(server: LocalServer, uri: str) -> None:
+    asked = {"prompt": "the sea", "seed": 3, "image_size": "square"}
+    async with open_socket(server, "fal-ai/fast-lightning-sdxl/realtime") as socket:
+        with_picture = await ask(socket, {**asked, "image_url": uri, "strength": 0.1})
+        without = await ask(socket, asked)
+
+    assert with_picture["images"][0]["content"] == without["images"][0]["content"]

@@ -36,7 +36,7 @@ class Instead:
 
 
 class ServerMsgpack:
-    """msgpack exactly as fal's server SDK calls it (wire fact W51)."""
+    """msgpack exactly as fal's server SDK calls it (wire facts W50 to W54)."""
 
     def encode(self, message: Any) -> bytes:
         """Return the frame of an output."""

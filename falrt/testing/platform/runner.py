@@ -174,7 +174,7 @@ def timings_text(seconds: float) -> str:
 
 
 def error_text(error: str, reason: str) -> str:
-    """Return an `x-fal-error` message, compact JSON as fal's SDK writes it (wire fact W20)."""
+    """Return an `x-fal-error` message, compact JSON as fal's SDK writes it (wire facts W22 and W23)."""
     message = {"type": "x-fal-error", "error": error, "reason": reason}
     return json.dumps(message, separators=(",", ":"), ensure_ascii=False)
 
