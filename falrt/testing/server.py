@@ -82,7 +82,8 @@ class FakeServer:
         ConfigurationError: A value makes no sense; the text names it.
 
     Source:
-        Sockets and sessions: wire facts W10 to W36, keys and tokens: W40 to W46 (`docs/reference/wire.md`); fal's server SDK is compared with it in `tests/interop`.
+        Sockets and sessions: wire facts W10 to W36; keys and tokens: W40 to W46 (`docs/reference/wire.md`). fal's
+        server SDK is compared with this in `tests/interop`.
     """
 
     def __init__(
