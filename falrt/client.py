@@ -357,7 +357,7 @@ def connect(app: Any, **options: Unpack[AllOptions]) -> RealtimeConnection[Any, 
     ::
 
         async with falrt.connect(models.KLEIN) as conn:
-            out = await conn.request(models.KleinInput(image_url=falrt.data_uri("me.jpg"), prompt="oil painting"))
+            out = await conn.request(models.KleinInput(image_url=Path("me.jpg"), prompt="oil painting"))
 
     Args:
         app: An endpoint id such as ``"fal-ai/fast-lcm-diffusion"``, with or without ``/realtime``, or a

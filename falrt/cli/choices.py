@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from falrt.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from falrt.media.fit import Fit
     from falrt.models.spec import RealtimeModel
 
 __all__ = ["MODEL_NAMES", "Choice", "choose", "read_settings"]
@@ -28,33 +29,56 @@ class Choice:
         model: For ``falrt.connect``.
         picture_field: The input's field that holds the frame.
         build: ``(frame, prompt) -> input`` with the settings; pixels are encoded when the input is sent.
+        size: Width and height of what is sent.
+        fit: What happens to frames of another shape.
     """
 
     name: str
     model: RealtimeModel[Any, Any]
     picture_field: str
     build: Callable[[Image, str], Any]
+    size: tuple[int, int]
+    fit: Fit
 
     def frame_of(self, given: Any) -> Image:
         """Return the very frame that `build` made an input of."""
-        frame: Image = getattr(given, self.picture_field)
+        frame: Image = getattr(given, self.picture_field).picture
         return frame
 
+    def done_to(self, frame: Image) -> str:
+        """Say in a line what is done to a frame before it is sent; nothing where nothing is done."""
+        from falrt.media.fit import place
 
-def choose(name: str, settings: Mapping[str, Any], *, app: str | None = None) -> Choice:
+        if frame.size == self.size:
+            return ""
+        placed = place(frame.size, self.size, self.fit)
+        text = f"frames of {_pixels(frame.size)} "
+        if placed.box_size != frame.size:
+            text += f"are cut to their middle {_pixels(placed.box_size)} and sent as {_pixels(self.size)}"
+            return f"{text} (--fit contain or stretch keeps all of it)"
+        if placed.inner != self.size:
+            return f"{text}are sent as {_pixels(self.size)}, with black borders (--fit contain)"
+        if self.fit == "stretch" and frame.width * self.size[1] != frame.height * self.size[0]:
+            return f"{text}are distorted to {_pixels(self.size)} (--fit stretch)"
+        return f"{text}are sent as {_pixels(self.size)}"
+
+
+def choose(name: str, settings: Mapping[str, Any], *, app: str | None = None, fit: str = "cover") -> Choice:
     """Return a model by its short name.
 
     Args:
         name: One of `MODEL_NAMES`.
         settings: Input fields besides prompt and picture.
         app: Another endpoint id with the same inputs and outputs.
+        fit: ``"cover"``, ``"contain"`` or ``"stretch"``.
 
     Raises:
         ConfigurationError: The name or a setting is wrong; the text names it and what there is.
     """
     from pydantic import ValidationError
 
-    from falrt import models
+    from falrt import media, models
+    from falrt.models.fields import image_field
 
     known: dict[str, tuple[RealtimeModel[Any, Any], type[Any], str, dict[str, Any]]] = {
         "klein": (models.KLEIN, models.KleinInput, "image_url", {}),
@@ -75,10 +99,11 @@ def choose(name: str, settings: Mapping[str, Any], *, app: str | None = None) ->
         if field in settings:
             raise ConfigurationError(f"{field} cannot be set: it comes from --source and --prompt")
     fields = {**defaults, **settings}
+    kind_of_fit = cast("Fit", fit)
     try:
         # Checked here once, with a picture of one pixel's worth, so that a mistake shows before anything
         # starts.
-        input_type(**{"prompt": "", picture: _TINY, **fields})
+        sample = input_type(**{"prompt": "", picture: media.Fitted(_TINY, kind_of_fit), **fields})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -89,9 +114,15 @@ def choose(name: str, settings: Mapping[str, Any], *, app: str | None = None) ->
         model = RealtimeModel(app, model.input_type, model.output_type)
 
     def build(frame: Image, prompt: str) -> Any:
-        return input_type(**{"prompt": prompt, picture: frame, **fields})
+        return input_type(**{"prompt": prompt, picture: media.Fitted(frame, kind_of_fit), **fields})
 
-    return Choice(name, model, picture, build)
+    size = image_field(input_type, picture).size_for(sample)
+    assert size is not None  # noqa: S101 - every field of these has a size
+    return Choice(name, model, picture, build, size, kind_of_fit)
+
+
+def _pixels(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
 
 
 _TINY = b"\xff\xd8\xff\xe0"

@@ -62,6 +62,13 @@ _Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="An input field of the model; may be repeated."),
 ]
+_Fit = Annotated[
+    str,
+    typer.Option(
+        metavar="HOW",
+        help="Frames of another shape: cover cuts them, contain adds borders, stretch distorts.",
+    ),
+]
 _Frames = Annotated[int | None, typer.Option(metavar="N", help="Stop after N pictures.", min=1)]
 _Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
@@ -128,6 +135,7 @@ def demo(
     seconds: Annotated[float, typer.Option(metavar="SECONDS", help="Stop after this time.", min=0.1)] = 8.0,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the results.")] = Path("falrt-demo"),
     set_: _Settings = None,
+    fit: _Fit = "cover",
     live: Annotated[
         bool, typer.Option("--live", help="Use fal, with FAL_KEY, instead of a local server.")
     ] = False,
@@ -143,7 +151,7 @@ def demo(
 
         run(
             Console(quiet=quiet),
-            choice=choose(model, read_settings(set_ or [])),
+            choice=choose(model, read_settings(set_ or []), fit=fit),
             source=open_source(source),
             prompt=prompt,
             folder=out,
@@ -176,6 +184,7 @@ def stream(
         Path | None, typer.Option(metavar="FILE", help="Read the prompt from a file, again when it changes.")
     ] = None,
     set_: _Settings = None,
+    fit: _Fit = "cover",
     out: Annotated[
         list[Path] | None,
         typer.Option(
@@ -251,7 +260,7 @@ def stream(
             frames_in = replace(frames_in, live=True)
         plan = StreamPlan(
             source=frames_in,
-            choice=choose(model, read_settings(set_ or []), app=app_id),
+            choice=choose(model, read_settings(set_ or []), app=app_id, fit=fit),
             prompt=choose_prompt(prompt, prompt_file),
             out=tuple(out or ()),
             beside=beside,

@@ -51,6 +51,7 @@ class Screen:
         self._lines = 0
         self._shown_at = 0.0
         self._words = ""
+        self._said: set[str] = set()
 
     def __enter__(self) -> Self:
         if self._is_terminal:
@@ -80,11 +81,20 @@ class Screen:
         else:
             self._console.print(words, highlight=False, markup=False)
 
+    def once(self, words: str) -> None:
+        """Say something above the figures, the first time that it is said."""
+        if words and words not in self._said:
+            self._said.add(words)
+            self._above(words)
+
     def problem(self, error: Exception) -> None:
         """Tell of an error that does not end the stream."""
+        self._above(str(error), style="yellow")
+
+    def _above(self, words: str, style: str | None = None) -> None:
         if self._is_terminal:
             self._draw([], with_draft=False)
-        self._console.print(str(error), style="yellow", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(words, style=style, highlight=False, markup=False, soft_wrap=True)
 
     def update(self, record: Record, shot: Shot) -> None:
         """Show the newest answer, at most ten times a second (each second where it is no terminal)."""

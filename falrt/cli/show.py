@@ -153,6 +153,7 @@ class Show:
             yield self._input(frame, began)
 
     def _input(self, frame: Image, began: float) -> Any:
+        self.screen.once(self.choice.done_to(frame))
         return self.choice.build(frame, self.prompt(time.monotonic() - began))
 
     def _shot(self, reply: Reply[Any, Any], number: int, began: float) -> Shot:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from falrt.exceptions import ConfigurationError
+from falrt.media.pillow import as_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,7 +179,7 @@ def decode(data: bytes) -> Image:
     """Decode an encoded picture to RGB."""
     from PIL import Image
 
-    return Image.open(io.BytesIO(data)).convert("RGB")
+    return as_rgb(Image.open(io.BytesIO(data)))
 
 
 def _fitted(picture: Image, side: int) -> Image:
@@ -191,7 +192,7 @@ def fitted_to(picture: Image, size: tuple[int, int]) -> Image:
     """Return a copy of exactly that size, cut about the centre."""
     from PIL import ImageOps
 
-    return ImageOps.fit(picture, size)
+    return ImageOps.pad(picture, size)
 
 
 def _side_by_side(left: Image, right: Image) -> Image:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from falrt.cli.frames import Source
 from falrt.exceptions import ConfigurationError
+from falrt.media.pillow import as_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -91,7 +92,7 @@ def _picture_file(path: Path, still: bool) -> Source:
         duration = float(image.info.get("duration") or 100)
         if count > 1:
             return Source(path.name, lambda: _animation(path), 1000 / duration, live=False, length=count)
-        picture = image.convert("RGB")
+        picture = as_rgb(image)
     if still:
         return Source(path.name, lambda: itertools.repeat(picture), _DEFAULT_FPS, live=True)
     return Source(f"{path.name}, moving", lambda: _wander(picture), _DEFAULT_FPS, live=True)
@@ -102,7 +103,7 @@ def _animation(path: Path) -> Iterator[Image]:
 
     with Image.open(path) as image:
         for frame in ImageSequence.Iterator(image):
-            yield frame.convert("RGB")
+            yield as_rgb(frame)
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -132,7 +133,7 @@ def _read_each(paths: list[Path]) -> Iterator[Image]:
     for path in paths:
         try:
             with Image.open(path) as image:
-                yield image.convert("RGB")
+                yield as_rgb(image)
         except OSError as error:
             raise ConfigurationError(f"{path}: not a picture that can be read ({error})") from error
 
@@ -155,13 +156,16 @@ def _wander(picture: Image) -> Iterator[Image]:
 
     from PIL.Image import Resampling
 
-    side = min(picture.size)
+    # In its own shape: what is sent is cut or bordered as --fit says.
+    scale = min(704 / min(picture.size), 2816 / max(picture.size))
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
 
     def look(seconds: float) -> Image:
-        reach = side * (0.78 + 0.16 * sin(seconds * 0.5))
-        left = (picture.width - reach) * (0.5 + 0.5 * sin(seconds * 0.31))
-        top = (picture.height - reach) * (0.5 + 0.5 * sin(seconds * 0.23 + 1))
-        return picture.resize((704, 704), Resampling.BILINEAR, box=(left, top, left + reach, top + reach))
+        share = 0.78 + 0.16 * sin(seconds * 0.5)
+        width, height = picture.width * share, picture.height * share
+        left = (picture.width - width) * (0.5 + 0.5 * sin(seconds * 0.31))
+        top = (picture.height - height) * (0.5 + 0.5 * sin(seconds * 0.23 + 1))
+        return picture.resize(size, Resampling.BILINEAR, box=(left, top, left + width, top + height))
 
     return _of_now(look)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 __all__ = [
+    "as_rgb",
     "border",
     "check_mode",
     "check_sides",
@@ -102,6 +103,15 @@ def flatten(image: PILImage) -> PILImage:
     pillow = _pillow("converting a picture")
     flat: PILImage = pillow.alpha_composite(pillow.new("RGBA", image.size, "white"), image).convert("RGB")
     return flat
+
+
+def as_rgb(image: PILImage) -> PILImage:
+    """Give an image of any mode as it looks: upright, in mode RGB, a copy unless it is that already.
+
+    Raises:
+        ConfigurationError: Its numbers have no fixed range.
+    """
+    return flatten(upright(image)).convert("RGB")
 
 
 def _in_8_bits(image: PILImage) -> PILImage:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, get_args
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from falrt.exceptions import ConfigurationError, MissingDependencyError
@@ -41,7 +41,7 @@ from falrt.media.source import (
 )
 from falrt.models.sizes import image_size_pixels
 
-__all__ = ["Flags", "ImageField", "ImageSource", "NumberText", "Timings", "WireBytes"]
+__all__ = ["Flags", "ImageField", "ImageSource", "NumberText", "Timings", "WireBytes", "image_field"]
 
 _PICTURE_CURE = "give a data URI, JPEG bytes, a pathlib.Path, a PIL image or a numpy array"
 
@@ -162,12 +162,14 @@ class ImageField:
             return None
         return parse_data_uri(value).data if self.as_bytes and isinstance(value, str) else value
 
-    def _size_for(self, model: object) -> Size | None:
-        """Return the pixels of the picture that is asked for, where the input says it."""
-        if self.size_field is None or self.size_field not in getattr(model, "model_fields_set", ()):
-            return None
-        wanted = getattr(model, self.size_field)
-        return None if wanted is None else image_size_pixels(wanted)
+    def size_for(self, model: object) -> tuple[int, int] | None:
+        """Return the pixels that pictures of this input are fitted to; None where they keep their shape."""
+        wanted = None
+        if self.size_field is not None and self.size_field in getattr(model, "model_fields_set", ()):
+            wanted = getattr(model, self.size_field)
+        if wanted is None:
+            return check_options(self.size, self.quality, self.channels, self.fit)
+        return image_size_pixels(wanted)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Tell pydantic to check with :meth:`check` and to dump with :meth:`encode`."""
@@ -178,7 +180,7 @@ class ImageField:
             )
         else:
             serialization = core_schema.plain_serializer_function_ser_schema(
-                lambda model, value: self.encode(name, value, self._size_for(model)),
+                lambda model, value: self.encode(name, value, self.size_for(model)),
                 is_field_serializer=True,
                 when_used="unless-none",
             )
@@ -189,6 +191,21 @@ class ImageField:
     ) -> dict[str, Any]:
         """Describe the field as it is on the wire: text, or bytes."""
         return {"type": "string", "format": "binary"} if self.as_bytes else {"type": "string"}
+
+
+def image_field(kind: type[BaseModel], name: str) -> ImageField:
+    """Return what the field of an input class says about its pictures.
+
+    Raises:
+        ConfigurationError: The field takes no picture.
+    """
+    info = kind.model_fields[name]
+    pending: list[Any] = [*info.metadata, info.annotation]
+    for each in pending:
+        if isinstance(each, ImageField):
+            return each
+        pending += [*getattr(each, "__metadata__", ()), *get_args(each)]
+    raise ConfigurationError(f"{kind.__name__}.{name} takes no picture")
 
 
 def _check_file(path: os.PathLike[str]) -> None:

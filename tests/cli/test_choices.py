@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
 from PIL import Image
 
@@ -74,3 +76,45 @@ def test_settings_are_json_where_they_can_be() -> None:
 def test_setting_without_a_name_or_value_is_refused(pair: str) -> None:
     with pytest.raises(exceptions.ConfigurationError, match="field=value"):
         read_settings([pair])
+
+
+WIDE = Image.new("RGB", (640, 360))
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "fit", "words"),
+    [
+        (
+            "klein",
+            {},
+            "cover",
+            "frames of 640 x 360 are cut to their middle 360 x 360 and sent as 704 x 704 (--fit",
+        ),
+        ("klein", {}, "contain", "frames of 640 x 360 are sent as 704 x 704, with black borders"),
+        ("klein", {}, "stretch", "frames of 640 x 360 are distorted to 704 x 704"),
+        ("lcm", {"image_size": "landscape_16_9"}, "cover", "frames of 640 x 360 are sent as 1024 x 576"),
+        ("lcm", {"image_size": {"width": 640, "height": 360}}, "cover", ""),
+    ],
+)
+def test_what_is_done_to_frames_of_another_shape_is_told(
+    model: str, settings: dict[str, object], fit: str, words: str
+) -> None:
+    told = choose(model, settings, fit=fit).done_to(WIDE)
+
+    assert told.startswith(words)
+    assert bool(told) == bool(words)
+
+
+def test_the_fit_of_the_command_is_that_of_what_is_sent() -> None:
+    choice = choose("lcm", {"image_size": "square"}, fit="contain")
+    white = Image.new("RGB", (640, 360), "white")
+
+    sent = Image.open(BytesIO(choice.model.dump(choice.build(white, "x"))["image_bytes"]))
+
+    assert sent.size == (512, 512)
+    assert sent.getpixel((256, 20)) == (0, 0, 0)
+
+
+def test_another_fit_is_refused() -> None:
+    with pytest.raises(exceptions.ConfigurationError, match="fit must be 'cover', 'contain' or 'stretch'"):
+        choose("klein", {}, fit="crop")

@@ -207,3 +207,22 @@ async def test_a_stream_left_while_a_frame_is_made_closes_its_source_after_it() 
     with pytest.raises(asyncio.CancelledError):
         await watching
     assert closed.is_set()
+
+
+def test_a_wide_picture_is_wandered_over_in_its_own_shape(tmp_path: Path) -> None:
+    Image.new("RGB", (160, 90)).save(tmp_path / "wide.png")
+
+    width, height = next(open_source(str(tmp_path / "wide.png")).frames()).size
+
+    assert abs(width / height - 16 / 9) < 0.01
+
+
+@pytest.mark.parametrize("still", [True, False])
+def test_a_photo_that_lies_on_its_side_is_shown_upright(tmp_path: Path, still: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (90, 160)).save(tmp_path / "phone.jpg", exif=exif.tobytes())
+
+    width, height = next(open_source(str(tmp_path / "phone.jpg"), still=still).frames()).size
+
+    assert width > height
