@@ -47,7 +47,7 @@ def test_demo_takes_a_folder_of_pictures_and_one_prompt(run: Callable[..., Resul
 
 
 def test_demo_stops_after_some_seconds(run: Callable[..., Result], tmp_path: Path) -> None:
-    assert run("demo", "--seconds", 0.3, "--out", tmp_path).exit_code == 0
+    assert run("demo", "--seconds", 1.0, "--out", tmp_path).exit_code == 0
     assert len(list((tmp_path / "pictures").iterdir())) >= 2
 
 
