@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from falrt.client import connect as connect
     from falrt.connection.connection import RealtimeConnection as RealtimeConnection
     from falrt.connection.stream import Reply as Reply
+    from falrt.http.queue import Job as Job
     from falrt.media import data_uri as data_uri
     from falrt.models.spec import Endpoint as Endpoint
     from falrt.models.spec import RealtimeModel as RealtimeModel
     from falrt.protocol.events import State as State
     from falrt.protocol.events import Stats as Stats
     from falrt.protocol.reconnect.backoff import Backoff as Backoff
+    from falrt.protocol.wire.queue import Completed as Completed
+    from falrt.protocol.wire.queue import InProgress as InProgress
+    from falrt.protocol.wire.queue import Queued as Queued
 
 __version__ = "0.1.0"
 
@@ -37,7 +41,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "Backoff": "falrt.protocol.reconnect.backoff",
     "Client": "falrt.client",
+    "Completed": "falrt.protocol.wire.queue",
     "Endpoint": "falrt.models.spec",
+    "InProgress": "falrt.protocol.wire.queue",
+    "Job": "falrt.http.queue",
+    "Queued": "falrt.protocol.wire.queue",
     "RealtimeConnection": "falrt.connection.connection",
     "RealtimeModel": "falrt.models.spec",
     "Reply": "falrt.connection.stream",

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack
 
 from falrt import tasks
 from falrt.auth import Key, TokenCache, TokenProvider, find_key
+from falrt.auth.pool import HTTPPool
 from falrt.connection.connection import RealtimeConnection
 from falrt.connection.opening import Link
 from falrt.exceptions import ConcurrencyError, ConfigurationError
+from falrt.http.methods import HTTPClient, Services
 from falrt.options import (
     AllOptions,
     ClientOptions,
@@ -58,18 +60,19 @@ def _by_name(init: Callable[P, None]) -> Callable[P, None]:
     return checked
 
 
-class Client:
-    """A key, its tokens and a TLS context, shared by the connections made with it.
+class Client(HTTPClient):
+    """A key, its tokens, a TLS context and an HTTP pool, shared by the connections and calls made with it.
 
     Use it with ``async with``; leaving it closes its connections.
 
     Args:
         key: A fal key. Default: ``FAL_KEY``, or ``FAL_KEY_ID`` and ``FAL_KEY_SECRET``, from the environment.
         base_url: One place for every host, such as ``"http://127.0.0.1:8765"``; default: ``FALRT_BASE_URL``, else fal.
-        proxy_url: A trusted server that adds the key to token requests, so that this program holds none.
+        proxy_url: A trusted server that adds the key to HTTP requests, so that this program holds none.
         token_provider: ``(app_path) -> str | Token``, sync or async, called with the full path.
         token_expiration_seconds: Lifetime to ask for (120), or to assume of tokens that do not tell theirs.
         auth: ``"token"`` puts a short-lived token into the URL; ``"key"`` the key into the handshake's header.
+            Default: tokens for sockets, the key for HTTP.
         ssl: A TLS context of your own. Default: one is built, once, in a thread.
         proxy: An HTTP or SOCKS proxy for token requests and sockets, such as ``"http://proxy:3128"``; None for none.
             Default: what ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` say, read once. This machine is always
@@ -88,11 +91,11 @@ class Client:
         proxy_url: str | None = None,
         token_provider: TokenProvider | None = None,
         token_expiration_seconds: float | None = None,
-        auth: Literal["token", "key"] = "token",
+        auth: Literal["token", "key"] | None = None,
         ssl: tls.SSLContext | None = None,
         proxy: str | bool | None = True,
     ) -> None:
-        if auth not in ("token", "key"):
+        if auth not in (None, "token", "key"):
             raise ConfigurationError(f"auth must be 'token' or 'key', got {auth!r}")
         if auth == "key" and (token_provider is not None or proxy_url is not None):
             raise ConfigurationError(
@@ -116,21 +119,32 @@ class Client:
             base_url = os.environ.get(BASE_URL_VARIABLE, "").strip() or None
         self._hosts = Hosts.at(base_url)
         self._proxies = find_proxies(proxy)
-        self._given_key, self._auth = key, auth
+        self._given_key, self._auth = key, auth or "token"
         # None until it is needed: a program with a token provider or a proxy has no key at all.
         self._key: Key | None = None if key is None else find_key(key)
         self._needs_key = token_provider is None and proxy_url is None
+        self._pool = HTTPPool(proxy_url or self._hosts.rest, self._ssl_context, self._proxies)
         self._tokens: TokenCache | None = None
-        if auth == "token":
+        if self._auth == "token":
             self._tokens = TokenCache(
                 key=self._find_key,
                 base_url=base_url,
                 proxy_url=proxy_url,
                 token_provider=token_provider,
                 token_expiration_seconds=token_expiration_seconds,
-                ssl_context=self._ssl_context,
-                proxies=self._proxies,
+                http=self._pool.client,
             )
+        services = Services(
+            hosts=self._hosts,
+            key=self._find_key,
+            tokens=self._tokens,
+            pool=self._pool,
+            ssl_context=self._ssl_context,
+            proxy_url=proxy_url,
+            prefers_tokens=auth == "token" or token_provider is not None,
+            check_open=self._check_open,
+        )
+        super().__init__(services)
         self._ssl = ssl
         self._ssl_task: asyncio.Task[tls.SSLContext] | None = None
         self._connections: set[RealtimeConnection[Any, Any]] = set()
@@ -150,7 +164,7 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close every connection made with this client, then the token requests' HTTP client."""
+        """Close every connection made with this client, then its HTTP pool."""
         self._closed = True
         if self._closing is None:
             self._closing = tasks.begin(self._finish(), name="falrt closing client")
@@ -166,6 +180,7 @@ class Client:
             await asyncio.wait({self._ssl_task})
         if self._tokens is not None:
             await self._tokens.aclose()
+        await self._pool.aclose()
 
     def _cut(self) -> None:
         for connection in self._connections:
@@ -193,8 +208,7 @@ class Client:
         return self._connect(app, options, close_client=False)
 
     def _connect(self, app: Any, options: Any, *, close_client: bool) -> RealtimeConnection[Any, Any]:
-        if self._closed:
-            raise ConfigurationError("the client is closed: make a new one")
+        self._check_open()
         options = dict(options)
         connection_key = options.pop("connection_key", None)
         settings = ConnectionSettings.of(options)
@@ -257,6 +271,10 @@ class Client:
         shared.asked_app, shared.asked_options = app, options
         self._shared[name] = shared
         return shared
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ConfigurationError("the client is closed: make a new one")
 
     def _find_key(self) -> Key:
         if self._key is None:

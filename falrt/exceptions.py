@@ -24,17 +24,18 @@
     ├─ RequestTimeout (TimeoutError)          no answer in time
     ├─ QueueFullError                         a bounded buffer overflowed
     ├─ ConcurrencyError                       two callers where there can be one
-    └─ HTTPCallError
-       ├─ HTTPStatusError
-       ├─ RequestFailedError
-       └─ UploadError
+    └─ HTTPCallError                          a call over HTTP failed; carries status, request_id, retryable
+       ├─ HTTPStatusError                     an error status instead of a result
+       │  └─ HTTPAuthenticationError (UnauthorizedError)   401 or 403
+       ├─ RequestFailedError                  a queued job ended in failure
+       └─ UploadError                         a file could not be stored
 
 Errors carry data and build their own text. No key or token is ever part of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "DecodeError",
     "EncodeError",
     "FalrtError",
+    "HTTPAuthenticationError",
     "HTTPCallError",
     "HTTPStatusError",
     "HandshakeError",
@@ -259,15 +261,50 @@ class ConcurrencyError(FalrtError):
 
 
 class HTTPCallError(FalrtError):
-    """A call over HTTP failed."""
+    """A call over HTTP failed.
+
+    Attributes:
+        status: HTTP status of the answer, or None where there was none.
+        detail: What the service said: text, a list of problems, or a map, as it came.
+        errors: The problems one by one, each a map with ``loc``, ``msg`` and ``type``; empty where it named none.
+        error_type: The service's own word for the failure, such as ``"runner_disconnected"``; or None.
+        request_id: The service's id of the request, for its support; or None.
+        retryable: Whether the same request may succeed later.
+        retry_after: Seconds that the service asked to wait, or None.
+        headers: Of the answer, names in lower case.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        detail: Any = None,
+        errors: Sequence[Mapping[str, Any]] = (),
+        error_type: str | None = None,
+        request_id: str | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        # First: a parent beside this one sets a status of its own.
+        super().__init__(message)
+        self.status, self.detail, self.errors = status, detail, tuple(errors)
+        self.error_type, self.request_id = error_type, request_id
+        self.retryable, self.retry_after = retryable, retry_after
+        self.headers = dict(headers or {})
 
 
 class HTTPStatusError(HTTPCallError):
     """The service answered with an error status."""
 
 
+class HTTPAuthenticationError(HTTPStatusError, UnauthorizedError):
+    """The service refused the key or token with 401 or 403."""
+
+
 class RequestFailedError(HTTPCallError):
-    """The service reported that the request failed."""
+    """A queued job, or a stream that had begun, ended in failure."""
 
 
 class UploadError(HTTPCallError):

@@ -57,7 +57,7 @@ class SharedOptions(TypedDict, total=False):
     proxy_url: str | None
     token_provider: TokenProvider | None
     token_expiration_seconds: float | None
-    auth: Literal["token", "key"]
+    auth: Literal["token", "key"] | None
     ssl: tls.SSLContext | None
 
 

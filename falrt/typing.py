@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 __all__ = [
     "Codec",
     "DecodeHook",
     "EncodeHook",
+    "EndpointModel",
     "Frame",
     "InputT",
     "Message",
@@ -18,6 +19,8 @@ __all__ = [
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
+InputT_contra = TypeVar("InputT_contra", contravariant=True)
+OutputT_co = TypeVar("OutputT_co", covariant=True)
 
 Frame: TypeAlias = bytes | str
 """What travels on the socket: bytes in a binary frame, str in a text frame."""
@@ -40,4 +43,25 @@ class Codec(Protocol):
 
     def decode(self, data: Frame) -> Message:
         """Return the message of a frame; any exception is reported as a ``DecodeError``."""
+        ...
+
+
+class EndpointModel(Protocol[InputT_contra, OutputT_co]):
+    """An endpoint with its types, as :class:`falrt.RealtimeModel` and the names in ``falrt.models`` are."""
+
+    @property
+    def app(self) -> str:
+        """The endpoint id."""
+        ...
+
+    def is_heavy(self, value: object) -> bool:
+        """Tell whether :meth:`dump` belongs in a thread."""
+        ...
+
+    def dump(self, value: InputT_contra | Mapping[str, object], *, json: bool = False) -> dict[str, Any]:
+        """Check an input and make the message that is sent."""
+        ...
+
+    def load(self, message: Any) -> OutputT_co:
+        """Make the typed output of a decoded result."""
         ...

@@ -26,6 +26,7 @@ FLOORS = (
     ("models",),
     ("auth",),
     ("connection",),
+    ("http",),
     ("client",),
     ("sync",),
     ("server",),
@@ -55,7 +56,7 @@ PURE = {
         "itertools",
     ),
     *("operator", "types", "typing", "base64", "binascii", "bisect", "heapq", "json", "math", "re"),
-    *("statistics", "string", "struct", "urllib.parse"),
+    *("codecs", "email.utils", "statistics", "string", "struct", "urllib.parse"),
 }
 
 # Third-party package -> the rooms and files that may import it. One that is not here may not be imported at all.
@@ -64,7 +65,7 @@ MAY_IMPORT = {
     "certifi": {"connection/dialing.py"},
     "cv2": {"media", "cli"},
     "h11": {"testing/http11.py"},
-    "httpx": {"auth", "server", "media/fetch.py"},
+    "httpx": {"auth", "http", "server", "media/fetch.py"},
     "msgpack": {"codecs.py", "testing", "local"},
     "numpy": {"media", "models/image.py", "local", "cli"},
     "PIL": {"media", "models/image.py", "local", "cli"},

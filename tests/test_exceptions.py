@@ -20,6 +20,8 @@ from falrt.exceptions import (
     DecodeError,
     FalrtError,
     HandshakeError,
+    HTTPAuthenticationError,
+    HTTPCallError,
     MissingDependencyError,
     QueueFullError,
     ResponseValidationError,
@@ -55,6 +57,7 @@ TREE = {
     "ConcurrencyError": ("FalrtError", None),
     "HTTPCallError": ("FalrtError", None),
     "HTTPStatusError": ("HTTPCallError", None),
+    "HTTPAuthenticationError": ("HTTPStatusError", UnauthorizedError),
     "RequestFailedError": ("HTTPCallError", None),
     "UploadError": ("HTTPCallError", None),
 }
@@ -70,6 +73,8 @@ EXAMPLES: list[FalrtError] = [
     ServerError("INTERNAL_ERROR", "boom", payload={"type": "x-fal-error"}),
     ResponseValidationError("no images", payload={"image": []}),
     QueueFullError("receive", "3 results were discarded", dropped=3),
+    HTTPCallError("lost", status=503, error_type="runner_disconnected", request_id="1a2b", retryable=True),
+    HTTPAuthenticationError("refused", status=401, detail="Unauthorized"),
     *(
         getattr(exceptions, name)("something is wrong")
         for name in TREE
@@ -210,5 +215,7 @@ def test_every_error_stands_on_the_page_and_nothing_else() -> None:
 def test_the_page_tells_what_each_error_carries() -> None:
     rows = {line.split("`")[1]: line for line in PAGE.read_text().splitlines() if line.startswith("| `")}
     rows["ConnectionClosedOK"] += rows["ConnectionClosedError"]  # they carry the same
+    for name in ("HTTPStatusError", "HTTPAuthenticationError", "RequestFailedError", "UploadError"):
+        rows[name] += rows["HTTPCallError"]
     for error in EXAMPLES:
         assert [name for name in vars(error) if f"`{name}`" not in rows[type(error).__name__]] == []

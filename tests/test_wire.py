@@ -113,6 +113,16 @@ SUBJECTS = {
     "W66": "unknown|ignore|models|input",
     "W67": "steps|types",
     "W68": "ignores pictures|models",
+    "W70": "error",
+    "W71": "type|error",
+    "W72": "model|error",
+    "W73": "limit|error",
+    "W74": "entrance|error",
+    "W75": "server-sent|event",
+    "W76": "queue",
+    "W77": "queue",
+    "W78": "queue|cancel",
+    "W79": "http over websockets",
     "W80": "proxy",
 }
 CITATION = re.compile(r"\bW(\d\d)\b(?: to W(\d\d)\b)?")

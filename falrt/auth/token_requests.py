@@ -1,7 +1,6 @@
 """Tokens from fal's token endpoints, directly with a key or through the user's proxy.
 
 What to send and what a reply means is decided in ``falrt.protocol.wire.token_endpoints``; here it is carried out.
-httpx is imported with the first request, in a thread together with the TLS context: the two take 300 ms.
 
 Source: wire facts W42 to W46, docs/reference/wire.md; through a proxy, fal's own proxy protocol.
 """
@@ -9,29 +8,26 @@ Source: wire facts W42 to W46, docs/reference/wire.md; through a proxy, fal's ow
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.util
 import logging
 import random
 import re
 import ssl
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from falrt.auth.credentials import Key, Token
+from falrt.auth.pool import LOOPBACK, HTTPPool
 from falrt.exceptions import (
     ConfigurationError,
     ConnectError,
     ConnectTimeoutError,
     MissingCredentialsError,
-    MissingDependencyError,
     TokenRequestError,
 )
 from falrt.protocol.wire.endpoint import Hosts, redact
-from falrt.protocol.wire.proxies import NO_PROXIES, Proxies, Proxy
+from falrt.protocol.wire.proxies import NO_PROXIES, Proxies
 from falrt.protocol.wire.token_endpoints import (
     TokenEndpoint,
     asked_lifetime,
@@ -42,12 +38,11 @@ from falrt.protocol.wire.token_endpoints import (
     read_token,
     request_body,
 )
-from falrt.threads import run_in_thread
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["TokenRequests", "http_proxy"]
+__all__ = ["TokenRequests"]
 
 logger = logging.getLogger("falrt.auth")
 
@@ -57,7 +52,6 @@ _MAX_RETRY_AFTER: Final = 10.0
 _MAX_REPLY_BYTES: Final = 65_536
 # Shorter parts of a key, such as "test", are no secrets but would blank out ordinary words.
 _SECRET_LENGTH: Final = 8
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _CURES: Final = {
     400: "check the app id",
@@ -119,12 +113,10 @@ class TokenRequests:
         self._key = key
         self._rest = Hosts.at(base_url).rest
         self._proxy_url = proxy_url
-        self._http = http
-        self._ssl_context, self._proxies = ssl_context, proxies
+        # The pool made here, when none was given.
+        self._own_pool = HTTPPool(proxy_url or self._rest, ssl_context, proxies) if http is None else None
+        self._http = http or self._own_pool.client  # type: ignore[union-attr]  # made where http is None
         self._retry_delays = retry_delays
-        # The client made here, when none was given; guarded, because two apps may ask at once.
-        self._own_client: httpx.AsyncClient | None = None
-        self._making = asyncio.Lock()
 
     @property
     def description(self) -> str:
@@ -162,9 +154,8 @@ class TokenRequests:
 
     async def aclose(self) -> None:
         """Close the HTTP client, where it was made here."""
-        client, self._own_client = self._own_client, None
-        if client is not None:
-            await client.aclose()
+        if self._own_pool is not None:
+            await self._own_pool.aclose()
 
     # One request.
 
@@ -199,7 +190,7 @@ class TokenRequests:
         raise AssertionError("the last turn of the loop returns or raises")
 
     async def _post(self, endpoint: TokenEndpoint, body: dict[str, object]) -> _Reply:
-        client = await self._client()
+        client = await self._http()
         import httpx
 
         url = self._rest + endpoint
@@ -227,7 +218,7 @@ class TokenRequests:
                 raise ConnectError(text) from mistrust
             # Not a matter of the credential: whoever asks for another key would ask in vain.
             kind = ConnectTimeoutError if isinstance(error, httpx.TimeoutException) else ConnectError
-            if isinstance(error, httpx.ConnectError) and urlsplit(url).hostname in _LOOPBACK:
+            if isinstance(error, httpx.ConnectError) and urlsplit(url).hostname in LOOPBACK:
                 option = "FALRT_BASE_URL or base_url" if self._proxy_url is None else "proxy_url"
                 raise ConnectError(
                     f"nothing listens at {urlsplit(url).netloc} ({option}); is `falrt serve` running?"
@@ -253,45 +244,15 @@ class TokenRequests:
     def _is_refused_here(self, failure: Exception) -> bool:
         """Nothing listens on this machine: a server that is not running will not be in a second."""
         target = urlsplit(self._proxy_url or self._rest)
-        return type(failure) is ConnectError and target.hostname in _LOOPBACK
+        return type(failure) is ConnectError and target.hostname in LOOPBACK
 
     def _authorization(self) -> dict[str, str]:
         try:
             return {"authorization": self._key().header}
         except MissingCredentialsError:
-            if urlsplit(self._rest).hostname in _LOOPBACK:
+            if urlsplit(self._rest).hostname in LOOPBACK:
                 return {}
             raise
-
-    async def _client(self) -> httpx.AsyncClient:
-        if self._http is not None:
-            return await self._http()
-        async with self._making:
-            if self._own_client is None:
-                self._own_client = await self._make_client()
-            return self._own_client
-
-    async def _make_client(self) -> httpx.AsyncClient:
-        target = urlsplit(self._proxy_url or self._rest)
-        if "httpx" not in sys.modules:
-            await run_in_thread(lambda: importlib.import_module("httpx"))
-        import httpx
-
-        if target.scheme == "http":
-            # Knows no authority and so trusts nobody: made in no time, and never used.
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        elif self._ssl_context is not None:
-            context = await self._ssl_context()
-        else:
-            context = await run_in_thread(ssl.create_default_context)
-        proxy = self._proxies.to(target.geturl())
-        return httpx.AsyncClient(
-            verify=context,
-            proxy=None if proxy is None else http_proxy(proxy, context),
-            trust_env=False,  # the client has read the environment, for its sockets too
-            # The next token is wanted in two minutes; until then a kept socket would only be held open.
-            limits=httpx.Limits(max_keepalive_connections=0),
-        )
 
     # What the replies mean for the user.
 
@@ -342,19 +303,6 @@ class TokenRequests:
                 if len(part) >= _SECRET_LENGTH:
                     text = text.replace(part, "***")
         return text
-
-
-def http_proxy(proxy: Proxy, context: ssl.SSLContext) -> httpx.Proxy:
-    """Return a proxy as ``httpx`` takes it.
-
-    Raises:
-        MissingDependencyError: A SOCKS proxy, and what speaks it is not installed.
-    """
-    import httpx
-
-    if proxy.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
-        raise MissingDependencyError("socksio", "proxy", "a SOCKS proxy")
-    return httpx.Proxy(proxy.url, ssl_context=context if proxy.scheme == "https" else None)
 
 
 def _mistrust_in(error: BaseException) -> ssl.SSLCertVerificationError | None:

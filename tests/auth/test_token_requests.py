@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import logging
-import ssl
 import subprocess
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -385,9 +382,7 @@ async def test_without_a_given_client_one_is_made_kept_and_closed() -> None:
     async with server, asyncio.timeout(10):
         answers = await asyncio.gather(ask(asked), ask(asked))
         assert answers == [(TOKEN, GENERAL)] * 2
-        client = await asked._client()
         await asked.aclose()
-    assert client.is_closed
     assert heads[0].startswith(b"POST /tokens/ HTTP/1.1")
     assert f"Key {SECRET}".encode() in heads[0]
 
@@ -396,74 +391,11 @@ async def test_closing_without_ever_asking_does_nothing() -> None:
     await TokenRequests(key=no_key).aclose()
 
 
-async def test_the_shared_tls_context_is_used_where_there_is_one() -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    calls = 0
-
-    async def shared() -> ssl.SSLContext:
-        nonlocal calls
-        calls += 1
-        return context
-
-    asked = TokenRequests(key=no_key, ssl_context=shared)
-    await asked._client()
-    await asked._client()
-    assert calls == 1
-    await asked.aclose()
-
-
 def test_keys_tokens_and_codecs_are_imported_without_any_heavy_library() -> None:
     heavy = {"httpx", "httpcore", "pydantic", "websockets", "anyio", "numpy", "PIL"}
     program = f"import sys, falrt.auth, falrt.codecs; sys.exit(str({heavy!r} & set(sys.modules) or 0))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stderr.strip() in ("", "0")
-
-
-async def test_httpx_is_imported_off_the_loop_when_it_is_first_needed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    imported: list[int] = []
-    load = importlib.import_module
-
-    def noting(name: str) -> Any:
-        imported.append(threading.get_ident())
-        return load(name)
-
-    monkeypatch.setattr("falrt.auth.token_requests.importlib.import_module", noting)
-    monkeypatch.delitem(sys.modules, "httpx")
-    asked = TokenRequests(key=no_key, base_url="http://127.0.0.1:1")
-    await asked._client()
-    await asked.aclose()
-    assert imported
-    assert threading.get_ident() not in imported
-
-
-async def test_a_tls_context_is_built_off_the_loop_where_there_is_none(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    built: list[int] = []
-    make = ssl.create_default_context
-
-    def noting() -> ssl.SSLContext:
-        built.append(threading.get_ident())
-        return make()
-
-    monkeypatch.setattr("falrt.auth.token_requests.ssl.create_default_context", noting)
-    asked = TokenRequests(key=no_key)
-    await asked._client()
-    await asked.aclose()
-    assert built
-    assert threading.get_ident() not in built
-
-
-async def test_the_environment_is_not_read_again_for_each_client_of_http(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:1")
-    asked = TokenRequests(key=no_key)
-    client = await asked._client()
-    assert client.trust_env is False
-    await asked.aclose()
 
 
 # Secrets.

@@ -107,3 +107,20 @@ async def several() -> None:
     async with falrt.Client(key="k") as fal, fal.connect(models.LCM) as a, fal.connect("acme/app") as b:
         assert_type(await a.recv(), LCMOutput)
         assert_type(await b.recv(), dict[str, Any])
+
+
+async def over_http() -> None:
+    async with falrt.Client(key="k") as fal:
+        given = {"prompt": "a cat"}
+        assert_type(await fal.run("fal-ai/flux/schnell", given), dict[str, Any])
+        assert_type(await fal.run(models.LCM, LCMInput(prompt="x"), timeout=30), LCMOutput)
+        assert_type(await fal.subscribe(models.LCM, given, on_update=print, logs=True), LCMOutput)
+        await fal.run("fal-ai/flux/schnell", given, time_out=30)  # type: ignore[call-overload]
+        async for result in fal.map(models.LCM, [given], concurrency=2):
+            assert_type(result, LCMOutput | Exception)
+        job = await fal.submit("fal-ai/flux/dev", given, priority="low")
+        assert_type(job, falrt.Job[dict[str, Any]])
+        async for status in job.events(logs=True):
+            assert_type(status, falrt.Queued | falrt.InProgress | falrt.Completed)
+        assert_type(await fal.job(models.LCM, job.request_id).result(), LCMOutput)
+        assert_type(await job.cancel(), bool)

@@ -149,7 +149,7 @@ class Hosts:
 
     Attributes:
         socket: Scheme and host of the realtime WebSocket, ``wss://fal.run`` by default.
-        rest: Scheme and host of the token endpoints, ``https://rest.fal.ai`` by default.
+        rest: Scheme and host of the token and storage endpoints, ``https://rest.fal.ai`` by default.
     """
 
     socket: str = RUN_HOST
@@ -158,6 +158,9 @@ class Hosts:
     @classmethod
     def at(cls, base_url: str | None) -> Hosts:
         """Return fal's own hosts, or the one place that ``base_url`` names.
+
+        In one place the queue's paths and those of HTTP over WebSockets would be taken for the endpoints' own, so
+        they begin with the name of fal's host: ``http://127.0.0.1:8765/queue.fal.run/fal-ai/flux/dev``.
 
         Raises:
             ConfigurationError: Not an ``http(s)`` or ``ws(s)`` URL with a host.
@@ -182,6 +185,29 @@ class Hosts:
         socket, rest = schemes[url.scheme]
         place = url.netloc + url.path.rstrip("/")
         return cls(f"{socket}://{place}", f"{rest}://{place}")
+
+    @property
+    def run(self) -> str:
+        """Scheme and host of the HTTP endpoints."""
+        return self._at("https://fal.run", self.rest)
+
+    @property
+    def queue(self) -> str:
+        """Scheme and host of the queue."""
+        return self._at("https://queue.fal.run", f"{self.rest}/queue.fal.run")
+
+    @property
+    def cdn(self) -> str:
+        """Scheme and host of stored files."""
+        return self._at("https://v3.fal.media", self.rest)
+
+    @property
+    def pipeline(self) -> str:
+        """Scheme and host of HTTP over WebSockets."""
+        return self._at("wss://ws.fal.run", f"{self.socket}/ws.fal.run")
+
+    def _at(self, fals: str, ours: str) -> str:
+        return fals if self.rest == REST_HOST else ours
 
     @property
     def secure(self) -> bool:

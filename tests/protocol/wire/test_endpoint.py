@@ -182,6 +182,8 @@ def test_any_token_survives_the_query(token: str) -> None:
 def test_a_base_url_sends_both_services_to_one_place(base_url: str, socket: str, rest: str) -> None:
     hosts = Hosts.at(base_url)
     assert hosts == Hosts(socket, rest)
+    assert (hosts.run, hosts.cdn) == (rest, rest)
+    assert (hosts.queue, hosts.pipeline) == (f"{rest}/queue.fal.run", f"{socket}/ws.fal.run")
     assert hosts.secure == socket.startswith("wss")
 
 
@@ -252,3 +254,9 @@ def test_any_other_buffering_is_refused(value: Any) -> None:
 )  # fmt: skip
 def test_tokens_and_keys_are_redacted(text: str, shown: str) -> None:
     assert redact(text) == shown
+
+
+def test_each_of_fals_services_has_a_host() -> None:
+    hosts = Hosts.at(None)
+    assert (hosts.run, hosts.queue) == ("https://fal.run", "https://queue.fal.run")
+    assert (hosts.cdn, hosts.pipeline) == ("https://v3.fal.media", "wss://ws.fal.run")

@@ -1,0 +1,128 @@
+"""One pool of HTTP connections for a client: token requests and calls share it, and the sockets' TLS context.
+
+Source of the limits: docs/explanation/design.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import socket
+import ssl
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from falrt.exceptions import MissingDependencyError
+from falrt.protocol.wire.proxies import NO_PROXIES, Proxies, Proxy
+from falrt.threads import run_in_thread
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["LOOPBACK", "HTTPPool", "http_proxy"]
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+# A handshake costs two round trips, so an idle connection is kept for the next call; servers keep theirs longer.
+_KEPT_SECONDS: Final = 30.0
+_KEPT_CONNECTIONS: Final = 100
+# A generation may take minutes in which nothing comes. The system's own probes tell a slow peer from a dead one:
+# the first after 30 s of silence, then three, 10 s apart.
+_PROBES: Final = (("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+
+
+class HTTPPool:
+    """Makes the pool when it is first needed: httpx and the TLS context take 300 ms, so a thread loads them.
+
+    Args:
+        place: A URL that most requests go to; whether it is TLS, and whether it is on this machine, decides how the
+            pool is made.
+        ssl_context: Returns the TLS context; None to build the usual one.
+        proxies: The way there; one proxy for all requests, by the place.
+    """
+
+    def __init__(
+        self,
+        place: str,
+        ssl_context: Callable[[], Awaitable[ssl.SSLContext]] | None = None,
+        proxies: Proxies = NO_PROXIES,
+    ) -> None:
+        self._place = urlsplit(place)
+        self._ssl_context, self._proxies = ssl_context, proxies
+        self._transport: httpx.AsyncHTTPTransport | None = None
+        self._client: httpx.AsyncClient | None = None
+        # Two requests may come at once.
+        self._making = asyncio.Lock()
+
+    async def transport(self) -> httpx.AsyncBaseTransport:
+        """Return the pool itself, which follows no redirect, keeps no cookie and logs no URL."""
+        if self._transport is None:
+            await self.client()
+            assert self._transport is not None  # noqa: S101 - client() has made it
+        return self._transport
+
+    async def client(self) -> httpx.AsyncClient:
+        """Return an HTTP client on the pool."""
+        async with self._making:
+            if self._client is None:
+                self._transport = await self._make()
+                import httpx
+
+                self._client = httpx.AsyncClient(transport=self._transport, trust_env=False)
+            return self._client
+
+    async def aclose(self) -> None:
+        """Close every connection; the next request would make a new pool."""
+        client, self._client, self._transport = self._client, None, None
+        if client is not None:
+            await client.aclose()
+
+    async def _make(self) -> httpx.AsyncHTTPTransport:
+        if "httpx" not in sys.modules:
+            await run_in_thread(lambda: importlib.import_module("httpx"))
+        import httpx
+
+        if self._place.scheme == "http":
+            # Knows no authority and so trusts nobody: made in no time, and never used.
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        elif self._ssl_context is not None:
+            context = await self._ssl_context()
+        else:
+            context = await run_in_thread(ssl.create_default_context)
+        probes = [
+            (
+                socket.SOL_SOCKET if name == "SO_KEEPALIVE" else socket.IPPROTO_TCP,
+                getattr(socket, name),
+                value,
+            )
+            for name, value in _PROBES
+            if hasattr(socket, name)  # the names differ between systems
+        ]
+        proxy = self._proxies.to(self._place.geturl())
+        return httpx.AsyncHTTPTransport(
+            verify=context,
+            proxy=None if proxy is None else http_proxy(proxy, context),
+            trust_env=False,
+            socket_options=probes,
+            limits=httpx.Limits(
+                max_connections=None,
+                max_keepalive_connections=_KEPT_CONNECTIONS,
+                keepalive_expiry=_KEPT_SECONDS,
+            ),
+        )
+
+
+def http_proxy(proxy: Proxy, context: ssl.SSLContext) -> httpx.Proxy:
+    """Return a proxy as ``httpx`` takes it.
+
+    Raises:
+        MissingDependencyError: A SOCKS proxy, and what speaks it is not installed.
+    """
+    import httpx
+
+    if proxy.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        raise MissingDependencyError("socksio", "proxy", "a SOCKS proxy")
+    return httpx.Proxy(proxy.url, ssl_context=context if proxy.scheme == "https" else None)

@@ -1,0 +1,381 @@
+"""The half of ``falrt.Client`` that speaks HTTP. What does the work, httpx included, is loaded with the first call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from falrt.auth import Key, TokenCache
+from falrt.auth.pool import HTTPPool
+from falrt.exceptions import ConfigurationError
+from falrt.http.options import (
+    CallOptions,
+    CallSettings,
+    Lifetime,
+    MapOptions,
+    Priority,
+    SubmitOptions,
+    SubscribeOptions,
+)
+from falrt.protocol.wire.endpoint import Hosts
+from falrt.typing import EndpointModel, InputT, OutputT
+
+if TYPE_CHECKING:
+    import ssl as tls
+
+    from falrt.http.caller import Caller
+    from falrt.http.pipeline import Pipeline
+    from falrt.http.queue import Job
+    from falrt.http.upload import UploadSource
+    from falrt.protocol.wire.queue import Status
+
+__all__ = ["HTTPClient", "Services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the calls of a client need.
+
+    Attributes:
+        hosts: Where the services are.
+        key: Returns the key.
+        tokens: The client's tokens; None where it uses none.
+        pool: Its HTTP connections.
+        ssl_context: Returns its TLS context.
+        proxy_url: A trusted server that adds the key.
+        prefers_tokens: Whether ``stream()`` puts a token into the URL unless told otherwise.
+        check_open: Raises where the client is closed.
+    """
+
+    hosts: Hosts
+    key: Callable[[], Key]
+    tokens: TokenCache | None
+    pool: HTTPPool
+    ssl_context: Callable[[], Awaitable[tls.SSLContext]]
+    proxy_url: str | None
+    prefers_tokens: bool
+    check_open: Callable[[], None]
+
+
+class HTTPClient:
+    """Calls every endpoint that is not realtime."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._made: Caller | None = None
+
+    def _caller(self) -> Caller:
+        services = self._services
+        services.check_open()
+        if self._made is None:
+            from falrt.http.caller import Caller
+
+            self._made = Caller(
+                hosts=services.hosts,
+                key=services.key,
+                transport=services.pool.transport,
+                proxy_url=services.proxy_url,
+            )
+        return self._made
+
+    @overload
+    async def run(
+        self, app: str, input: Mapping[str, Any], **options: Unpack[CallOptions]
+    ) -> dict[str, Any]: ...
+    @overload
+    async def run(
+        self,
+        app: EndpointModel[InputT, OutputT],
+        input: InputT | Mapping[str, Any],
+        **options: Unpack[CallOptions],
+    ) -> OutputT: ...
+    async def run(self, app: Any, input: Any, **options: Unpack[CallOptions]) -> Any:
+        """Call an endpoint and wait for its result; nothing is queued.
+
+        Cancelling the caller ends the request. A request that may have been worked on is not sent again, unless
+        ``repeatable=True`` says that this is safe.
+
+        Args:
+            app: An endpoint id such as ``"fal-ai/flux/schnell"``, or a model of ``falrt.models``.
+            input: A map, or the model's input type.
+            **options: See :class:`falrt.http.options.CallSettings` and docs/reference/options.md.
+
+        Returns:
+            The result: a dict, or the model's output type.
+
+        Raises:
+            ConfigurationError: The id, the input or an option is wrong; nothing was sent.
+            HTTPStatusError: The service answered with an error; carries ``status``, ``errors``, ``request_id``.
+            HTTPCallError: The answer broke off, or is no JSON.
+            ConnectError: The service cannot be reached.
+            RequestTimeout: No result within ``timeout``.
+            ResponseValidationError: The result does not fit the model's output type.
+        """
+        from falrt.http.run import run
+        from falrt.http.target import Target
+
+        target: Target[Any, Any] = Target(app)
+        return await run(self._caller(), target, input, CallSettings.of(options))
+
+    @overload
+    def map(
+        self,
+        app: str,
+        inputs: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
+        **options: Unpack[MapOptions],
+    ) -> AsyncGenerator[dict[str, Any] | Exception, None]: ...
+    @overload
+    def map(
+        self,
+        app: EndpointModel[InputT, OutputT],
+        inputs: Iterable[InputT | Mapping[str, Any]] | AsyncIterable[InputT | Mapping[str, Any]],
+        **options: Unpack[MapOptions],
+    ) -> AsyncGenerator[OutputT | Exception, None]: ...
+    def map(
+        self,
+        app: Any,
+        inputs: Any,
+        *,
+        concurrency: int = 8,
+        ordered: bool = True,
+        on_progress: Callable[[int, int | None], object] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncGenerator[Any, None]:
+        """Call an endpoint with each of many inputs, some at a time.
+
+        Inputs are taken when there is room, so there may be any number of them. Leaving the loop cancels what runs.
+
+        Args:
+            app: As in :meth:`run`.
+            inputs: An iterable or async iterable of inputs.
+            concurrency: How many calls run at a time.
+            ordered: Results in the order of the inputs; False: as they come.
+            on_progress: Called with the number of ended calls, and of all or None; sync or async.
+            **options: As in :meth:`run`, for each call.
+
+        Yields:
+            A result; or, in its place, the error of a call that failed.
+
+        Raises:
+            ConfigurationError: The id or an option is wrong; nothing was sent.
+        """
+        from falrt.http.run import run_many
+
+        return run_many(
+            self._caller(),
+            app,
+            inputs,
+            concurrency=concurrency,
+            ordered=ordered,
+            on_progress=on_progress,
+            settings=CallSettings.of(options),
+        )
+
+    def stream(
+        self,
+        app: str | EndpointModel[InputT, OutputT],
+        input: InputT | Mapping[str, Any],
+        *,
+        auth: Literal["key", "token"] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncGenerator[Any, None]:
+        """Call an endpoint that gives its result in parts (server-sent events).
+
+        Args:
+            app: As in :meth:`run`; ``/stream`` is added where it is not there.
+            input: As in :meth:`run`.
+            auth: ``"token"`` puts a short-lived token into the URL and sends no key. Default: ``"token"`` where the
+                client has a ``token_provider`` or ``auth="token"``, else the key.
+            **options: As in :meth:`run`; ``timeout`` is the longest silence between two events.
+
+        Yields:
+            Each event's data, decoded: partial results, and the whole one last. A body that is no event stream comes
+            as one result (JSON) or in pieces of bytes.
+
+        Raises:
+            RequestFailedError: An event told of a failure.
+            HTTPCallError: The stream broke off; and the errors of :meth:`run`.
+        """
+        from falrt.http.events import stream
+        from falrt.http.target import Target
+
+        if auth not in (None, "key", "token"):
+            raise ConfigurationError(f"auth must be 'key', 'token' or None, got {auth!r:.50}")
+        services = self._services
+        if auth == "token" and services.tokens is None:
+            raise ConfigurationError("auth='token' needs a client with tokens: this one has auth='key'")
+        use_token = auth == "token" or (auth is None and services.prefers_tokens)
+        target: Target[Any, Any] = Target(app)
+        settings = CallSettings.of(options)
+        return stream(self._caller(), target, input, settings, tokens=services.tokens if use_token else None)
+
+    @overload
+    async def submit(
+        self, app: str, input: Mapping[str, Any], **options: Unpack[SubmitOptions]
+    ) -> Job[dict[str, Any]]: ...
+    @overload
+    async def submit(
+        self,
+        app: EndpointModel[InputT, OutputT],
+        input: InputT | Mapping[str, Any],
+        **options: Unpack[SubmitOptions],
+    ) -> Job[OutputT]: ...
+    async def submit(
+        self,
+        app: Any,
+        input: Any,
+        *,
+        webhook_url: str | None = None,
+        priority: Priority | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Job[Any]:
+        """Put a request into the queue and return its :class:`falrt.Job`.
+
+        Args:
+            app: As in :meth:`run`.
+            input: As in :meth:`run`.
+            webhook_url: Where the service sends the result.
+            priority: ``"normal"`` or ``"low"``.
+            **options: As in :meth:`run`.
+
+        Raises:
+            HTTPStatusError: The queue refused it; and the other errors of :meth:`run`.
+        """
+        from falrt.http.queue import submit
+        from falrt.http.target import Target
+
+        target: Target[Any, Any] = Target(app)
+        settings = CallSettings.of(options)
+        return await submit(
+            self._caller(), target, input, settings, webhook_url=webhook_url, priority=priority
+        )
+
+    @overload
+    def job(self, app: str, request_id: str) -> Job[dict[str, Any]]: ...
+    @overload
+    def job(self, app: EndpointModel[InputT, OutputT], request_id: str) -> Job[OutputT]: ...
+    def job(self, app: Any, request_id: str) -> Job[Any]:
+        """Return a job that was submitted before; nothing is asked yet.
+
+        Raises:
+            ConfigurationError: The endpoint id or the request id is none.
+        """
+        from falrt.http.queue import Job
+        from falrt.http.target import Target
+
+        given: object = request_id
+        if not isinstance(given, str) or not given.replace("-", "").replace("_", "").isalnum():
+            raise ConfigurationError(f"request_id must be the id of a submitted job, got {request_id!r:.80}")
+        return Job(self._caller(), Target(app), request_id, CallSettings())
+
+    @overload
+    async def subscribe(
+        self, app: str, input: Mapping[str, Any], **options: Unpack[SubscribeOptions]
+    ) -> dict[str, Any]: ...
+    @overload
+    async def subscribe(
+        self,
+        app: EndpointModel[InputT, OutputT],
+        input: InputT | Mapping[str, Any],
+        **options: Unpack[SubscribeOptions],
+    ) -> OutputT: ...
+    async def subscribe(
+        self,
+        app: Any,
+        input: Any,
+        *,
+        on_update: Callable[[Status], object] | None = None,
+        on_submit: Callable[[Job[Any]], object] | None = None,
+        logs: bool = False,
+        interval: float | None = None,
+        priority: Priority | None = None,
+        webhook_url: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Any:
+        """Put a request into the queue, wait, and return its result.
+
+        Whatever ends the wait before the job has ended cancels the job: ``timeout``, a cancelled caller, an error of a
+        callback.
+
+        Args:
+            app: As in :meth:`run`.
+            input: As in :meth:`run`.
+            on_update: Called with each :class:`falrt.Queued`, :class:`falrt.InProgress` and
+                :class:`falrt.Completed`; sync or async.
+            on_submit: Called with the :class:`falrt.Job`; sync or async.
+            logs: Whether the statuses carry the app's log lines, each once.
+            interval: Seconds between two looks; by default the status stream is used where there is one.
+            priority: As in :meth:`submit`.
+            webhook_url: As in :meth:`submit`.
+            **options: As in :meth:`run`; ``timeout`` counts from the submission to the result.
+
+        Raises:
+            RequestFailedError: The job failed.
+            RequestTimeout: It has not ended within ``timeout``, and was cancelled; and the other errors of
+                :meth:`run`.
+        """
+        from falrt.http.queue import subscribe
+        from falrt.http.target import Target
+
+        settings = CallSettings.of(options)
+        target: Target[Any, Any] = Target(app)
+        return await subscribe(
+            self._caller(),
+            target,
+            input,
+            settings,
+            on_update=on_update,
+            on_submit=on_submit,
+            logs=logs,
+            interval=interval,
+            webhook_url=webhook_url,
+            priority=priority,
+        )
+
+    async def upload(
+        self,
+        source: UploadSource,
+        *,
+        content_type: str | None = None,
+        file_name: str | None = None,
+        expires_in: Lifetime | None = None,
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> str:
+        """Store a file with the service and return its URL, for inputs such as ``image_url``.
+
+        Files above 100 MiB go in parts, ten at a time, read from the disk as they leave. Small pictures need no
+        upload: :func:`falrt.data_uri` puts them into the input itself.
+
+        Args:
+            source: Bytes, a path, an open binary file, a PIL image or a numpy array.
+            content_type: Such as ``"image/png"``. Default: told by the content, then by the name.
+            file_name: The name to store it by. Default: the path's own.
+            expires_in: How long it is kept: seconds, or ``"1h"``, ``"1d"``, ``"7d"``, ``"30d"``, ``"1y"``,
+                ``"immediate"`` (a minute), ``"never"``. Default: the service's own, at least a week.
+            on_progress: Called with the bytes sent and the bytes in all; sync or async.
+
+        Raises:
+            ConfigurationError: The source is none, or an option is wrong.
+            OSError: The file cannot be read.
+            UploadError: The service did not store it.
+            ConnectError: The service cannot be reached.
+        """
+        from falrt.http.upload import upload
+
+        return await upload(
+            self._caller(),
+            source,
+            content_type=content_type,
+            file_name=file_name,
+            expires_in=expires_in,
+            on_progress=on_progress,
+        )
+
+    @overload
+    def pipeline(self, app: str, **options: Any) -> Pipeline[Any, dict[str, Any]]: ...
+    @overload
+    def pipeline(self, app: EndpointModel[InputT, OutputT], **options: Any) -> Pipeline[InputT, OutputT]: ...
+    def pipeline(self, app: Any, **options: Any) -> Pipeline[Any, Any]:
+        """Soon."""
+        raise NotImplementedError

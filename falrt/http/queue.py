@@ -1,0 +1,325 @@
+"""The queue: a job is submitted, watched, cancelled, and its result fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final, Generic
+
+from falrt.exceptions import (
+    ConfigurationError,
+    DecodeError,
+    HTTPAuthenticationError,
+    HTTPCallError,
+    HTTPStatusError,
+    RequestFailedError,
+)
+from falrt.http.caller import Ask, Caller, within
+from falrt.http.events import events_in, is_event_stream
+from falrt.http.options import CallSettings, Priority
+from falrt.http.target import Target
+from falrt.options import check_seconds
+from falrt.protocol.wire.queue import Completed, NewLogs, Queued, Status, read_status, request_path
+from falrt.typing import InputT, OutputT
+
+__all__ = ["Job", "submit", "subscribe"]
+
+# Pauses between two looks where there is no status stream: quick at first, for quick models.
+_POLL_FIRST: Final = 0.1
+_POLL_MAX: Final = 1.0
+_POLL_GROWTH: Final = 1.3
+_ONCE: Final = CallSettings(retries=0)
+# A status stream that breaks this often without a word is no better than none.
+_STREAM_TRIES: Final = 3
+# How long a leaving caller waits for its job to be cancelled.
+_CANCEL_TIMEOUT: Final = 5.0
+
+
+class Job(Generic[OutputT]):
+    """A request in the queue; made by ``Client.submit`` and ``Client.job``.
+
+    It lives on the service: nothing here has to be closed, and ``client.job(app, request_id)`` finds it again.
+
+    Attributes:
+        request_id: The service's id.
+        app: The endpoint id.
+    """
+
+    def __init__(
+        self, caller: Caller, target: Target[Any, OutputT], request_id: str, settings: CallSettings
+    ) -> None:
+        self.request_id, self.app = request_id, target.app
+        self._caller, self._target, self._settings = caller, target, settings
+        self._url = f"{caller.hosts.queue}/{request_path(target.endpoint, request_id)}"
+        # Once it is seen that the job has ended, nobody asks again.
+        self._completed: Completed | None = None
+
+    def __repr__(self) -> str:
+        return f"<falrt job {self.request_id} of {self.app}>"
+
+    async def status(self, *, logs: bool = False) -> Status:
+        """Ask once where the job stands.
+
+        Args:
+            logs: Whether to have the app's log lines, all of them.
+
+        Returns:
+            ``falrt.Queued``, ``falrt.InProgress`` or ``falrt.Completed``; a job that failed is completed too.
+
+        Raises:
+            HTTPStatusError: There is no such job, or the service failed.
+            ConnectError: The service cannot be reached.
+        """
+        reply = await self._caller.ask(self._ask("GET", "/status", query={"logs": int(logs)}))
+        return self._noted(reply.json(self._name))
+
+    async def events(
+        self, *, logs: bool = False, interval: float | None = None
+    ) -> AsyncGenerator[Status, None]:
+        """Yield where the job stands, each time that this changes; ends with ``falrt.Completed``.
+
+        Args:
+            logs: Whether to have the app's log lines; each comes once.
+            interval: Seconds between two looks. Default: the service's status stream, and looking 0.1 s to 1 s apart
+                where there is none.
+
+        Raises:
+            HTTPStatusError: There is no such job, or the service failed.
+            ConnectError: The service cannot be reached any more.
+        """
+        check_seconds("interval", interval, optional=True)
+        new = NewLogs()
+        last: Status | None = None
+        async with contextlib.aclosing(self._statuses(logs, interval)) as statuses:
+            async for status in statuses:
+                news = new.of(status)
+                # The same place in the queue again is no news; the same log lines are gone by now.
+                if news != last or (not isinstance(news, Queued) and news.logs):
+                    last = news
+                    yield news
+
+    async def result(self, *, timeout: float | None = None) -> OutputT:
+        """Wait until the job has ended and return its result.
+
+        Args:
+            timeout: Seconds; None for no limit. The job goes on when they are over.
+
+        Raises:
+            RequestFailedError: The job failed; says why.
+            RequestTimeout: It has not ended in time.
+            ResponseValidationError: The result does not fit the model's output type.
+        """
+        check_seconds("timeout", timeout, optional=True)
+        async with within(timeout, self._name):
+            if self._completed is None:
+                async with contextlib.aclosing(self._statuses(False, None)) as statuses:
+                    async for _ in statuses:
+                        pass
+            try:
+                reply = await self._caller.ask(self._ask("GET"))
+            except HTTPStatusError as exc:
+                raise self._failure(exc) from exc
+            completed = self._completed
+            if completed is not None and completed.error is not None and not reply.body.strip(b" \n{}"):
+                raise RequestFailedError(
+                    f"{self._name}: {completed.error}",
+                    error_type=completed.error_type,
+                    request_id=self.request_id,
+                )
+            return self._target.load(reply.json(self._name))
+
+    async def cancel(self) -> bool:
+        """Take the job out of the queue, or stop it.
+
+        Returns:
+            Whether the service will do so; False where the job has ended already.
+
+        Raises:
+            HTTPStatusError: There is no such job, or the service failed.
+            ConnectError: The service cannot be reached.
+        """
+        try:
+            await self._caller.ask(self._ask("PUT", "/cancel"))
+        except HTTPStatusError as exc:
+            if exc.status != 400:
+                raise
+            return False
+        return True
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job is known to have ended."""
+        return self._completed is not None
+
+    # Inside.
+
+    @property
+    def _name(self) -> str:
+        return f"{self.app} (request {self.request_id})"
+
+    def _ask(self, method: str, path: str = "", **more: Any) -> Ask:
+        return Ask(method, self._url + path, self.app, settings=self._settings, idempotent=True, **more)
+
+    def _noted(self, reply: Any) -> Status:
+        status = read_status(reply)
+        if isinstance(status, Completed):
+            self._completed = status
+        return status
+
+    async def _statuses(self, logs: bool, interval: float | None) -> AsyncGenerator[Status, None]:
+        """Yield statuses until the job has ended: from the stream, and where that fails by asking."""
+        tries = 0 if interval is not None else _STREAM_TRIES
+        while tries:
+            tries -= 1
+            try:
+                async with contextlib.aclosing(self._streamed(logs)) as statuses:
+                    async for status in statuses:
+                        tries = _STREAM_TRIES
+                        yield status
+                        if isinstance(status, Completed):
+                            return
+            except HTTPAuthenticationError:
+                raise
+            except HTTPStatusError:
+                break  # no such route, or not now; asking tells
+            except (HTTPCallError, DecodeError):
+                pass  # broken off: the next try, or asking, finds out what is the matter
+        pause = interval or _POLL_FIRST
+        while True:
+            status = await self.status(logs=logs)
+            yield status
+            if isinstance(status, Completed):
+                return
+            await asyncio.sleep(pause)
+            if interval is None:
+                pause = min(pause * _POLL_GROWTH, _POLL_MAX)
+
+    async def _streamed(self, logs: bool) -> AsyncGenerator[Status, None]:
+        ask = replace(
+            self._ask("GET", "/status/stream", query={"logs": int(logs)}),
+            headers={"accept": "text/event-stream"},
+            settings=_ONCE,  # where it fails, the status is asked for
+        )
+        async with self._caller.open(ask) as response:
+            if not is_event_stream(response):
+                raise HTTPStatusError(f"{self._name}: no status stream", status=404)
+            async with contextlib.aclosing(events_in(response, self.app)) as events:
+                async for _, value in events:
+                    yield self._noted(value)
+
+    def _failure(self, exc: HTTPStatusError) -> HTTPCallError:
+        """Return the error of a job whose result is an error."""
+        if self._completed is None or exc.status in (401, 403, 404, 429):
+            return exc  # about this request, not about the job
+        return RequestFailedError(
+            str(exc),
+            status=exc.status,
+            detail=exc.detail,
+            errors=exc.errors,
+            error_type=exc.error_type or self._completed.error_type,
+            request_id=self.request_id,
+            retryable=exc.retryable,
+            headers=exc.headers,
+        )
+
+
+async def submit(
+    caller: Caller,
+    target: Target[InputT, OutputT],
+    input: InputT | Mapping[str, Any],
+    settings: CallSettings,
+    *,
+    webhook_url: str | None,
+    priority: Priority | None,
+) -> Job[OutputT]:
+    """Put a request into the queue; see ``Client.submit``."""
+    query: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    if webhook_url is not None:
+        if not str(webhook_url).startswith(("http://", "https://")):
+            raise ConfigurationError(
+                f"webhook_url must begin with http:// or https://, got {webhook_url!r:.80}"
+            )
+        query["fal_webhook"] = webhook_url
+    if priority is not None:
+        if priority not in ("normal", "low"):
+            raise ConfigurationError(f"priority must be 'normal' or 'low', got {priority!r:.50}")
+        headers["x-fal-queue-priority"] = priority
+    async with within(settings.timeout, target.app):
+        body = await target.dump(input)
+        url = f"{caller.hosts.queue}/{target.app}"
+        reply = await caller.ask(Ask("POST", url, target.app, body, headers, query, settings))
+    given = reply.json(target.app)
+    request_id = given.get("request_id") if isinstance(given, dict) else None
+    if not isinstance(request_id, str) or not request_id or "/" in request_id:
+        raise HTTPCallError(f"{target.app}: the queue gave no request_id", status=reply.status, detail=given)
+    return Job(caller, target, request_id, CallSettings(retries=settings.retries))
+
+
+async def subscribe(
+    caller: Caller,
+    target: Target[InputT, OutputT],
+    input: InputT | Mapping[str, Any],
+    settings: CallSettings,
+    *,
+    on_update: Callable[[Status], object] | None,
+    on_submit: Callable[[Job[OutputT]], object] | None,
+    logs: bool,
+    interval: float | None,
+    **how: Any,
+) -> OutputT:
+    """Submit a job, watch it, and return its result; see ``Client.subscribe``."""
+    for name, callback in (("on_update", on_update), ("on_submit", on_submit)):
+        if callback is not None and not callable(callback):
+            raise ConfigurationError(f"{name} must be a function, got {type(callback).__name__}")
+    check_seconds("interval", interval, optional=True)
+    # In a task of its own: who leaves in the middle of the request could not cancel a job that came of it.
+    submitting = asyncio.ensure_future(submit(caller, target, input, settings, **how))
+    try:
+        async with within(settings.timeout, target.app):
+            job = await asyncio.shield(submitting)
+            await _tell(on_submit, job)
+            if on_update is not None or interval is not None:
+                async with contextlib.aclosing(job.events(logs=logs, interval=interval)) as statuses:
+                    async for status in statuses:
+                        await _tell(on_update, status)
+            return await job.result()
+    except BaseException:
+        if not _has_ended(submitting):
+            await _give_up(submitting)
+        raise
+
+
+async def _tell(callback: Callable[[Any], object] | None, what: Any) -> None:
+    if callback is not None and inspect.isawaitable(told := callback(what)):
+        await told
+
+
+def _has_ended(submitting: asyncio.Future[Job[Any]]) -> bool:
+    """Whether there is no job any more that could be cancelled, or never was one."""
+    if not submitting.done() or submitting.cancelled():
+        return submitting.done()
+    return submitting.exception() is not None or submitting.result().ended
+
+
+async def _give_up(submitting: asyncio.Future[Job[Any]]) -> None:
+    """Cancel a job that nobody waits for any more; a few seconds, and no error hides why that is so."""
+
+    async def cancel() -> None:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_CANCEL_TIMEOUT):
+                await (await submitting).cancel()
+
+    cancelling = asyncio.ensure_future(cancel())
+    while not cancelling.done():
+        try:
+            await asyncio.wait({cancelling})
+        except asyncio.CancelledError:
+            # Cancelled twice: whoever does that cannot wait.
+            cancelling.cancel()
+    submitting.cancel()
+    with contextlib.suppress(BaseException):
+        await asyncio.wait({submitting})
