@@ -53,7 +53,7 @@ def scale_for(low: float, high: float, steps: int = 5) -> Scale:
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
     first, last = ceil(low / step - 1e-9), ceil(high / step - 1e-9)
     values = [number * step for number in range(first, last + 1)]
-    digits = max(0, -floor(log10(step))) + (1 if step / power == 2.5 else 0)
+    digits = next(digits for digits in range(20) if abs(round(step, digits) - step) < step * 1e-9)
     ticks = tuple((value, f"{value:.{digits}f}") for value in values)
     return Scale(low, max(high, values[-1] if values else high), ticks)
 

@@ -24,7 +24,7 @@ EXTRAS = {
     "video": ("av",),
     "local": ("typer", "rich", "starlette", "uvicorn"),
     "fast": ("ormsgpack", "msgspec", "pybase64"),
-    "socks": ("python_socks",),
+    "proxy": ("python_socks", "socksio"),
 }
 """What each extra brings, by the names that are imported."""
 

@@ -6,8 +6,9 @@ import io
 from html import escape
 from typing import TYPE_CHECKING
 
+from falrt.cli.captions import moment
 from falrt.cli.chart import Scale, ceiling, curves, histogram, per_interval, scale_for
-from falrt.cli.record import percentile
+from falrt.cli.record import counted, percentile
 from falrt.cli.sinks import decode, fitted_to
 from falrt.cli.summary import summary_rows
 from falrt.media.data_uri import wrap_data_uri
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["html_report"]
 
 _WIDTH, _HEIGHT = 960, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 28, 26, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 72, 48, 38
 _PLOT_WIDTH, _PLOT_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 _STRIP = 64
 _PAIRS_MAX = 8
@@ -38,14 +39,17 @@ h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.05rem; margin: 2rem 0 .3re
 p { color: var(--soft); margin: .2rem 0 1rem }
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: .6rem; margin: 1.2rem 0 }
 .tile { background: var(--card); border-radius: .5rem; padding: .55rem .8rem }
-.tile b { display: block; font-size: 1.02rem; font-variant-numeric: tabular-nums } .tile span { color: var(--soft);
-  font-size: .84rem }
-svg { width: 100%; height: auto; display: block } svg text { font: 12px system-ui, sans-serif; fill: var(--soft) }
+.tile b { display: block; font-size: 1.02rem; font-variant-numeric: tabular-nums } .tile small { color: var(--soft);
+  font-size: .84rem } .tile b span { display: inline-block; margin-right: .6em }
+svg { width: 100%; height: auto; display: block } svg text { font: 13px system-ui, sans-serif; fill: var(--soft);
+  paint-order: stroke; stroke: var(--page); stroke-width: 4px; stroke-linejoin: round }
+@media (max-width: 40rem) { svg text { font-size: 27px } svg .curve { stroke-width: 3 }
+  .every-other { display: none } }
 .grid { stroke: var(--line); stroke-width: 1 } .age { stroke: var(--age) } .latency { stroke: var(--latency) }
 .curve { fill: none; stroke-width: 1.6; stroke-linejoin: round } .bar { fill: var(--age); opacity: .8 }
 .drop { fill: var(--drop) } .prompt { stroke: var(--soft); stroke-dasharray: 2 4; opacity: .7 }
 .reconnect { stroke: var(--alarm); stroke-width: 1.6 } svg text.alarm { fill: var(--alarm) }
-svg text.age { fill: var(--age); stroke: none } svg text.latency { fill: var(--latency); stroke: none }
+.legend-age { fill: var(--age) } .legend-latency { fill: var(--latency) }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: .9rem }
 figure { margin: 0 } figure img { width: 100%; display: block; border-radius: .35rem; margin-bottom: .3rem }
 figcaption { color: var(--soft); font-size: .84rem }
@@ -55,7 +59,7 @@ figcaption { color: var(--soft); font-size: .84rem }
 def html_report(record: Record, price_per_second: float = 0.0) -> str:
     """Return the page: figures, age and latency over time, skipped frames, a histogram and sample pictures."""
     tiles = "\n".join(
-        f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span></div>'
+        f'<div class="tile"><b>{_parts(value)}</b><small>{escape(name)}</small></div>'
         for name, value in summary_rows(record, price_per_second)
     )
     charts = _charts(record) if record.count else "<p>No picture came.</p>"
@@ -67,6 +71,12 @@ def html_report(record: Record, price_per_second: float = 0.0) -> str:
 {charts}
 </body></html>
 """
+
+
+def _parts(value: str) -> str:
+    """A value of several parts may break between them, never inside one."""
+    parts = value.replace("   ", ", ").split(", ")
+    return "".join(f"<span>{escape(part)}</span>" for part in parts)
 
 
 def _charts(record: Record) -> str:
@@ -95,17 +105,17 @@ def _over_time(record: Record) -> str:
     for at in record.reconnects:
         x = _x(across, at)
         parts.append(f'<line class="reconnect" x1="{x}" x2="{x}" y1="{_TOP}" y2="{_TOP + _PLOT_HEIGHT}"/>')
-        parts.append(f'<text class="alarm" x="{x + 4}" y="{_TOP + 12}">reconnect</text>')
+        parts.append(f'<text class="alarm" x="{x + 4}" y="{_TOP + 24}">reconnect</text>')
     for name, values in (("latency", record.latencies), ("age", record.ages)):
         for curve in curves(record.at, values, _PLOT_WIDTH // 2):
             points = " ".join(f"{_x(across, at)},{_y(up, 1000 * value)}" for at, value in curve)
             parts.append(f'<polyline class="curve {name}" points="{points}"/>')
-    parts.append(f'<text class="age" x="{_LEFT}" y="15">age</text>')
-    parts.append(f'<text class="latency" x="{_LEFT + 34}" y="15">latency</text>')
+    legend = '<tspan class="legend-age">age</tspan> <tspan class="legend-latency" dx="12">latency</tspan>'
+    parts.append(f'<text x="{_LEFT}" y="22">{legend}</text>')
     beyond = sum(1000 * value > up.high for value in record.ages)
     if beyond:
         parts.append(
-            f'<text x="{_WIDTH - _RIGHT}" y="15" text-anchor="end">{beyond} ages beyond the scale</text>'
+            f'<text x="{_WIDTH - _RIGHT}" y="22" text-anchor="end">{counted(beyond, "age")} beyond the scale</text>'
         )
     return _svg(parts, _HEIGHT, "Age and latency over time")
 
@@ -116,7 +126,7 @@ def _skipped(record: Record) -> str:
     columns = min(120, max(1, int(end * 2)))
     counts = per_interval(record.at, record.dropped, end, columns)
     highest, wide = max(counts, default=0), _PLOT_WIDTH / columns
-    parts = [f'<text x="0" y="14">{highest}</text>'] if highest else ["<text x='0' y='30'>none</text>"]
+    parts = [f'<text x="0" y="22">{highest}</text>'] if highest else ["<text x='0' y='40'>none</text>"]
     for column, count in enumerate(counts):
         high = _STRIP * count / highest if highest else 0
         x, y = _LEFT + column * wide, 4 + _STRIP - high
@@ -131,37 +141,43 @@ def _skipped(record: Record) -> str:
 
 def _ages(record: Record) -> str:
     ages = [1000 * age for age in record.ages]
-    counted = histogram(ages, ceiling(ages))
-    across = scale_for(counted.low, counted.low + counted.width * len(counted.counts), 8)
-    up = scale_for(0, max(counted.counts), 4)
+    steps = histogram(ages, ceiling(ages))
+    across = scale_for(steps.low, steps.low + steps.width * len(steps.counts), 8)
+    up = scale_for(0, max(steps.counts), 4)
     parts = [_frame(across, up, "ms", "")]
-    for step, count in enumerate(counted.counts):
-        left, right = (_x(across, counted.low + counted.width * edge) for edge in (step, step + 1))
+    for step, count in enumerate(steps.counts):
+        left, right = (_x(across, steps.low + steps.width * edge) for edge in (step, step + 1))
         y = _y(up, count)
         parts.append(
             f'<rect class="bar" x="{left}" y="{y}" width="{max(0.8, right - left - 1):.1f}" '
             f'height="{_TOP + _PLOT_HEIGHT - y:.1f}"><title>{count}</title></rect>'
         )
-    for name, percent in (("p50", 50), ("p95", 95)):
+    # One label below the other: close values must not cover each other.
+    for row, percent in enumerate((50, 95)):
         value = percentile(ages, percent)
-        x = _x(across, value)
+        x, y = _x(across, value), _TOP + 20 + 30 * row
+        anchor, beside = ("start", x + 6) if x < _WIDTH * 0.7 else ("end", x - 6)
         parts.append(f'<line class="prompt" x1="{x}" x2="{x}" y1="{_TOP}" y2="{_TOP + _PLOT_HEIGHT}"/>')
-        parts.append(f'<text x="{x + 5}" y="{_TOP + 12}">{name} {value:.0f} ms</text>')
+        parts.append(f'<text x="{beside}" y="{y}" text-anchor="{anchor}">p{percent} {value:.0f} ms</text>')
     return _svg(parts, _HEIGHT, "Histogram of ages")
 
 
 def _frame(across: Scale, up: Scale, unit_across: str, unit_up: str) -> str:
-    """Draw grid lines and labels; units stand at the last tick."""
+    """Draw grid lines and labels; the units stand above and behind the ticks, where there is room for them."""
     parts = []
     for value, label in up.ticks:
         y = _y(up, value)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
-        unit = f" {unit_up}" if unit_up and value == up.ticks[-1][0] else ""
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{label}{unit}</text>')
-    for value, label in across.ticks:
-        unit = f" {unit_across}" if value == across.ticks[-1][0] else ""
-        x = _x(across, value)
-        parts.append(f'<text x="{x}" y="{_HEIGHT - 10}" text-anchor="middle">{label}{unit}</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{label}</text>')
+    if unit_up:
+        parts.append(f'<text x="{_LEFT - 6}" y="22" text-anchor="end">{unit_up}</text>')
+    for index, (value, label) in enumerate(across.ticks):
+        # On a phone, where the writing is larger, every second one goes.
+        kind = "every-other" if (len(across.ticks) - index) % 2 == 0 else "tick"
+        parts.append(
+            f'<text class="{kind}" x="{_x(across, value)}" y="{_HEIGHT - 10}" text-anchor="middle">{label}</text>'
+        )
+    parts.append(f'<text x="{_WIDTH}" y="{_HEIGHT - 10}" text-anchor="end">{unit_across}</text>')
     return "".join(parts)
 
 
@@ -183,7 +199,7 @@ def _pairs(samples: Sequence[Shot]) -> str:
     return "\n".join(
         f'<figure><img alt="frame" src="{_inline(shot.frame)}">'
         f'<img alt="picture" src="{_inline(decode(shot.pictures[-1]))}">'
-        f"<figcaption>{shot.at:.1f} s, age {shot.age * 1000:.0f} ms<br>{escape(shot.prompt)}</figcaption></figure>"
+        f"<figcaption>{escape(shot.prompt)}<br>{moment(shot)}</figcaption></figure>"
         for shot in chosen
     )
 

@@ -131,7 +131,7 @@ class Animation:
 
 
 def contact_sheet(path: Path, shots: Sequence[Shot]) -> Path | None:
-    """Save one picture of some shots, each frame above what became of it.
+    """Save one picture of some shots: each frame, below it what became of it, and the prompt.
 
     Args:
         path: A ``.jpg`` or ``.png`` file.
@@ -142,22 +142,30 @@ def contact_sheet(path: Path, shots: Sequence[Shot]) -> Path | None:
     """
     from PIL import Image, ImageDraw
 
+    from falrt.cli.captions import moment, wrapped
+
     if not shots:
         return None
     count = min(len(shots), 2 * _SHEET_COLUMNS)
     chosen = [shots[index * len(shots) // count] for index in range(count)]
     columns = min(count, _SHEET_COLUMNS)
     rows = -(-count // columns)
-    cell, caption = _SHEET_CELL, 18
-    pair = 2 * cell + caption + 3 * _GAP
+    cell, line, size = _SHEET_CELL, 18, 14
+    prompt_lines = 2
+    pair = 2 * cell + (1 + prompt_lines) * line + 4 * _GAP
     sheet = Image.new("RGB", (columns * (cell + _GAP) + _GAP, rows * pair + _GAP), "#15171c")
     draw = ImageDraw.Draw(sheet)
     for index, shot in enumerate(chosen):
         x = _GAP + index % columns * (cell + _GAP)
         y = _GAP + index // columns * pair
-        draw.text((x, y), f"{shot.at:.1f} s   age {shot.age * 1000:.0f} ms", fill="#b8bec9", font_size=13)
-        sheet.paste(fitted_to(shot.frame, (cell, cell)), (x, y + caption))
-        sheet.paste(fitted_to(decode(shot.pictures[-1]), (cell, cell)), (x, y + caption + cell + _GAP))
+        draw.text((x, y), moment(shot), fill="#b8bec9", font_size=size)
+        y += line
+        for picture in (shot.frame, decode(shot.pictures[-1])):
+            sheet.paste(fitted_to(picture, (cell, cell)), (x, y))
+            y += cell + _GAP
+        for words in wrapped(shot.prompt, cell, size, prompt_lines):
+            draw.text((x, y), words, fill="#e8ebf0", font_size=size)
+            y += line
     sheet.save(path, quality=88)
     return path
 

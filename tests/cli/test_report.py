@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from falrt import exceptions
+from falrt.cli.captions import wrapped
 from falrt.cli.record import Record, Shot
 from falrt.cli.report import check_report_path, write_report
 
@@ -36,11 +37,38 @@ def test_html_holds_figures_charts_and_pictures(tmp_path: Path, record: Record) 
     ]
     words = " ".join(text for chart in charts for text in chart.itertext())
     assert "reconnect" in words
-    assert "1 ages beyond the scale" in words
+    assert "1 age beyond the scale" in words
     assert "a &lt;film&gt; through klein" in page
     assert "teal &amp; pink" in page
     assert "$0.0300" in page
     assert page.count("data:image/jpeg;base64,") == 16
+
+
+def test_prompts_stand_beside_pictures_and_the_first_age_is_named_as_the_start(
+    tmp_path: Path, record: Record
+) -> None:
+    page = write_report(tmp_path / "report.html", record).read_text()
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page)
+
+    assert captions[0] == "gold<br>1.0 s, the first: start-up"
+    assert captions[-1].startswith("teal &amp; pink<br>")
+    assert "age " in captions[-1]
+
+
+def test_values_of_a_tile_break_between_their_parts_only(tmp_path: Path, record: Record) -> None:
+    page = write_report(tmp_path / "report.html", record).read_text()
+
+    assert re.search(r"<b><span>p50 \d+ ms</span><span>p95 \d+ ms</span></b>", page)
+
+
+def test_long_prompts_are_broken_and_end_in_an_ellipsis() -> None:
+    assert wrapped("gold", 200, 14, 2) == ["gold"]
+    lines = wrapped("a very long prompt " * 9, 120, 14, 2)
+    assert len(lines) == 2
+    assert lines[-1].endswith("…")
+    (line,) = wrapped("x" * 300, 120, 14, 2)
+    assert len(line) < 30
+    assert line.endswith("…")
 
 
 def test_html_needs_nothing_from_elsewhere(tmp_path: Path, record: Record) -> None:
