@@ -37,6 +37,7 @@ def front_page(base_url: str, models: Sequence[StandIn], options: LocalOptions) 
         for model in models
     )
     keys = "any key that is not empty is good" if options.key is None else "one key is good"
+    key = "local" if options.key is None else "THE_KEY_YOU_GAVE"  # the key itself stays out of pages
     keys = keys if options.check_keys else "keys are not checked"
     idle = "never" if options.idle_timeout is None else f"after {options.idle_timeout:g} s"
     return f"""<!doctype html>
@@ -47,7 +48,7 @@ def front_page(base_url: str, models: Sequence[StandIn], options: LocalOptions) 
 <p>Realtime models that draw with numpy and Pillow instead of a GPU.
 Addresses, tokens and frames are fal's.</p>
 <pre>export FALRT_BASE_URL={url}
-export FAL_KEY=local</pre>
+export FAL_KEY={key}</pre>
 <pre>import asyncio, falrt
 from falrt import models
 

@@ -87,7 +87,7 @@ class Painter:
         rng = np.random.default_rng((order.seed & 0xFFFFFFFF, look.signature))
         size = (order.width, order.height)
         if order.frame is None:
-            source = draw_scene(look.scene, order.width, order.height, rng).resize(
+            source = draw_scene(look.scene, order.width, order.height, rng, snow=look.snow).resize(
                 size, Image.Resampling.BILINEAR
             )
         else:
@@ -131,23 +131,21 @@ class Painter:
         return ImageChops.multiply(ImageChops.multiply(painted, _grey(rim)), _grey(paper))
 
     def sketch(self, motif: Motif, look: Look, order: Order) -> Image.Image:
-        """Lines and hatching in the darkest colour on toned paper."""
-        paper = look.table[-6].mean(axis=0)
+        """Contours and hatching with a pen in the darkest colour, on toned paper."""
+        paper = 255 - (255 - look.table[-4].mean(axis=0)) * 0.5
         pen = look.table[6].mean(axis=0)
-        place = window(order.width, order.height, order.seed & 0xFFFFFFFF)
+        shade = np.asarray(_full(motif.lightness * (255 / LIGHTNESS_STEPS), order))
+        down, across = np.ogrid[: order.height, : order.width]
+        tremble = 1.6 * np.sin(down / 23 + order.seed % 7) + 1.6 * np.sin(across / 19)
         dark = np.zeros((order.height, order.width), dtype=bool)
-        for layer, level in zip(
-            (self._details[1], self._details[3], self._details[0]), (25, 16, 8), strict=True
-        ):
-            # Of each direction only every third stroke, or the hatching would close to a flat tone.
-            hatched = (layer.jitter < -0.33) & (motif.lightness.ravel()[_spots(layer, place, motif)] < level)
-            hatched[0] = False
-            dark |= hatched[place.cut(layer)]
-        tone = np.where(dark, 80, 255).astype(np.uint8)
+        # One more direction of lines for each step down into the shade.
+        for slope, level in ((1.0, 118), (-1.0, 78), (0.25, 42)):
+            dark |= ((across * slope + down + tremble) % 9 < 1.4) & (shade < level)
+        tone = np.where(dark, 110, 255).astype(np.uint8)
         tone = np.minimum(tone, np.asarray(_lines(motif)))
         ink = Image.fromarray(tone).filter(ImageFilter.BoxBlur(0.6))
         drawn = Image.composite(_flat(order, paper), _flat(order, pen), ink)
-        tint = Image.blend(drawn, _graded(motif, look), 0.32)
+        tint = Image.blend(drawn, _graded(motif, look), 0.34)
         return ImageChops.multiply(tint, _grey(_grain(order, 12)))
 
     def neon(self, motif: Motif, look: Look, order: Order) -> Image.Image:

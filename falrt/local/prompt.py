@@ -118,8 +118,10 @@ _SCENES: dict[str, str] = {
     "sunflower": "flowers", "bouquet": "flowers",
     "portrait": "portrait", "face": "portrait", "person": "portrait", "woman": "portrait", "man": "portrait",
     "girl": "portrait", "boy": "portrait", "robot": "portrait", "astronaut": "portrait",
-    "cat": "cat", "fox": "cat", "kitten": "cat", "tiger": "cat", "animal": "cat", "dog": "cat", "wolf": "cat",
+    "fox": "fox", "cat": "cat", "kitten": "cat", "tiger": "cat", "animal": "cat", "dog": "cat", "wolf": "cat",
 }  # fmt: skip
+
+_SNOW = frozenset({"snow", "snowy", "winter", "ice", "icy", "arctic", "frost"})
 
 _SCENE_KINDS = ("mountains", "sea", "forest", "desert", "flowers", "space", "city")
 
@@ -131,6 +133,7 @@ class Look:
     Attributes:
         style: One of the painter's styles, such as ``"oil"``.
         scene: What to draw where no input picture is given.
+        snow: Whether snow lies in it.
         table: Shape ``(LIGHTNESS_STEPS, WARMTH_STEPS, 3)``, float32 RGB 0-255.
         weight: How far colours go from the source's own (0) to the table's (1).
         signature: A hash of all the words; 32 bits.
@@ -138,6 +141,7 @@ class Look:
 
     style: str
     scene: str
+    snow: bool
     table: NDArray[np.float32]
     weight: float
     signature: int
@@ -165,6 +169,7 @@ def read_prompt(prompt: str, negative_prompt: str = "") -> Look:
         scene=next(
             (_SCENES[word] for word in words if word in _SCENES), _SCENE_KINDS[signature % len(_SCENE_KINDS)]
         ),
+        snow=not _SNOW.isdisjoint(words),
         table=_colour_table(colours, lift),
         weight=0.88 if named else 0.45,
         signature=signature,

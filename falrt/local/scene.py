@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from falrt.local.animals import ANIMALS
 from falrt.local.strokes import smooth_noise
 
 if TYPE_CHECKING:
@@ -25,22 +26,26 @@ _SIDE = 384
 """Scenes are drawn this small and square: brush strokes are larger than their pixels."""
 
 
-def draw_scene(kind: str, width: int, height: int, rng: np.random.Generator) -> Image.Image:
+def draw_scene(
+    kind: str, width: int, height: int, rng: np.random.Generator, *, snow: bool = False
+) -> Image.Image:
     """Draw a scene.
 
     Args:
         kind: ``mountains``, ``sea``, ``forest``, ``city``, ``desert``, ``space``, ``flowers``, ``portrait``
-            or ``cat``; anything else is mountains.
+            ``cat`` or ``fox``; anything else is mountains.
         width: Pixels of the picture that it is for; only the proportion matters.
         height: See ``width``.
         rng: Decides the composition.
+        snow: Whether snow lies where an animal is.
 
     Returns:
         An RGB picture of the asked-for proportion, some 384 pixels long.
     """
     side = _SIDE / max(width, height)
     size = (max(16, round(width * side)), max(16, round(height * side)))
-    scene = _SCENES.get(kind, _mountains)(rng)
+    animal = ANIMALS.get(kind)
+    scene = _SCENES.get(kind, _mountains)(rng) if animal is None else animal(_field(snow, rng), rng)
     return scene.resize(size, Image.Resampling.BILINEAR)
 
 
@@ -302,36 +307,23 @@ def _portrait(rng: np.random.Generator) -> Image.Image:
     return image
 
 
-def _cat(rng: np.random.Generator) -> Image.Image:
-    image = _sky((126, 160, 150), (214, 206, 160), rng, clouds=0.5)
+def _field(snow: bool, rng: np.random.Generator) -> Image.Image:
+    """Where animals are: open ground before a line of firs."""
+    if not snow:
+        image = _sky((126, 160, 150), (214, 206, 160), rng, clouds=0.5)
+        ImageDraw.Draw(image).polygon(_ridge(330, 20, rng), fill=(126, 150, 92))
+        return image
+    image = _sky((120, 156, 206), (214, 228, 244), rng, clouds=0.4)
     draw = ImageDraw.Draw(image)
-    fur = ((226, 140, 66), (120, 116, 120), (70, 62, 66), (236, 220, 196))[int(rng.integers(4))]
-    dark = (int(fur[0] * 0.6), int(fur[1] * 0.56), int(fur[2] * 0.56))
-    pale = tuple(int(channel + (250 - channel) * 0.65) for channel in fur)
-    light: Colour = (pale[0], pale[1], pale[2])
-    x = 192 + float(rng.uniform(-24, 24))
-    draw.ellipse((x - 120, 250, x + 120, 520), fill=fur)
-    draw.ellipse((x - 60, 280, x + 60, 500), fill=light)
-    for side in (-1, 1):
-        draw.polygon([(x + side * 108, 66), (x + side * 34, 118), (x + side * 106, 176)], fill=fur)
-        draw.polygon([(x + side * 98, 92), (x + side * 54, 124), (x + side * 98, 158)], fill=(226, 150, 150))
-    draw.ellipse((x - 116, 98, x + 116, 298), fill=fur)
-    draw.ellipse((x - 56, 204, x + 56, 292), fill=light)
-    for stripe in (-34, 0, 34):
-        draw.line((x + stripe, 106, x + stripe * 0.6, 146), fill=dark, width=9)
-    for side in (-1, 1):
-        draw.ellipse((x + side * 52 - 25, 168, x + side * 52 + 25, 214), fill=(206, 224, 110))
-        draw.ellipse((x + side * 52 - 7, 169, x + side * 52 + 7, 213), fill=(20, 22, 20))
-        _disc(draw, x + side * 52 + 6, 182, 4, (255, 255, 255))
-        for whisker in (-8, 0, 8):
-            draw.line(
-                (x + side * 30, 246 + whisker / 2, x + side * 130, 236 + whisker * 2.4),
-                fill=(250, 248, 240),
-                width=2,
-            )
-    draw.polygon([(x - 14, 222), (x + 14, 222), (x, 240)], fill=(214, 110, 116))
-    draw.line((x, 240, x, 252, x - 18, 262), fill=dark, width=4)
-    draw.line((x, 252, x + 18, 262), fill=dark, width=4)
+    for x in np.arange(-10, _SIDE + 10, 24).tolist():
+        top, foot = 110 + float(rng.uniform(0, 60)), 268.0
+        for level in np.linspace(0, 1, 4, endpoint=False).tolist():
+            y, reach = top + (foot - top) * level, 10 + 22 * level
+            draw.polygon([(x, y - 14), (x - reach, y + 40), (x + reach, y + 40)], fill=(66, 96, 120))
+    draw.polygon(_ridge(262, 26, rng), fill=(232, 240, 250))
+    draw.polygon(_ridge(330, 22, rng), fill=(246, 250, 254))
+    for x, y, size in rng.random((50, 3)).tolist():
+        _disc(draw, x * _SIDE, y * 240, 1 + 2 * size, (252, 254, 255))
     return image
 
 
@@ -344,5 +336,4 @@ _SCENES: dict[str, Callable[[np.random.Generator], Image.Image]] = {
     "space": _space,
     "flowers": _flowers,
     "portrait": _portrait,
-    "cat": _cat,
 }

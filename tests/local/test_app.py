@@ -362,3 +362,14 @@ async def test_lightning_ignores_pictures(server: LocalServer, uri: str) -> None
         without = await ask(socket, asked)
 
     assert with_picture["images"][0]["content"] == without["images"][0]["content"]
+
+
+async def test_page_does_not_show_the_key_that_was_given(painter: Painter) -> None:
+    async with (
+        LocalServer(LocalOptions(key="sekret"), painter=painter) as guarded,
+        httpx.AsyncClient() as client,
+    ):
+        page = (await client.get(guarded.url)).text
+
+    assert "sekret" not in page
+    assert "FAL_KEY=local" not in page

@@ -69,3 +69,9 @@ def test_negative_prompt_takes_words_away() -> None:
 
 def test_colours_weigh_more_where_they_were_named() -> None:
     assert read_prompt("crimson").weight > read_prompt("something").weight
+
+
+def test_a_fox_in_the_snow_is_a_fox_in_the_snow() -> None:
+    look = read_prompt("a red fox in the snow")
+    assert (look.scene, look.snow) == ("fox", True)
+    assert not read_prompt("a red fox").snow

@@ -5,7 +5,7 @@ import pytest
 
 from falrt.local.scene import draw_scene
 
-KINDS = ["mountains", "sea", "forest", "city", "desert", "space", "flowers", "portrait", "cat"]
+KINDS = ["mountains", "sea", "forest", "city", "desert", "space", "flowers", "portrait", "cat", "fox"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
