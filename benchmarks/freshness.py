@@ -172,14 +172,12 @@ def show_changes(seeds: range, results: dict[str, Any]) -> None:
 def show_pairing(seeds: range, results: dict[str, Any]) -> None:
     """Print how often an uncertain pairing errs."""
     print("Pairing of Adaptive() where the server drops: shares of all answers")
-    print(
-        f"{'':46}{'dropped':>9}{'written off':>13}{'uncertain':>11}{'wrong':>8}{'wrong, called certain':>23}"
-    )
+    print(f"{'':46}{'dropped':>9}{'given up':>13}{'uncertain':>11}{'wrong':>8}{'wrong, called certain':>23}")
     for name, setting in DROPS.items():
         outcome = over_seeds(setting, Adaptive(), seeds)
         results.setdefault("pairing", []).append({"name": name, **asdict(outcome)})
         print(
-            f"{name:46}{outcome.wasted:>9.2%}{outcome.written_off / outcome.sent:>13.2%}"
+            f"{name:46}{outcome.wasted:>9.2%}{outcome.given_up / outcome.sent:>13.2%}"
             f"{outcome.uncertain:>11.1%}{outcome.mispaired:>8.2%}{outcome.mispaired_certain:>23.2%}",
             flush=True,
         )

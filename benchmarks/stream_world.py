@@ -7,7 +7,7 @@ Discrete events, seeded, no network and no waiting: the same figures on every ma
 * The camera captures at a fixed rate with jitter, at a phase unknown to the runner.
 * The uplink serialises frames at its bandwidth, then delays them; both directions keep the order, as TCP does.
 * The runner has one input in work and ``buffer`` waiting; a full buffer silently drops its oldest (wire fact W31).
-* Answers name no input and are paired first in, first out, as in ``falrt.protocol.pairing.in_flight``.
+* Answers name no input and are paired first in, first out, as in ``falrt.protocol.pairing.unanswered``.
 """
 
 from __future__ import annotations
@@ -86,14 +86,18 @@ class Outcome:
     uncertain: float
     mispaired: float
     mispaired_certain: float
-    written_off: int
+    given_up: int
     sent: int
+
+
+HANDSHAKE_ROUND_TRIPS = 3
 
 
 @dataclass(slots=True)
 class _Frame:
     captured_at: float
     sent_at: float = 0.0
+    socket: int = 0
 
 
 class World:
@@ -113,9 +117,12 @@ class World:
         self.waiting: deque[_Frame] = deque()
         self.unanswered: deque[_Frame] = deque()
         self._timer_at = math.inf
-        # Pairing is inferred: more was unanswered than surely kept, or something was written off.
+        # Pairing is inferred: more was unanswered than surely kept, or not.
         self.doubt = False
-        self.written_off = 0
+        self.given_up = 0
+        # How many sockets were opened, and when the present one is open.
+        self.sockets = 1
+        self._opens_at = 0.0
         # An answer came since the newest input left: only then may something be overdue, for the newest is not dropped.
         self._answered_since = False
         # The network: when the last frame is through the uplink, has arrived, and the last answer has.
@@ -164,9 +171,9 @@ class World:
 
     def _pump(self) -> None:
         """What the queue and its writer do after every event."""
-        deadline = self._write_off()
+        deadline = self._give_up()
         on_demand = self.setting.source != "live"
-        while self.waiting or on_demand:
+        while self.now >= self._opens_at and (self.waiting or on_demand):
             due_at = self.pacer.due_at(self.now, len(self.unanswered))
             if due_at is None:
                 break
@@ -177,24 +184,33 @@ class World:
                 self.pacer.offered(self.now)
                 self.waiting.append(_Frame(self.now))
             self._send(self.waiting.popleft())
-            deadline = self._write_off()
+            deadline = self._give_up()
         if deadline < self._timer_at:
             self._timer_at = deadline
             lag = self.random.random() * self.setting.timer_lag
             self._at(deadline + lag, self._wake, deadline)
 
-    def _write_off(self) -> float:
-        """Take overdue inputs for dropped; return when to look again."""
+    def _give_up(self) -> float:
+        """Take overdue inputs for dropped and open a new socket; return when to look again."""
+        if self.now < self._opens_at:
+            return self._opens_at
         overdue_at = self.pacer.overdue_at() if self.unanswered and self._answered_since else None
         if overdue_at is None:
             return math.inf
         if overdue_at > self.now:
             return overdue_at
-        self.written_off += len(self.unanswered)
+        self.given_up += len(self.unanswered)
+        self.sockets += 1
+        self.pacer.dropped(self.now)
+        self.pacer.lost(self.now)
+        again = self.unanswered.pop()
         self.unanswered.clear()
-        self.doubt = True
-        self.pacer.written_off(self.now)
-        return math.inf
+        if not self.waiting:
+            self.waiting.append(again)
+        self.doubt = False
+        # Opening takes two round trips: TCP and the upgrade; with TLS three, where tickets do not save one.
+        self._opens_at = self.now + HANDSHAKE_ROUND_TRIPS * self.setting.round_trip
+        return self._opens_at
 
     def _send(self, frame: _Frame) -> None:
         setting = self.setting
@@ -208,6 +224,7 @@ class World:
         self._uplink_free_at = max(self._uplink_free_at, self.now) + setting.transmission
         arrival = self._uplink_free_at + self._one_way()
         self._last_arrival = max(self._last_arrival, arrival)
+        frame.socket = self.sockets
         self._at(self._last_arrival, self._arrive, frame)
 
     def _one_way(self) -> float:
@@ -247,6 +264,8 @@ class World:
 
     def _deliver(self, work: tuple[_Frame, float]) -> None:
         frame, inference = work
+        if frame.socket != self.sockets:
+            return  # its socket is gone
         self.screen.append((self.now, frame.captured_at))
         if not self.unanswered:
             return
@@ -256,7 +275,7 @@ class World:
         if paired is not frame:
             self.mispaired += 1
             self.mispaired_certain += not self.doubt
-        if not self.unanswered and not self.written_off:
+        if not self.unanswered:
             self.doubt = False
         self.pacer.answered(self.now, paired.sent_at)
         if self.setting.timings:
@@ -298,7 +317,7 @@ def measure(world: World, start: float, end: float) -> Outcome:
         uncertain=world.uncertain / count,
         mispaired=world.mispaired / count,
         mispaired_certain=world.mispaired_certain / count,
-        written_off=world.written_off,
+        given_up=world.given_up,
         sent=world.sent,
     )
 

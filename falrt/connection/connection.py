@@ -26,7 +26,7 @@ from falrt.exceptions import (
 )
 from falrt.options import check_seconds
 from falrt.protocol.endings import request_timeout
-from falrt.protocol.events import State, Stats
+from falrt.protocol.events import Answered, State, Stats
 from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.realtime import RealtimeProtocol
 from falrt.protocol.settings import Settings
@@ -217,7 +217,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             item = await self._in_time(self._prepared_in_turn(input, Kind.REQUEST), now, timeout_at)
         item.timeout_at = timeout_at
         answer: asyncio.Future[Any] = supervisor.loop.create_future()
-        item.tag = answer
+        item.waiter = _Caller(answer)
         try:
             if item.lane.waiting:
                 await self._in_time(_room_for(item, supervisor), now, timeout_at)
@@ -227,7 +227,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             if item.outcome is None:
                 supervisor.abandon(item)
                 _forget(answer)
-            item.tag = None
+            item.waiter = None
         return self._link.load(message)
 
     async def flush(self) -> None:
@@ -262,8 +262,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             async with asyncio.timeout(timeout):
                 await supervisor.until(lambda: drained() or protocol.state is State.CLOSED)
         except TimeoutError as exc:
-            stats = self.stats
-            raise RequestTimeout(f"{stats.in_flight} inputs are unanswered after {timeout:g} s") from exc
+            raise RequestTimeout(
+                f"{protocol.pending} inputs are unsent or unanswered after {timeout:g} s"
+            ) from exc
         if protocol.state is State.CLOSED and not isinstance(protocol.error, ConnectionClosedOK):
             raise protocol.closed_error().with_traceback(None)  # told at every call
 
@@ -436,6 +437,23 @@ class RealtimeConnection(Generic[InputT, OutputT]):
     async def _prepare(self, value: Any, kind: Kind) -> Input:
         """Check and encode an input, off the event loop or by an async hook where that is called for."""
         return self._prepared(self._usable(value), value, kind) or await self._prepared_in_turn(value, kind)
+
+
+class _Caller:
+    """Whoever waits in ``request()``."""
+
+    __slots__ = ("_answer",)
+
+    def __init__(self, answer: asyncio.Future[Any]) -> None:
+        self._answer = answer
+
+    def answered(self, event: Answered) -> None:
+        if not self._answer.done():
+            self._answer.set_result(event.message)
+
+    def failed(self, error: Exception) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(error)
 
 
 async def _room_for(item: Input, supervisor: Supervisor) -> None:

@@ -14,8 +14,6 @@ from falrt.protocol.inputs import Kind
 from falrt.protocol.realtime import RealtimeProtocol
 
 if TYPE_CHECKING:
-    import asyncio
-
     from falrt.connection.opening import Link
     from falrt.options import ConnectionSettings
 
@@ -78,23 +76,19 @@ class Delivery:
                 blame(on_event, exc)
 
     def _answered(self, event: Answered, frame_size: int) -> None:
-        kind, tag = event.input.kind, event.input.tag
-        if kind is Kind.REQUEST:
-            if not tag.done():
-                tag.set_result(event.message)
-        elif kind is Kind.STREAM:
+        input = event.input
+        if input.kind is not Kind.REQUEST:
             self.newest = event
-            tag.answered(event)
-        else:
-            self.newest = event
+        if input.waiter is not None:
+            input.waiter.answered(event)
+        elif input.kind is Kind.SEND:
             self._put(event.message, frame_size)
 
     def _tell_of(self, event: Event, frame_size: int) -> None:
         match event:
-            case Failed(input, error) if input.kind is Kind.REQUEST:
-                _reject(input.tag, error)
             case Failed(input, error):
-                input.tag.failed(error)
+                if input.waiter is not None:
+                    input.waiter.failed(error)
             case Pushed(message):
                 self._put(message, frame_size)
             case Problem(error) | Ended(error):
@@ -155,8 +149,3 @@ class Delivery:
     def final_error(self) -> FalrtError | None:
         """Return why nothing more comes, or None while the connection lives."""
         return self._protocol.closed_error() if self._protocol.state is State.CLOSED else None
-
-
-def _reject(future: asyncio.Future[Any], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)

@@ -23,7 +23,7 @@ from falrt.connection.replies import Replies, Reply, reply_to
 from falrt.connection.sources import Source, source_of
 from falrt.exceptions import ConfigurationError, ConnectionClosedOK, DecodeError, ServerError
 from falrt.protocol.events import Answered, State
-from falrt.protocol.inputs import Input, Kind, Outcome
+from falrt.protocol.inputs import Input, Kind
 from falrt.protocol.pacing.policies import Adaptive, Immediate, Pacing
 from falrt.tasks import begin, settle
 from falrt.typing import InputT, OutputT
@@ -81,8 +81,6 @@ class Stream(Generic[InputT, OutputT]):
         # What the connection's protocol knows of us; made when the stream begins.
         self._lane: Any = None
         self.tasks: list[asyncio.Task[None]] = []
-        # The newest input submitted: its answer is owed whatever happens.
-        self._last: Input | None = None
         # Answers that the consumer has not seen; at most one where inputs may be skipped.
         self._replies: list[Answered] = []
         # Inputs skipped by the consumer's slowness and by failures, and how many skipped ones were told.
@@ -283,49 +281,20 @@ class Stream(Generic[InputT, OutputT]):
         if self._gate is not None and self._error is None:
             await self._send_held(self._gate.last())
         while self._error is None:
-            if self._lost_last:
-                await self._send_again()
-            elif not self._owed:
+            if not self._supervisor.protocol.owes(self._lane):
                 return
-            else:
-                await self._wait_until(None)
+            await self._wait_until(None)
 
     @property
     def _is_live(self) -> bool:
         return len(self.tasks) > 1
-
-    @property
-    def _owed(self) -> bool:
-        """Whether an input of this stream waits for its answer."""
-        protocol, lane = self._supervisor.protocol, self._lane
-        return bool(lane.waiting) or any(
-            item.lane is lane and item.outcome is None for item in protocol.in_flight.inputs
-        )
-
-    @property
-    def _lost_last(self) -> bool:
-        """Whether the newest input was given up: it is the last word so far, so it has to go again."""
-        last = self._last
-        if last is None or last.outcome not in (None, Outcome.SUPERSEDED):
-            return False
-        return last not in self._lane.waiting and last not in self._supervisor.protocol.in_flight.inputs
-
-    async def _send_again(self) -> None:
-        last = self._last
-        assert last is not None  # noqa: S101 - asked only where there is one
-        if last.outcome is None:
-            self._supervisor.protocol.abandon(last)  # a late answer must not count twice
-        else:
-            self._skipped -= 1  # it was counted as dropped
-        await self._submit(last.value)
 
     async def _submit(self, frame: Any) -> None:
         taken_at = self._loop.time()
         if not self._is_live:
             self._offered()
         item: Input = await self._connection._prepare(frame, Kind.STREAM)
-        item.lane, item.tag, item.taken_at = self._lane, self, taken_at
-        self._last = item
+        item.lane, item.waiter, item.taken_at = self._lane, self, taken_at
         self._supervisor.submit(item)
 
     async def _until_slot(self) -> bool:
@@ -342,15 +311,14 @@ class Stream(Generic[InputT, OutputT]):
             now = self._loop.time()
             at = self._wants_at(now)
             if at is not None and at <= now:
-                slot_at = self._supervisor.protocol.slot_at(self._lane, now, probe)
-                if slot_at is not None and slot_at <= now:
-                    if not self._source.ready and self._lost_last:
-                        await self._send_again()
-                        continue
+                protocol = self._supervisor.protocol
+                news = protocol.want_slot(self._lane, probe, now)
+                at = protocol.slot_at(self._lane, now)
+                if at is not None and at <= now:
                     return True
-                if self._supervisor.protocol.wanted(now):
+                if news:
                     self._supervisor.react()
-                at = slot_at
+                    continue
             await self._wait_until(at)
         return False
 
@@ -359,8 +327,6 @@ class Stream(Generic[InputT, OutputT]):
         if self._source.ready:
             behind = not self._source.skips and len(self._replies) >= UNREAD_MAX
             return None if behind else now
-        if self._lost_last:
-            return now
         return None if self._gate is None else self._gate.settles_at()
 
     async def _wait_until(self, at: float | None) -> None:

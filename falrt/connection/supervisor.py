@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from falrt.connection.reader import Reader
 from falrt.protocol.events import Event, Lost, Opened, State
 from falrt.protocol.inputs import Input
-from falrt.protocol.loss import Cause, Loss
+from falrt.protocol.loss import Cause, Loss, Verdict, verdict_on
 from falrt.protocol.realtime import RealtimeProtocol
 from falrt.tasks import begin, settle
 
@@ -174,15 +174,15 @@ class Supervisor:
                     continue
                 loss = await self._live()
                 self._note(loss)
-                if loss.cause is Cause.UNAUTHORIZED:
+                if verdict_on(loss) is Verdict.RENEW:
                     self._link.refused()
                 protocol.lost(loss, self.loop.time())
                 self.react()
         except Exception as exc:
             # A mistake of ours, or of a codec that breaks its promises: whoever waits must hear of it.
             logger.exception("%s: the connection ends by an unexpected error", self._link.app)
-            protocol.leaving = Loss(Cause.SETUP, reason=f"unexpected {type(exc).__name__}", error=exc)
-            protocol.lost(protocol.leaving, self.loop.time())
+            loss = Loss(Cause.SETUP, reason=f"unexpected {type(exc).__name__}", error=exc)
+            protocol.lost(loss, self.loop.time())
             self.react()
         finally:
             self._link.end()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from falrt.exceptions import (
+    ConnectError,
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
@@ -22,9 +23,12 @@ from falrt.protocol.wire.messages import IdleTimeout, ServerFault, Unauthorized
 __all__ = [
     "ending_of_connection",
     "ending_of_session",
+    "ending_of_unanswered",
     "in_order",
     "leaving_for",
+    "no_such_app",
     "request_dropped",
+    "request_not_resent",
     "request_timeout",
     "still_cold",
     "with_unsent",
@@ -59,10 +63,20 @@ def ending_of_connection(loss: Loss, unsent: Sequence[Any]) -> FalrtError:
     return error
 
 
+def ending_of_unanswered(error: FalrtError) -> FalrtError:
+    """Return what the caller of an unanswered request, or a stream, is told when its connection ends."""
+    if not isinstance(error, ConnectionClosedOK):
+        return error
+    return ConnectionClosedError(
+        error.code, error.reason or "closed before the answer came", unsent=error.unsent
+    )
+
+
 def ending_of_session(loss: Loss, unsent: Sequence[Any]) -> FalrtError:
     """Return how a session of a mode that ends was over."""
     if in_order(loss):
-        return ConnectionClosedOK(1000, "the app ended the stream", unsent=unsent)
+        ours = loss.cause is Cause.RECYCLED
+        return ConnectionClosedOK(1000, loss.reason if ours else "the app ended the stream", unsent=unsent)
     if isinstance(loss.error, FalrtError) and not unsent:
         return loss.error
     error = ConnectionClosedError(loss.code, loss.reason or "the session was lost", unsent=unsent)
@@ -77,6 +91,15 @@ def with_unsent(error: FalrtError, unsent: tuple[Any, ...]) -> ConnectionClosed:
     closed = kind(code, reason, unsent=unsent)
     closed.__cause__ = error
     return closed
+
+
+def no_such_app(app: str, loss: Loss) -> ConnectError:
+    """Return the error of an app that never answered and whose sockets are all closed at the door."""
+    said = f" {loss.reason!r}" if loss.reason else ""
+    return ConnectError(
+        f"no such realtime app? check the id {app!r} and its path: "
+        f"each socket was closed at once (code {loss.code}{said})"
+    )
 
 
 def still_cold(app: str, warmup_timeout: float) -> RequestTimeout:
@@ -110,5 +133,18 @@ def request_timeout(app: str, waited: float, *, left: bool, state: str, last: Lo
 
 
 def request_dropped() -> RequestDropped:
-    """Return the error of a request that was overtaken."""
-    return RequestDropped("the server answered a later input first: it silently dropped this one")
+    """Return the error of a request that the server dropped, and that may leave only once."""
+    return RequestDropped(
+        "the server answered a later input first: it silently dropped this one, "
+        "and resend=False keeps it from being sent again"
+    )
+
+
+def request_not_resent(loss: Loss) -> RequestDropped:
+    """Return the error of a request whose socket was lost, and that may leave only once."""
+    error = RequestDropped(
+        f"the connection was lost before the answer came ({loss.error or loss.reason or 'no reason given'}, "
+        f"code {loss.code}), and resend=False keeps the request from being sent again"
+    )
+    error.__cause__ = loss.error
+    return error

@@ -13,6 +13,7 @@ from falrt.protocol.wire.messages import Notice
 __all__ = [
     "TRANSITIONS",
     "Answered",
+    "Change",
     "Ended",
     "Event",
     "Failed",
@@ -42,20 +43,32 @@ class State(StrEnum):
     """Final."""
 
 
-# What may follow what; the diagram in docs/explanation/life-cycle.md is made from it. WARMING is not in it: it is how
-# CONNECTING, OPEN and WAITING show themselves while a cold model has not answered yet.
+class Change(StrEnum):
+    """What takes a connection from one state to the next."""
+
+    INPUT = "input"
+    PAUSE_OVER = "pause over"
+    OPENED = "opened"
+    LOST = "lost, passing"
+    LOST_IDLE = "lost, nothing to send"
+    OVER = "close, or lost for good"
+
+
+# What may follow what. The life cycle looks up each of its steps here, and the diagram in
+# docs/explanation/life-cycle.md is made from it. WARMING is not in it: it is how CONNECTING, OPEN and WAITING show
+# themselves while a cold model has not answered yet.
 TRANSITIONS: Final = {
-    (State.IDLE, "input"): State.WAITING,
-    (State.WAITING, "pause over"): State.CONNECTING,
-    (State.CONNECTING, "opened"): State.OPEN,
-    (State.CONNECTING, "lost, passing"): State.WAITING,
-    (State.CONNECTING, "lost, nothing to send"): State.IDLE,
-    (State.OPEN, "lost, passing"): State.WAITING,
-    (State.OPEN, "ended, nothing to send"): State.IDLE,
-    (State.IDLE, "close"): State.CLOSED,
-    (State.CONNECTING, "close, or lost for good"): State.CLOSED,
-    (State.OPEN, "close, or lost for good"): State.CLOSED,
-    (State.WAITING, "close, or lost for good"): State.CLOSED,
+    (State.IDLE, Change.INPUT): State.WAITING,
+    (State.WAITING, Change.PAUSE_OVER): State.CONNECTING,
+    (State.CONNECTING, Change.OPENED): State.OPEN,
+    (State.CONNECTING, Change.LOST): State.WAITING,
+    (State.CONNECTING, Change.LOST_IDLE): State.IDLE,
+    (State.OPEN, Change.LOST): State.WAITING,
+    (State.OPEN, Change.LOST_IDLE): State.IDLE,
+    (State.IDLE, Change.OVER): State.CLOSED,
+    (State.CONNECTING, Change.OVER): State.CLOSED,
+    (State.OPEN, Change.OVER): State.CLOSED,
+    (State.WAITING, Change.OVER): State.CLOSED,
 }
 
 

@@ -7,15 +7,16 @@ gives way to a newer one and is counted. Requests are never replaced: somebody w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from falrt.exceptions import QueueFullError
 from falrt.protocol.pacing.policies import Pacer
 from falrt.typing import Frame
 
-__all__ = ["Input", "Kind", "Lane", "Outcome", "QueueLimits", "supersede"]
+__all__ = ["Input", "Kind", "Lane", "Outcome", "QueueLimits", "Register", "Waiter"]
 
 
 class Kind(StrEnum):
@@ -44,6 +45,18 @@ class Outcome(StrEnum):
     """It left in a mode whose inputs have no answers of their own."""
 
 
+class Waiter(Protocol):
+    """Whoever waits for the answer of an input: the caller of a request, or a stream."""
+
+    def answered(self, event: Any, /) -> None:
+        """Take the answer, an ``events.Answered``."""
+        ...
+
+    def failed(self, error: Exception, /) -> None:
+        """Hear that no answer will come."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class Input:
     """One input on its way.
@@ -56,14 +69,15 @@ class Input:
         request_id: The id that the answer may carry, if the input has one.
         timeout_at: The caller's own deadline, or None for the connection's default.
         value: The input as the user gave it; handed back when it never left.
-        tag: The shell's: whom to tell.
+        waiter: Who is told of the answer or the failure; None for a plain send.
+        resend: It may leave again when it was dropped or its socket was lost.
         taken_at: When a stream began to prepare it; the pacing counts from here.
         sent_at: When it last left; None while it waits.
-        sends: How often it left, each time on another socket.
+        sends: How often it left.
+        drops: How often the server surely dropped it.
         held_bytes: Size of its value, roughly, once its frame was let go.
         inference_time: Seconds the model took for it, once told.
-        dropped_at: When a request is to be taken for dropped, because a later input was answered; None for never.
-        outcome: None until it has ended.
+        outcome: None until it has ended; set by :meth:`end` alone.
     """
 
     frame: Frame
@@ -73,14 +87,32 @@ class Input:
     request_id: str | None = None
     timeout_at: float | None = None
     value: Any = None
-    tag: Any = None
+    waiter: Waiter | None = None
+    resend: bool = True
     taken_at: float | None = None
     sent_at: float | None = None
     sends: int = 0
+    drops: int = 0
     held_bytes: int = 0
     inference_time: float | None = None
-    dropped_at: float | None = None
     outcome: Outcome | None = None
+
+    def end(self, outcome: Outcome, event: object = None) -> None:
+        """End it, once: it is counted, its frame is freed, and ``event`` is told to whoever waits for it.
+
+        Whatever comes for an input that has ended already changes nothing.
+        """
+        if self.outcome is not None:
+            return
+        self.outcome = outcome
+        self.frame = b""
+        if outcome is Outcome.SUPERSEDED:
+            self.lane.dropped += 1
+        self.lane.register(outcome, event)
+
+
+Register = Callable[[Outcome, object], None]
+"""Counts an input that ended, and passes on the event that tells of it, if there is one."""
 
 
 class QueueLimits:
@@ -93,20 +125,35 @@ class QueueLimits:
 class Lane:
     """Inputs that wait for their turn, oldest first."""
 
-    __slots__ = ("dropped", "flush_below", "held", "keeps_all", "pacer", "size_bytes", "streams", "waiting")
+    __slots__ = (
+        "dropped",
+        "flush_below",
+        "keeps_all",
+        "pacer",
+        "register",
+        "size_bytes",
+        "streams",
+        "waiting",
+        "wants",
+        "wants_id",
+    )
 
-    def __init__(self, pacer: Pacer, *, streams: bool = False, keeps_all: bool = False) -> None:
+    def __init__(
+        self, pacer: Pacer, register: Register, *, streams: bool = False, keeps_all: bool = False
+    ) -> None:
         self.pacer = pacer
+        self.register = register
         # A stream asks the pacer itself when to take a frame; what it submits leaves at once.
         self.streams = streams
         # After a loss, every unanswered input of this lane is sent again, not just the newest.
         self.keeps_all = keeps_all
         self.waiting: list[Input] = []
         self.size_bytes = 0
-        # Inputs superseded or known to be dropped, since the beginning.
+        # Inputs of this lane that were superseded, or are known to have been dropped by the server.
         self.dropped = 0
-        # A stream: it would send, but other inputs' unanswered state keeps it from it.
-        self.held = False
+        # A stream would send a frame, whose answer may carry this id; until it does, or is over.
+        self.wants = False
+        self.wants_id: str | None = None
         # flush() was called: inputs submitted up to then do not wait for the clock.
         self.flush_below: float | None = None
 
@@ -139,6 +186,7 @@ class Lane:
         Raises:
             QueueFullError: The lane is at its limit, in messages or bytes.
         """
+        self.wants = False
         if not self.waiting:  # the rule wherever inputs leave at once
             self.waiting.append(input)
             self.size_bytes += len(input.frame)
@@ -162,7 +210,7 @@ class Lane:
         return superseded
 
     def put_back(self, inputs: list[Input]) -> None:
-        """Queue inputs that a lost socket left unanswered before all others, in their order."""
+        """Queue inputs that have to leave again before all others, in their order."""
         for input in inputs:
             # Its journey begins anew: what the pacing learns from it must not count the outage.
             input.sent_at = input.taken_at = None
@@ -175,30 +223,26 @@ class Lane:
         self.size_bytes -= len(input.frame)
         return input
 
-    def remove(self, input: Input, outcome: Outcome) -> None:
+    def remove(self, input: Input, outcome: Outcome, event: object = None) -> None:
         """End a waiting input without sending it."""
         self.waiting.remove(input)
         self.size_bytes -= len(input.frame)
-        input.outcome = outcome
-        if outcome is Outcome.SUPERSEDED:
-            self.dropped += 1
+        input.end(outcome, event)
 
     def clear(self) -> None:
-        """Forget what waits; the caller has seen to its outcome."""
+        """Forget what waits; the caller ends it."""
         self.waiting = []
         self.size_bytes = 0
 
     def due_at(self, now: float, unanswered: int) -> float | None:
         """Return when the head may leave as far as the pacing is concerned; None: not before an event."""
         head = self.waiting[0]
-        if self.streams or (self.flush_below is not None and head.submitted_at <= self.flush_below):
+        flushed = self.flush_below is not None and head.submitted_at <= self.flush_below
+        if self.streams or flushed or not self.paces(head):
             limit = self.pacer.in_flight_limit
             return now if limit is None or unanswered < limit else None
         return self.pacer.due_at(now, unanswered)
 
-
-def supersede(input: Input) -> None:
-    """End an input that the server surely dropped, or that nobody can pair any more."""
-    if input.outcome is None:
-        input.outcome = Outcome.SUPERSEDED
-        input.lane.dropped += 1
+    def paces(self, input: Input) -> bool:
+        """Whether the pacing's clock counts for an input: a request never waits for a pause in the inputs."""
+        return input.kind is not Kind.REQUEST or self.pacer.paces_requests

@@ -79,9 +79,11 @@ class Verdict(StrEnum):
 
 
 # RFC 6455 and its registry. 1000 and 1005 are ordinary ends; 1001, 1006 and 1011 to 1014 are restarts and failures
-# of the runner or the way to it. The others say that what we sent cannot be taken, which does not pass.
+# of the runner or the way to it. 1008, 3000, 3003 and an app's own codes may mean a token that has expired, which the
+# service is not known to say otherwise. The others say that what we sent cannot be taken, which does not pass.
 _REST_CODES: Final = frozenset({1000, 1005})
 _PASSING_CODES: Final = frozenset({1001, 1006, 1011, 1012, 1013, 1014, 1015})
+_REFUSING_CODES: Final = frozenset({1008, 3000, 3003, *range(4000, 5000)})
 _PASSING_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PASSING_CAUSES: Final = frozenset({Cause.NETWORK, Cause.TIMEOUT, Cause.SILENCE, Cause.BAD_FRAME})
 _REST_CAUSES: Final = frozenset({Cause.IDLE, Cause.RECYCLED, Cause.SERVER_FAULT})
@@ -96,9 +98,15 @@ def verdict_on(loss: Loss) -> Verdict:
     if loss.cause is Cause.UNAUTHORIZED:
         return Verdict.RENEW
     if loss.cause is Cause.CLOSED:
-        if loss.code in _REST_CODES:
-            return Verdict.REST
-        return Verdict.RETRY if loss.code in _PASSING_CODES else Verdict.FINAL
+        return _verdict_on_code(loss.code)
     if loss.cause is Cause.HANDSHAKE and (loss.status is None or loss.status in _PASSING_STATUSES):
         return Verdict.RETRY
     return Verdict.FINAL
+
+
+def _verdict_on_code(code: int) -> Verdict:
+    if code in _REST_CODES:
+        return Verdict.REST
+    if code in _REFUSING_CODES:
+        return Verdict.RENEW
+    return Verdict.RETRY if code in _PASSING_CODES else Verdict.FINAL

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from falrt.exceptions import ConcurrencyError
-from falrt.protocol.inputs import Input, Kind, Lane, Outcome
+from falrt.protocol.inputs import Input, Kind, Lane, Outcome, Register
 from falrt.protocol.pacing.policies import Pacing
 from falrt.protocol.pairing.admission import may_join
-from falrt.protocol.pairing.in_flight import InFlight
+from falrt.protocol.pairing.facts import AppFacts
+from falrt.protocol.socket_state import SocketState
 from falrt.protocol.wire.modes import Mode, Replay
 
 __all__ = ["SendQueue"]
@@ -22,23 +23,19 @@ __all__ = ["SendQueue"]
 class SendQueue:
     """What waits to be sent, and which of it may leave on the present socket."""
 
-    __slots__ = ("_limit", "_news", "_session", "in_flight", "lanes", "left_here", "main", "suspects")
+    __slots__ = ("_facts", "_limit", "_register", "_session", "_suspects", "lanes", "main")
 
-    def __init__(self, pacing: Pacing, mode: Mode, in_flight: InFlight) -> None:
-        self.main = Lane(pacing.start())
+    def __init__(self, pacing: Pacing, mode: Mode, facts: AppFacts, register: Register) -> None:
+        self._facts, self._register = facts, register
+        self.main = Lane(pacing.start(), register)
         # The connection's own lane first, then that of a running stream.
         self.lanes = [self.main]
-        self.in_flight = in_flight
         # Most inputs that one socket takes; None for no limit.
         self._limit = mode.inputs_per_socket
         # Inputs have no answers of their own: only the newest counts as unanswered.
         self._session = mode.replay is Replay.NEVER
-        # How many inputs left on the present or last socket.
-        self.left_here = 0
         # Several inputs were unanswered when the app failed: they go out one at a time until all have ended.
-        self.suspects: list[Input] = []
-        # A stream came to want a slot that it cannot get: the deadlines have changed.
-        self._news = False
+        self._suspects: tuple[Input, ...] = ()
 
     # --- what waits
 
@@ -50,14 +47,14 @@ class SendQueue:
         return len(self.lanes) > 1 and any(lane.waiting for lane in self.lanes)
 
     @property
-    def unsent(self) -> tuple[Any, ...]:
-        """The values of the inputs that never left, oldest first."""
-        return tuple(input.value for lane in self.lanes for input in lane.waiting if not input.sends)
+    def waiting(self) -> list[Input]:
+        """Everything that waits to be sent."""
+        return [input for lane in self.lanes for input in lane.waiting]
 
     @property
-    def dropped(self) -> int:
-        """How many inputs of the present lanes were superseded, or are known to have been dropped."""
-        return sum(lane.dropped for lane in self.lanes)
+    def unsent(self) -> tuple[Any, ...]:
+        """The values of the inputs that never left, oldest first."""
+        return tuple(input.value for input in self.waiting if not input.sends)
 
     def put(self, input: Input, now: float) -> None:
         """Queue an input.
@@ -70,20 +67,6 @@ class SendQueue:
         if input.kind is Kind.SEND:
             lane.pacer.offered(now)
 
-    def abandon(self, input: Input) -> None:
-        """Take an unsent input back; the answer of a sent one will be absorbed.
-
-        A plain send that has left is nobody's to take back: its answer goes to ``recv()`` all the same.
-        """
-        if input.outcome is not None:
-            return
-        if input in input.lane.waiting:
-            input.lane.remove(input, Outcome.ABANDONED)
-        elif input.kind is not Kind.SEND:
-            input.outcome = Outcome.ABANDONED
-            # It is only here to absorb its answer, and will not leave again.
-            input.frame = b""
-
     def hand_back(self) -> tuple[Any, ...]:
         """End what waits in the connection's own lane; return the values of the inputs that never left."""
         values = self.unsent
@@ -92,8 +75,8 @@ class SendQueue:
         return values
 
     def clear(self) -> list[Input]:
-        """Empty all lanes and return what waited; the caller sees to its outcome."""
-        waiting = [input for lane in self.lanes for input in lane.waiting]
+        """Empty all lanes and return what waited; the caller ends it."""
+        waiting = self.waiting
         for lane in self.lanes:
             lane.clear()
         return waiting
@@ -103,9 +86,9 @@ class SendQueue:
         for lane in self.lanes:
             lane.flush_below = now
 
-    def flushed(self, at: float) -> bool:
-        """Whether everything offered up to this instant has left or ended."""
-        return not any(input.submitted_at <= at for lane in self.lanes for input in lane.waiting)
+    def suspect(self, inputs: tuple[Input, ...]) -> None:
+        """One of these inputs made the app fail: they go out one at a time."""
+        self._suspects = inputs
 
     # --- streams
 
@@ -119,80 +102,61 @@ class SendQueue:
             raise ConcurrencyError(
                 "a stream is running on this connection already: end it first, or use another connection"
             )
-        lane = Lane(pacing.start(), streams=True, keeps_all=keeps_all)
+        lane = Lane(pacing.start(), self._register, streams=True, keeps_all=keeps_all)
         self.lanes.append(lane)
         return lane
 
-    def remove_lane(self, lane: Lane) -> None:
-        """Close a stream's lane; what waits in it is given up."""
-        for input in [*lane.waiting, *self.in_flight.of_lane(lane)]:
-            self.abandon(input)
-        self.lanes.remove(lane)
-
-    def slot_at(self, lane: Lane, now: float, request_id: str | None) -> float | None:
-        """Return when a stream may take its next frame; None: not before something happens."""
-        if lane.waiting:
-            return None
-        held = not self._may_leave(Kind.STREAM, lane, request_id)
-        if held is not lane.held:
-            lane.held = held
-            self._news = self._news or held
-        main = self.main
-        limit = lane.pacer.in_flight_limit
-        if limit is not None and len(self.in_flight) >= limit:
+    def slot_at(self, lane: Lane, socket: SocketState, now: float) -> float | None:
+        """Return when the stream that wants to send may take its next frame; None: not before something happens."""
+        main, unanswered, limit = self.main, len(socket.unanswered), lane.pacer.in_flight_limit
+        if lane.waiting or (limit is not None and unanswered >= limit):
             return None  # a frame that was taken now would only grow old
-        if held or (main.waiting and (due_at := main.due_at(now, 0)) is not None and due_at <= now):
+        if main.waiting and (due_at := main.due_at(now, 0)) is not None and due_at <= now:
             return None
-        return lane.pacer.due_at(now, len(self.in_flight))
-
-    def take_news(self) -> bool:
-        """Whether a stream came to be held up since the last call."""
-        news, self._news = self._news, False
-        return news
+        if not self._may_leave(Kind.STREAM, lane, lane.wants_id, socket):
+            return None
+        return lane.pacer.due_at(now, unanswered)
 
     # --- what leaves
 
-    def take_due(self, now: float) -> Input | None:
+    def take_due(self, socket: SocketState, now: float) -> Input | None:
         """Return an input that is to be written now, or None. It counts as sent."""
         for lane in self.lanes:
-            if lane.waiting:
-                head = lane.waiting[0]
-                if self._may_leave(head.kind, lane, head.request_id):
-                    due_at = lane.due_at(now, len(self.in_flight))
-                    if due_at is not None and due_at <= now:
-                        return self._sent(lane, now)
+            due_at = self._due_at(lane, socket, now)
+            if due_at is not None and due_at <= now:
+                return self._sent(lane, socket, now)
         return None
 
-    def next_due_at(self, now: float) -> float | None:
+    def next_due_at(self, socket: SocketState, now: float) -> float | None:
         """Return when something may leave; None: not before something happens."""
-        earliest: float | None = None
-        for lane in self.lanes:
-            if lane.waiting:
-                head = lane.waiting[0]
-                if self._may_leave(head.kind, lane, head.request_id):
-                    due_at = lane.due_at(now, len(self.in_flight))
-                    if due_at is not None and (earliest is None or due_at < earliest):
-                        earliest = due_at
-        return earliest
+        due = [at for lane in self.lanes if (at := self._due_at(lane, socket, now)) is not None]
+        return min(due, default=None)
 
-    def _sent(self, lane: Lane, now: float) -> Input:
-        input, in_flight, pacer = lane.take(), self.in_flight, lane.pacer
-        # A stream's frame was taken before it was encoded; the pacing counts from there.
-        pacer.sent(now if input.taken_at is None else input.taken_at, len(in_flight), len(input.frame))
-        in_flight.sent(input, pacer.vouched)
+    def _due_at(self, lane: Lane, socket: SocketState, now: float) -> float | None:
+        if not lane.waiting:
+            return None
+        head = lane.waiting[0]
+        if not self._may_leave(head.kind, lane, head.request_id, socket):
+            return None
+        return lane.due_at(now, len(socket.unanswered))
+
+    def _sent(self, lane: Lane, socket: SocketState, now: float) -> Input:
+        input, unanswered, pacer = lane.take(), socket.unanswered, lane.pacer
+        if lane.paces(input):
+            # A stream's frame was taken before it was encoded; the pacing counts from there.
+            pacer.sent(now if input.taken_at is None else input.taken_at, len(unanswered), len(input.frame))
+        unanswered.sent(input, pacer.vouched)
         input.sent_at = now
         input.sends += 1
-        self.left_here += 1
+        socket.sent += 1
+        socket.overdue.sent(now)
         if self._session:
-            for older in in_flight.only_newest():
-                older.outcome = Outcome.DELIVERED
+            unanswered.end_older(Outcome.DELIVERED)
         return input
 
-    def _may_leave(self, kind: Kind, lane: Lane, request_id: str | None) -> bool:
-        if self._limit is not None and self.left_here >= self._limit:
+    def _may_leave(self, kind: Kind, lane: Lane, request_id: str | None, socket: SocketState) -> bool:
+        if self._limit is not None and socket.sent >= self._limit:
             return False
-        if self.suspects and self.in_flight.awaited:
-            self.suspects = [suspect for suspect in self.suspects if suspect.outcome is None]
-            if self.suspects:
-                return False
-        return may_join(self.in_flight, kind, lane, request_id)
+        if self._suspects and socket.unanswered.awaited and any(x.outcome is None for x in self._suspects):
+            return False
+        return may_join(socket.unanswered, self._facts, kind, lane, request_id)

@@ -31,7 +31,7 @@ class Counters:
     bytes_received: int = 0
     opens: int = 0
     open_seconds: float = 0.0
-    # Dropped in lanes that are closed by now.
+    # Inputs superseded, skipped before they were offered, or known to have been dropped by the server.
     dropped: int = 0
     last: float | None = None
     inference_time: float | None = None
@@ -63,19 +63,18 @@ class Counters:
             return 0.0
         return (len(recent) - 1) / (recent[-1] - recent[0])
 
-    def snapshot(self, now: float, *, dropped: int, in_flight: int, open_seconds: float) -> Stats:
-        """Return the figures as users see them.
+    def snapshot(self, now: float, *, in_flight: int, open_seconds: float) -> Stats:
+        """Return the counters as users see them.
 
         Args:
             now: The present, for the rate.
-            dropped: Inputs dropped in the lanes that are open.
             in_flight: Inputs unanswered.
             open_seconds: How long the present socket has been open.
         """
         return Stats(
             sent=self.sent,
             received=self.received,
-            dropped=self.dropped + dropped,
+            dropped=self.dropped,
             in_flight=in_flight,
             reconnects=max(0, self.opens - 1),
             bytes_sent=self.bytes_sent,

@@ -528,16 +528,21 @@ async def test_an_upload_that_takes_longer_than_the_pings_is_no_dead_peer() -> N
             assert conn.stats.reconnects == 0
 
 
-async def test_a_request_that_runs_out_of_time_names_what_ended_the_sockets(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async with (
-        FakeServer(apps={"acme/app": None}) as server,
-        server.connect("acme/typo", reconnect=falrt.Backoff(initial=0.01, maximum=0.02)) as conn,
-    ):
-        with pytest.raises(falrt.RequestTimeout, match=r"the last socket: .*code 1011"):
-            await conn.request({"n": 1}, timeout=1.0)
-    assert "nothing was answered on the last 5 sockets" in caplog.text
+async def test_an_app_that_does_not_exist_is_told_to_everybody_who_waits_within_seconds() -> None:
+    async with FakeServer(apps={"acme/app": None}) as server, server.connect("acme/typo") as conn:
+
+        async def stream() -> None:
+            async for _ in conn.stream(iter([{"n": 1}])):
+                pass
+
+        waiting = await soon(
+            asyncio.gather(conn.request({"n": 1}), conn.recv(), stream(), return_exceptions=True)
+        )
+        with pytest.raises(falrt.ConnectionClosedError) as raised:
+            await conn.send({"n": 2})
+    for error in (*waiting, raised.value.__cause__):
+        assert isinstance(error, falrt.ConnectError)
+        assert "no such realtime app? check the id 'acme/typo' and its path" in str(error)
 
 
 async def test_sockets_that_are_lost_and_come_back_are_shown_to_on_event() -> None:

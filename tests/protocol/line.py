@@ -7,7 +7,7 @@ from typing import Any
 from falrt.protocol.events import Answered, Event, Failed
 from falrt.protocol.inputs import Input, Kind, Lane
 from falrt.protocol.loss import Cause, Loss
-from falrt.protocol.pacing.policies import Immediate, Pacer
+from falrt.protocol.pacing.policies import Immediate, Pacer, Pacing
 from falrt.protocol.realtime import RealtimeProtocol
 from falrt.protocol.settings import Settings
 from falrt.protocol.wire.modes import MODES
@@ -30,6 +30,11 @@ class Overlapping:
 
 class _OverlappingPacer(type(Immediate().start())):  # type: ignore[misc]  # the least code for such a pacer
     overlaps = True
+
+
+def a_lane(pacing: Pacing, **options: bool) -> Lane:
+    """A lane of its own, whose inputs end unnoticed."""
+    return Lane(pacing.start(), lambda outcome, event: None, **options)
 
 
 class Line:

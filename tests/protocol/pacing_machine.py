@@ -20,7 +20,7 @@ class PacingMachine(RuleBasedStateMachine):
         super().__init__()
         self.pacer: Pacer = self.policy.start()
         self.now = 1000.0
-        self.offered = self.dropped = self.lost_count = self.answered_count = self.written_off = 0
+        self.offered = self.dropped = self.lost_count = self.answered_count = self.dropped_count = 0
         # An answer came since the newest input left.
         self.answered_since = False
         self.waiting: list[int] = []
@@ -35,9 +35,10 @@ class PacingMachine(RuleBasedStateMachine):
     def write_off(self) -> None:
         overdue_at = self.pacer.overdue_at() if self.unanswered and self.answered_since else None
         if overdue_at is not None and overdue_at <= self.now:
-            self.written_off += len(self.unanswered)
+            self.dropped_count += len(self.unanswered)
             self.unanswered.clear()
-            self.pacer.written_off(self.now)
+            self.pacer.dropped(self.now)
+            self.pacer.lost(self.now)
 
     def pump(self) -> None:
         self.write_off()
@@ -109,7 +110,7 @@ class PacingMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost_uncounted(self) -> None:
         assert self.offered == len(self.sent) + len(self.waiting) + self.dropped
-        settled = self.answered_count + self.lost_count + self.written_off
+        settled = self.answered_count + self.lost_count + self.dropped_count
         assert len(self.sent) == settled + len(self.unanswered)
 
     @invariant()

@@ -18,7 +18,7 @@ from falrt.protocol.inputs import Input, Kind, Lane, Outcome
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Pacing
 from falrt.protocol.realtime import RealtimeProtocol
-from falrt.protocol.reconnect.comeback import SETTLED_AFTER
+from falrt.protocol.reconnect.lifecycle import SETTLED_AFTER
 from falrt.protocol.settings import Settings
 from falrt.protocol.wire.messages import control_in
 from falrt.testing.platform.runner import Answer, Close, Control, Runner, RunnerOptions
@@ -92,7 +92,6 @@ class World:
         lane = self.lane if kind is Kind.STREAM and self.lane is not None else self.protocol.main
         input = Input(frame, kind, lane, self.now, request_id, value=number)
         input.timeout_at = None if timeout is None else self.now + timeout
-        input.tag = number
         return input
 
     def offer(self, kind: Kind, request_id: str | None = None, timeout: float | None = None) -> Input | None:
@@ -111,7 +110,7 @@ class World:
 
     def cancel(self, input: Input) -> None:
         if input.outcome is None:
-            self.cancelled.add(input.tag)
+            self.cancelled.add(input.value)
             self.protocol.abandon(input)
             self.react()
 
@@ -175,7 +174,7 @@ class World:
         socket, read = self.socket, False
         while socket is not None and (input := self.protocol.take_due(self.now)) is not None:
             # Again on one socket only what an answer to a younger one proves to have been dropped.
-            key = (socket.number, input.tag)
+            key = (socket.number, input.value)
             # What went into another's output cannot be told from what was dropped.
             merged = self.server.options.max_batch_size > 1
             assert not self.left[key] or key not in self.taken or merged, "sent twice on one socket"
@@ -195,7 +194,8 @@ class World:
         if lane is None or self.frame is None or protocol.state is State.CLOSED:
             return False
         probe = "" if self.server.echo == "always" else None
-        at = protocol.slot_at(lane, self.now, probe)
+        news = protocol.want_slot(lane, probe, self.now)
+        at = protocol.slot_at(lane, self.now)
         if at is not None and at <= self.now:
             self.frame = None
             input = self.input(Kind.STREAM, f"f{len(self.inputs)}" if self.server.echo != "never" else None)
@@ -203,7 +203,7 @@ class World:
             protocol.submit(input, self.now)
             self.inputs.append(input)
             return True
-        return protocol.wanted(self.now)
+        return news
 
     def connect(self) -> None:
         protocol = self.protocol
@@ -211,7 +211,7 @@ class World:
         if self.refusals:
             self.refusals -= 1
             protocol.lost(Loss(Cause.NETWORK, error=FalrtError("refused")), self.now)
-            self.may_begin_anew |= protocol._comeback.phase is State.IDLE
+            self.may_begin_anew |= protocol._life.phase is State.IDLE
             return
         self.sockets += 1
         self.socket = Socket(self.sockets, Runner(self.server.options, self.now))
@@ -224,14 +224,14 @@ class World:
     def lose(self, loss: Loss) -> None:
         if self.socket is None:
             return
-        answered = self.protocol._answers.here > 0
+        answered = self.protocol._socket.answers.count > 0
         self.socket = None
         before = self.protocol.state
-        comeback = self.protocol._comeback
-        self.may_begin_anew |= self.now - comeback.opened_at > SETTLED_AFTER
+        life = self.protocol._life
+        self.may_begin_anew |= self.now - self.protocol._socket.opened_at > SETTLED_AFTER
         self.protocol.lost(loss, self.now)
-        self.may_begin_anew |= comeback.phase is State.IDLE
-        retry_at = self.protocol._comeback.retry_at
+        self.may_begin_anew |= life.phase is State.IDLE
+        retry_at = self.protocol._life.retry_at
         if answered and retry_at is not None and before is State.OPEN:
             assert retry_at <= self.now + 0.1, "the first try comes within 100 ms"
         self.react()
@@ -325,7 +325,7 @@ class World:
             if working and socket.coming:
                 candidates.append(self.now)
         if self.lane is not None and self.frame is not None:
-            candidates.append(self.protocol.slot_at(self.lane, self.now, None))
+            candidates.append(self.protocol.slot_at(self.lane, self.now))
         return [at for at in candidates if at is not None] or [float("inf")]
 
     def happen(self, working: bool) -> None:
@@ -355,21 +355,21 @@ class World:
     def tell(self, event: Event) -> None:
         match event:
             case Answered(input, message, certain, _):
-                self.told[input.tag] += 1
+                self.told[input.value] += 1
                 self.seen.update(message["of"])
-                assert self.told[input.tag] == 1
+                assert self.told[input.value] == 1
                 assert input.outcome is Outcome.ANSWERED
-                right = input.tag in message["of"]
+                right = input.value in message["of"]
                 if input.kind is Kind.REQUEST:
-                    assert right, f"request {input.tag} got the answer of {message['of']}"
+                    assert right, f"request {input.value} got the answer of {message['of']}"
                     assert certain
                 elif input.kind is Kind.STREAM:
-                    assert right or not certain, f"frame {input.tag} surely got {message['of']}"
+                    assert right or not certain, f"frame {input.value} surely got {message['of']}"
                     self.uncertain += not certain
                     self.wrong += not right
             case Failed(input, _):
-                self.told[input.tag] += 1
-                assert self.told[input.tag] == 1
+                self.told[input.value] += 1
+                assert self.told[input.value] == 1
                 assert input.kind is not Kind.SEND
             case Pushed(message):
                 self.seen.update(message["of"])
@@ -379,14 +379,14 @@ class World:
     def check(self) -> None:
         protocol = self.protocol
         for input in self.inputs:
-            known = self.outcomes.get(input.tag)
+            known = self.outcomes.get(input.value)
             if known is not None:
-                assert input.outcome is known, f"{input.tag} was {known}, is {input.outcome}"
+                assert input.outcome is known, f"{input.value} was {known}, is {input.outcome}"
             elif input.outcome is not None:
-                self.outcomes[input.tag] = input.outcome
+                self.outcomes[input.value] = input.outcome
         stats = protocol.stats(self.now)
         assert stats.sent == self.left.total()
-        assert stats.in_flight == len(protocol.in_flight)
+        assert stats.in_flight == len(protocol._socket.unanswered)
         assert stats.dropped == sum(o is Outcome.SUPERSEDED for o in self.outcomes.values())
         assert stats.reconnects == max(0, self.sockets - 1)
         if protocol.state is State.CLOSED:
@@ -394,9 +394,9 @@ class World:
             assert protocol.error is not None
             assert all(input.outcome is not None for input in self.inputs)
         if protocol.state is State.WARMING:
-            assert protocol._comeback.warming.until is not None
-            assert self.now <= protocol._comeback.warming.until
-        tries = protocol._comeback.retry.tries
+            assert protocol._life.warming.until is not None
+            assert self.now <= protocol._life.warming.until
+        tries = protocol._life.retry.tries
         assert tries >= self.tries_seen or stats.received > self.received_seen or self.may_begin_anew, (
             "only answers restore the budget of a run of failures"
         )
@@ -419,8 +419,10 @@ class World:
             self.newest_was_seen(Kind.SEND)
             self.newest_was_seen(Kind.STREAM)
         for input in self.inputs:
-            if input.kind is Kind.REQUEST and input.tag not in self.cancelled:
-                assert self.told[input.tag] == 1, f"request {input.tag} was told {self.told[input.tag]} times"
+            if input.kind is Kind.REQUEST and input.value not in self.cancelled:
+                assert self.told[input.value] == 1, (
+                    f"request {input.value} was told {self.told[input.value]} times"
+                )
 
     @property
     def at_rest(self) -> bool:
@@ -430,12 +432,12 @@ class World:
 
     def newest_was_seen(self, kind: Kind) -> None:
         newest = next((input for input in reversed(self.inputs) if input.kind is kind), None)
-        if newest is not None and newest.tag not in self.cancelled:
+        if newest is not None and newest.value not in self.cancelled:
             over = {Outcome.FAILED, Outcome.ABANDONED}
             if self.settings.idle_close is not None or self.server.options.session_timeout is not None:
                 # A server that stands still for long after an answer looks as if it had dropped the rest; where the
                 # socket then ends for idleness, nothing is sent again.
                 over.add(Outcome.SUPERSEDED)
-            assert newest.tag in self.seen or newest.outcome in over, (
-                f"the newest {kind} ({newest.tag}) was never answered: {newest.outcome}"
+            assert newest.value in self.seen or newest.outcome in over, (
+                f"the newest {kind} ({newest.value}) was never answered: {newest.outcome}"
             )

@@ -10,10 +10,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from falrt.exceptions import QueueFullError
 from falrt.protocol.inputs import Input, Kind, Lane, Outcome, QueueLimits
 from falrt.protocol.pacing.policies import Debounce, Immediate, Latest, Pacing, Throttle
+from tests.protocol.line import a_lane
 
 
 def lane_of(pacing: Pacing | None = None, *, streams: bool = False, keeps_all: bool = False) -> Lane:
-    return Lane((pacing or Immediate()).start(), streams=streams, keeps_all=keeps_all)
+    return a_lane(pacing or Immediate(), streams=streams, keeps_all=keeps_all)
 
 
 def one(lane: Lane, kind: Kind = Kind.SEND, *, size: int = 10, at: float = 0.0) -> Input:

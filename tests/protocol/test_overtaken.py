@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from falrt.exceptions import RequestDropped
-from falrt.protocol.events import Answered, Failed
+from falrt.exceptions import RequestDropped, RequestTimeout
+from falrt.protocol.events import Answered, Failed, Pushed
 from falrt.protocol.inputs import Input, Kind, Lane, Outcome
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Adaptive, Immediate, Latest, Pacing, Throttle
-from falrt.protocol.pairing.in_flight import OVERTAKEN_MAX
 from falrt.protocol.realtime import RealtimeProtocol
 from falrt.protocol.settings import Settings
 
@@ -21,9 +22,11 @@ def opened(pacing: Pacing | None = None) -> RealtimeProtocol:
     return protocol
 
 
-def left(protocol: RealtimeProtocol, name: str, kind: Kind, lane: Lane | None = None) -> Input:
+def left(
+    protocol: RealtimeProtocol, name: str, kind: Kind, lane: Lane | None = None, **details: Any
+) -> Input:
     """Offer an input that leaves at once."""
-    input = Input(name.encode(), kind, lane or protocol.main, 1.0, request_id=name, value=name)
+    input = Input(name.encode(), kind, lane or protocol.main, 1.0, request_id=name, value=name, **details)
     protocol.submit(input, 1.0)
     assert protocol.take_due(1.0) is input
     return input
@@ -56,82 +59,127 @@ def test_a_send_that_a_newer_one_overtook_is_over() -> None:
     assert (old.outcome, protocol.take_due(1.1), protocol.stats(1.1).dropped) == (Outcome.SUPERSEDED, None, 1)
 
 
-def overtaken(protocol: RealtimeProtocol, timeout_at: float | None = None) -> Input:
-    """A request whose answer was overtaken by a send's; the patience is the least."""
-    request = left(protocol, "request", Kind.REQUEST)
-    request.timeout_at = timeout_at
+def overtaken(protocol: RealtimeProtocol, **details: Any) -> Input:
+    """A request that the server dropped in favour of a send."""
+    request = left(protocol, "request", Kind.REQUEST, **details)
     left(protocol, "send", Kind.SEND)
     protocol.received({"request_id": "send"}, 1.1)
-    assert [event.input.value for event in protocol.take_events() if isinstance(event, Answered)] == ["send"]
     return request
 
 
-def test_a_request_that_was_overtaken_is_told_so_once_when_that_is_past_doubt() -> None:
+def answered(protocol: RealtimeProtocol) -> list[Input]:
+    return [event.input for event in protocol.take_events() if isinstance(event, Answered)]
+
+
+def test_a_request_that_the_server_dropped_is_sent_again_ahead_of_newer_ones() -> None:
     protocol = echoing()
     request = overtaken(protocol)
-    assert not protocol.quiet
-    assert protocol.next_deadline(1.1) == 1.35
-    assert not protocol.undisturbed(1.4), "a timer that is set for later would miss it"
-    protocol.tick(1.35)
+    newer = Input(b"newer", Kind.REQUEST, protocol.main, 1.1, request_id="newer")
+    protocol.submit(newer, 1.1)
+    assert protocol.take_due(1.1) is request
+    assert protocol.take_due(1.1) is None, "as the newest it is surely kept"
+    protocol.take_events()
+    protocol.received({"request_id": "request"}, 1.2)
+    assert answered(protocol) == [request]
+    assert protocol.take_due(1.2) is newer
+    assert protocol.stats(1.2).dropped == 0
+
+
+def test_a_request_that_is_dropped_again_and_again_ends_by_its_timeout() -> None:
+    protocol = echoing()
+    request = overtaken(protocol, timeout_at=3.0)
+    protocol.take_events()
+    assert protocol.take_due(1.1) is request
+    protocol.tick(3.0)
     (event,) = protocol.take_events()
     assert isinstance(event, Failed)
-    assert isinstance(event.error, RequestDropped)
-    assert event.input is request
+    assert isinstance(event.error, RequestTimeout)
+
+
+def test_a_request_that_may_leave_only_once_is_told_that_it_was_dropped() -> None:
+    protocol = echoing()
+    request = overtaken(protocol, resend=False)
+    (failed,) = [event for event in protocol.take_events() if isinstance(event, Failed)]
+    assert failed.input is request
+    assert isinstance(failed.error, RequestDropped)
     assert (protocol.quiet, protocol.take_due(1.4), protocol.stats(1.4).dropped) == (True, None, 1)
     protocol.received({"request_id": "request"}, 1.5)
     assert protocol.take_events() == [], "its answer comes after all: it is nobody's any more"
 
 
-def test_an_answer_that_was_only_overtaken_reaches_its_request() -> None:
+def test_a_request_that_may_leave_only_once_is_not_sent_on_another_socket() -> None:
+    protocol = echoing()
+    request = left(protocol, "request", Kind.REQUEST, resend=False)
+    waits = Input(b"waits", Kind.REQUEST, protocol.main, 1.1, resend=False)
+    protocol.submit(waits, 1.1)
+    protocol.lost(Loss(Cause.CLOSED, 1001, reason="going away"), 2.0)
+    (failed,) = protocol.take_events()
+    assert isinstance(failed, Failed)
+    assert failed.input is request
+    assert isinstance(failed.error, RequestDropped)
+    assert "going away" in str(failed.error)
+    protocol.connecting(3.0)
+    protocol.opened(3.0)
+    assert protocol.take_due(3.0) is waits
+
+
+def test_an_answer_that_was_only_overtaken_reaches_its_request_before_it_leaves_again() -> None:
     protocol = echoing()
     request = overtaken(protocol)
+    protocol.take_events()
     protocol.received({"request_id": "request"}, 1.2)
-    (event,) = protocol.take_events()
-    assert isinstance(event, Answered)
-    assert (event.input, event.certain) == (request, True)
-    protocol.tick(2.0)
-    assert protocol.take_events() == []
+    assert answered(protocol) == [request]
+    assert protocol.take_due(1.2) is None
     assert protocol.quiet
 
 
-def test_an_overtaken_request_goes_out_again_after_a_loss() -> None:
+def test_a_request_that_left_twice_is_answered_once() -> None:
     protocol = echoing()
     request = overtaken(protocol)
-    protocol.lost(Loss(Cause.CLOSED, 1006), 1.2)
-    protocol.connecting(1.3)
-    protocol.opened(1.3)
-    assert protocol.take_due(1.3) is request
-    protocol.tick(5.0)
-    assert request.outcome is None, "it has its own time-out again"
+    assert protocol.take_due(1.1) is request
+    protocol.take_events()
+    protocol.received({"request_id": "request"}, 1.2)
+    protocol.received({"request_id": "request"}, 1.3)
+    assert answered(protocol) == [request]
 
 
-def test_an_overtaken_request_ends_no_later_than_its_caller_wants() -> None:
+def test_the_late_answer_of_a_send_that_was_dropped_is_nobodys_but_the_receivers() -> None:
     protocol = echoing()
-    overtaken(protocol, timeout_at=1.2)
-    assert protocol.next_deadline(1.1) == 1.2
+    left(protocol, "old", Kind.SEND)
+    left(protocol, "new", Kind.SEND)
+    protocol.received({"request_id": "new"}, 1.1)
+    protocol.take_events()
+    protocol.received({"request_id": "old"}, 1.2)
+    assert protocol.take_events() == [Pushed({"request_id": "old"})]
 
 
-def test_a_cancelled_request_that_was_overtaken_absorbs_its_answer() -> None:
+def test_a_cancelled_request_that_was_dropped_does_not_leave_again() -> None:
     protocol = echoing()
     protocol.abandon(overtaken(protocol))
-    assert protocol.quiet
-    protocol.received({"request_id": "request"}, 1.2)
-    protocol.tick(2.0)
-    assert protocol.take_events() == []
-
-
-def test_only_so_many_overtaken_requests_are_looked_for_but_each_ends() -> None:
-    protocol = echoing()
-    requests = [left(protocol, f"r{n}", Kind.REQUEST) for n in range(OVERTAKEN_MAX + 2)]
-    protocol.received({"request_id": f"r{OVERTAKEN_MAX + 1}"}, 1.1)
     protocol.take_events()
-    protocol.received({"request_id": "r0"}, 1.2)
+    assert protocol.quiet
+    assert protocol.take_due(1.2) is None
+    protocol.received({"request_id": "request"}, 1.2)
     assert protocol.take_events() == []
-    protocol.received({"request_id": "r1"}, 1.2)
-    assert [event.input for event in protocol.take_events() if isinstance(event, Answered)] == [requests[1]]
-    protocol.tick(1.35)
-    assert len(protocol.take_events()) == OVERTAKEN_MAX
-    assert all(request.outcome is not None for request in requests)
+
+
+def test_how_many_requests_may_be_unanswered_is_learned_from_drops() -> None:
+    """A server that holds three: one in work, two waiting; the oldest waiting gives way."""
+    protocol, held, answers, drops = echoing(), [], 0, 0
+    for n in range(50):
+        protocol.submit(Input(b"x", Kind.REQUEST, protocol.main, 1.0, request_id=f"r{n}"), 1.0)
+    for _ in range(400):
+        while (input := protocol.take_due(1.0)) is not None:
+            held.append(input)
+            if len(held) > 3:
+                drops += 1
+                del held[1]
+        if not held:
+            break
+        protocol.received({"request_id": held.pop(0).request_id}, 1.0)
+        answers += len(answered(protocol))
+    assert answers == 50
+    assert 1 <= drops <= 3
 
 
 @pytest.mark.parametrize("pacing", [Adaptive(), Throttle(0.0), Latest()])
@@ -139,15 +187,16 @@ def test_a_stream_that_may_skip_nothing_sends_no_more_than_is_surely_kept(pacing
     protocol = echoing()
     lane = protocol.add_lane(pacing, keeps_all=True)
     left(protocol, "frame", Kind.STREAM, lane)
-    assert protocol.slot_at(lane, 5.0, "another") is None
+    assert protocol.slot_at(lane, 5.0) is None
     protocol.received({"request_id": "frame"}, 5.0)
-    assert protocol.slot_at(lane, 5.0, "another") is not None
+    assert protocol.slot_at(lane, 5.0) is not None
 
 
 def test_a_stream_that_may_skip_nothing_may_be_vouched_for() -> None:
     protocol = opened()
     lane = protocol.add_lane(Latest(in_flight=2), keeps_all=True)
     left(protocol, "one", Kind.STREAM, lane)
-    assert protocol.slot_at(lane, 1.0, None) is not None
+    protocol.want_slot(lane, None, 1.0)
+    assert protocol.slot_at(lane, 1.0) is not None
     left(protocol, "two", Kind.STREAM, lane)
-    assert protocol.slot_at(lane, 1.0, None) is None
+    assert protocol.slot_at(lane, 1.0) is None

@@ -10,14 +10,13 @@ from falrt.exceptions import (
     ConnectionClosedOK,
     DecodeError,
     QueueFullError,
-    RequestDropped,
     RequestTimeout,
 )
 from falrt.protocol.events import Answered, Failed, Noticed, Problem, Pushed, State
 from falrt.protocol.inputs import Outcome
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Debounce, Immediate, Latest, Pacing, Throttle
-from falrt.protocol.pairing.in_flight import UNANSWERED_SENDS_MAX
+from falrt.protocol.pairing.unanswered import UNANSWERED_SENDS_MAX
 from falrt.protocol.reconnect.liveness import Keepalive
 from falrt.protocol.wire.messages import Notice, Timings
 from tests.protocol.line import Line, Overlapping
@@ -205,14 +204,12 @@ def test_echoed_ids_let_requests_out_together_and_tell_which_was_dropped() -> No
     line.result(1.5, "a")
     for name in "bcd":
         line.request(name, 2.0, request_id=name)
-    assert line.leave(2.0) == ["b", "c", "d"]
+    assert line.leave(2.0) == ["b", "c"]
     assert line.result(2.5, "c") == [("c", True)]
     assert not line.protocol.quiet
-    assert line.next == 3.0
-    (dropped,) = line.at(3.0)
-    assert isinstance(dropped, Failed)
-    assert isinstance(dropped.error, RequestDropped)
-    assert dropped.input.value == "b"
+    assert line.leave(2.5) == ["b"], "it was dropped: again, ahead of newer ones"
+    assert line.result(2.6, "b") == [("b", True)]
+    assert line.leave(2.6) == ["d"]
 
 
 def test_an_app_that_stops_echoing_costs_the_socket_and_no_request() -> None:
@@ -353,13 +350,15 @@ def test_a_cancelled_request_that_waits_is_taken_back() -> None:
 def test_a_stream_is_asked_for_a_frame_when_one_can_leave() -> None:
     line = Line().open(0.0)
     lane = line.protocol.add_lane(Latest(1), keeps_all=False)
-    assert line.protocol.slot_at(lane, 1.0, None) == 1.0
+    line.protocol.want_slot(lane, None, 1.0)
+    assert line.protocol.slot_at(lane, 1.0) == 1.0
     line.frame(lane, "a", 1.0, taken_at=0.9)
-    assert line.protocol.slot_at(lane, 1.0, None) is None
+    assert line.protocol.slot_at(lane, 1.0) is None
     assert line.leave(1.0) == ["a"]
-    assert line.protocol.slot_at(lane, 1.1, None) is None
+    assert line.protocol.slot_at(lane, 1.1) is None
     assert line.result(1.5) == [("a", True)]
-    assert line.protocol.slot_at(lane, 1.5, None) == 1.5
+    line.protocol.want_slot(lane, None, 1.5)
+    assert line.protocol.slot_at(lane, 1.5) == 1.5
 
 
 def test_a_stream_yields_to_a_request_that_could_leave() -> None:
@@ -369,7 +368,7 @@ def test_a_stream_yields_to_a_request_that_could_leave() -> None:
     line.leave(1.0)
     line.request("b", 1.1)
     line.result(1.5)
-    assert line.protocol.slot_at(lane, 1.5, None) is None
+    assert line.protocol.slot_at(lane, 1.5) is None
     assert line.leave(1.5) == ["b"]
 
 
@@ -380,7 +379,8 @@ def test_a_stream_does_not_wait_for_a_send_whose_time_has_not_come() -> None:
     line.leave(1.0)
     line.result(1.5)
     line.send("b", 1.5)
-    assert line.protocol.slot_at(lane, 1.6, None) == 1.6
+    line.protocol.want_slot(lane, None, 1.6)
+    assert line.protocol.slot_at(lane, 1.6) == 1.6
 
 
 def test_the_next_deadline_is_that_of_whichever_lane_waits() -> None:
@@ -401,9 +401,10 @@ def test_a_stream_whose_pacing_does_not_time_its_frames_has_one_unanswered(pacin
     lane = line.protocol.add_lane(pacing, keeps_all=False)
     line.frame(lane, "a", 1.0)
     assert line.leave(1.0) == ["a"]
-    assert line.protocol.slot_at(lane, 5.0, None) is None
+    assert line.protocol.slot_at(lane, 5.0) is None
     assert line.result(5.0) == [("a", True)]
-    assert line.protocol.slot_at(lane, 5.0, None) == 5.0
+    line.protocol.want_slot(lane, None, 5.0)
+    assert line.protocol.slot_at(lane, 5.0) == 5.0
 
 
 def test_frames_beyond_what_is_surely_kept_are_not_certain() -> None:
@@ -448,9 +449,9 @@ def test_what_a_stream_leaves_behind_is_given_up() -> None:
 def test_a_stream_that_wants_a_frame_ends_the_rest() -> None:
     line = Line(lazy=True)
     lane = line.protocol.add_lane(Latest(1), keeps_all=False)
-    assert line.protocol.slot_at(lane, 1.0, None) is None
-    assert line.protocol.wanted(1.0)
-    assert not line.protocol.wanted(1.0)
+    assert line.protocol.slot_at(lane, 1.0) is None
+    assert line.protocol.want_slot(lane, None, 1.0)
+    assert not line.protocol.want_slot(lane, None, 1.0)
     assert line.protocol.wants_socket(1.0)
 
 
@@ -679,7 +680,6 @@ def test_the_end_is_final() -> None:
     assert line.next is None
     assert line.leave(3.0) == []
     assert not line.protocol.wants_socket(3.0)
-    assert not line.protocol.wanted(3.0)
 
 
 def test_an_input_after_the_end_comes_back_in_the_error() -> None:
@@ -699,3 +699,30 @@ def test_an_input_after_a_final_error_comes_back_in_a_closed_error() -> None:
     with pytest.raises(ConnectionClosedError) as raised:
         line.send("a", 2.0)
     assert raised.value.unsent == ("a",)
+
+
+# --- what waits
+
+
+def test_what_waits_for_its_pacing_and_what_is_unanswered_are_both_pending() -> None:
+    line = Line(pacing=Debounce(5.0)).open(0.0)
+    lane = line.protocol.add_lane(Latest(1), keeps_all=False)
+    line.send("a", 1.0)
+    assert (line.protocol.pending, line.protocol.owes(lane)) == (1, False)
+    line.frame(lane, "b", 1.0)
+    assert line.protocol.owes(lane)
+    assert line.leave(1.0) == ["b"]
+    assert (line.protocol.pending, line.protocol.owes(lane)) == (2, True)
+    line.result(1.5)
+    assert (line.protocol.pending, line.protocol.owes(lane)) == (1, False)
+
+
+def test_a_request_does_not_wait_for_a_pause_in_the_sends() -> None:
+    line = Line(pacing=Debounce(1.0)).open(0.0)
+    line.send("a", 0.0)
+    line.request("r", 0.1)
+    line.send("b", 0.5)
+    assert line.leave(0.5) == ["r"]
+    assert line.result(0.6) == [("r", True)]
+    assert line.leave(0.6) == [], "the send still waits for its pause"
+    assert line.leave(1.5) == ["b"]

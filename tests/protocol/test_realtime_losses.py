@@ -16,10 +16,11 @@ from falrt.exceptions import (
     UnauthorizedError,
 )
 from falrt.protocol.events import Failed, Problem, State
-from falrt.protocol.inputs import Outcome
+from falrt.protocol.inputs import Kind, Outcome
 from falrt.protocol.loss import Cause
 from falrt.protocol.pacing.policies import Debounce, Immediate, Latest, Throttle
 from falrt.protocol.reconnect.backoff import FIRST_OPENING_SECONDS, Backoff
+from falrt.protocol.reconnect.lifecycle import NO_APP_TRIES
 from falrt.protocol.reconnect.liveness import Keepalive
 from tests.protocol.line import TIMEOUT, UNAUTHORIZED, Line, fault
 
@@ -569,3 +570,103 @@ def test_frames_that_a_stream_skipped_before_they_were_offered_are_counted() -> 
     line = Line().open(0.0)
     line.protocol.skipped(3)
     assert line.protocol.stats(1.0).dropped == 3
+
+
+# --- an app that is not there
+
+
+def test_an_app_that_never_answered_and_closes_each_socket_at_the_door_does_not_exist() -> None:
+    line, now = Line(), 0.0
+    line.request("a", 0.0)
+    for _ in range(NO_APP_TRIES):
+        assert line.protocol.state is not State.CLOSED
+        line.open(now).leave(now)
+        line.lose(now + 0.1, code=1011, reason="Error while forwarding the request")
+        now = line.next or now
+    assert now < 10.0
+    (failed,) = line.events()
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, ConnectError)
+    assert "no such realtime app? check the id 'acme/app' and its path" in str(failed.error)
+    assert "1011 'Error while forwarding the request'" in str(failed.error)
+    assert line.protocol.error is failed.error
+
+
+@pytest.mark.parametrize(("lived", "code"), [(30.0, 1011), (0.1, 1006), (0.1, 1012)])
+def test_sockets_that_stay_open_or_are_cut_say_nothing_about_the_app(lived: float, code: int) -> None:
+    line, now = Line(), 0.0
+    line.request("a", 0.0, timeout_at=1e9)
+    for _ in range(2 * NO_APP_TRIES):
+        line.open(now)
+        line.lose(now + lived, code=code)
+        assert line.next is not None
+        now = line.next
+    assert line.protocol.state is not State.CLOSED
+
+
+def test_an_app_that_answered_once_exists() -> None:
+    line, now = Line(), 1.0
+    line.request("a", 0.0)
+    line.open(0.0).leave(0.0)
+    line.result(0.5)
+    line.lose(1.0)
+    for _ in range(2 * NO_APP_TRIES):
+        now = line.next or now
+        line.open(now)
+        line.lose(now + 0.1, code=1011)
+    assert line.protocol.state is State.WAITING
+
+
+# --- a token that expired
+
+
+def test_a_close_that_may_mean_an_expired_token_is_followed_by_one_new_token_if_the_old_one_was_good() -> (
+    None
+):
+    line = Line().open(0.0)
+    line.send("a", 0.0)
+    line.lose(60.0, code=1008)
+    assert line.protocol.wants_socket(60.0)
+    line.open(60.0)
+    line.lose(60.1, code=1008)
+    assert line.protocol.state is State.CLOSED
+
+
+def test_with_a_key_such_a_close_is_final() -> None:
+    line = Line(renewable=False).open(0.0)
+    line.lose(60.0, code=4401)
+    assert line.protocol.state is State.CLOSED
+
+
+# --- what a timeout blames
+
+
+def test_a_timeout_blames_the_present_fault_only() -> None:
+    line = Line(keepalive=Keepalive(None, None)).open(0.0)
+    line.lose(1.0, code=1011, reason="restarting")
+    line.request("a", 1.0, timeout_at=2.0)
+    (early,) = line.at(2.0)
+    assert isinstance(early, Failed)
+    assert "restarting" in str(early.error)
+    line.open(2.0)
+    line.request("b", 2.0, timeout_at=30.0)
+    line.leave(2.0)
+    (late,) = line.at(30.0)
+    assert isinstance(late, Failed)
+    assert "restarting" not in str(late.error)
+
+
+# --- a bare socket
+
+
+@pytest.mark.parametrize("kind", [Kind.REQUEST, Kind.STREAM])
+def test_a_bare_socket_that_closes_before_the_answer_is_an_error_for_who_waits(kind: Kind) -> None:
+    line = Line(backoff=None).open(0.0)
+    lane = line.protocol.add_lane(Latest(1), keeps_all=False) if kind is Kind.STREAM else line.protocol.main
+    line.offer(kind, "a", 1.0, lane=lane)
+    line.leave(1.0)
+    line.lose(2.0, code=1000)
+    (failed,) = line.events()
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, ConnectionClosedError)
+    assert isinstance(line.protocol.error, ConnectionClosedOK)

@@ -26,7 +26,7 @@ def test_the_end_of_a_session_is_told_and_the_next_input_begins_another(mode: st
     assert line.leave(1.0) == ["a"]
     line.protocol.received({"seed": 1}, 1.5)
     assert line.events() == [Pushed({"seed": 1})]
-    assert not line.protocol.quiet
+    assert line.protocol.quiet is (mode != "server_streaming"), "where inputs go on, all were sent"
     line.say(TIMEOUT, 2.0)
     assert ended(line) == [ConnectionClosedOK]
     assert line.protocol.state is State.IDLE
@@ -185,9 +185,8 @@ def test_only_the_newest_input_of_a_session_counts_as_unanswered() -> None:
     assert (stats.in_flight, stats.dropped) == (1, 0)
 
 
-@pytest.mark.parametrize("mode", ENDING)
-def test_a_pause_between_outputs_says_nothing(mode: str) -> None:
-    line = Line(mode, idle_close=30.0).open(0.0)
+def test_a_pause_between_the_outputs_of_one_input_says_nothing() -> None:
+    line = Line("server_streaming", idle_close=30.0).open(0.0)
     input = line.send("a", 1.0)
     line.leave(1.0)
     line.protocol.received({"seed": 1}, 1.5)
@@ -195,6 +194,23 @@ def test_a_pause_between_outputs_says_nothing(mode: str) -> None:
     assert input.outcome is None
     assert not line.protocol.quiet
     assert line.protocol.leaving is None
+
+
+@pytest.mark.parametrize("mode", ["client_streaming", "bidi"])
+def test_an_idle_session_is_closed_as_the_option_says(mode: str) -> None:
+    line = Line(mode, idle_close=30.0).open(0.0)
+    line.send("a", 1.0)
+    line.leave(1.0)
+    line.protocol.received({"seed": 1}, 1.5)
+    assert line.next == 20.0 + 1.5, "a ping"
+    line.events()
+    line.at(31.5)
+    line.lose(31.5)
+    (event,) = line.events()
+    assert isinstance(event, Ended)
+    assert isinstance(event.error, ConnectionClosedOK)
+    assert "idle_close" in str(event.error)
+    assert line.protocol.state is State.IDLE
 
 
 def test_garbage_in_a_session_is_told_and_it_goes_on() -> None:

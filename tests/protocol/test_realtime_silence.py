@@ -6,10 +6,9 @@ from typing import Any
 
 from falrt.exceptions import DecodeError
 from falrt.protocol.events import Pushed, State
-from falrt.protocol.inputs import Input, Kind, Lane, Outcome
+from falrt.protocol.inputs import Input, Lane, Outcome
 from falrt.protocol.loss import Cause
 from falrt.protocol.pacing.policies import Immediate, Latest, Pacer
-from falrt.protocol.pairing.in_flight import LATE_MAX
 from falrt.protocol.reconnect.liveness import Keepalive
 from tests.protocol.line import TIMEOUT, Line
 
@@ -25,6 +24,7 @@ class Guessing:
 
 class _GuessingPacer(type(Immediate().start())):  # type: ignore[misc]  # the least code for a pacer that guesses
     keeps_newest = overlaps = True
+    in_flight_limit = 8
 
     def __init__(self) -> None:
         self.left: list[float] = []
@@ -39,9 +39,11 @@ class _GuessingPacer(type(Immediate().start())):  # type: ignore[misc]  # the le
     def answered(self, now: float, sent_at: float) -> None:
         self.left.pop(0)
 
-    def written_off(self, now: float) -> None:
-        self.left.clear()
+    def dropped(self, now: float) -> None:
         self.guesses += 1
+
+    def lost(self, now: float) -> None:
+        self.left.clear()
 
 
 def streaming(*, keeps_all: bool = False) -> tuple[Line, Lane]:
@@ -79,7 +81,7 @@ def test_sends_that_the_server_dropped_are_settled_after_a_silence() -> None:
     line.at(2.1)
     assert line.protocol.quiet
     assert line.protocol.leaving is None
-    assert [input.outcome for input in inputs] == [Outcome.ANSWERED, None, None]
+    assert [input.outcome for input in inputs] == [Outcome.ANSWERED, Outcome.SUPERSEDED, None]
 
 
 def test_garbage_may_have_been_the_newest_ones_answer() -> None:
@@ -94,33 +96,28 @@ def test_garbage_may_have_been_the_newest_ones_answer() -> None:
     assert line.protocol.quiet
 
 
-def test_what_was_settled_wrongly_is_answered_all_the_same() -> None:
+def test_what_was_settled_wrongly_is_received_all_the_same() -> None:
     line = warm(Line(keepalive=SILENT).open(0.0))
     for name in "ab":
         line.send(name, 1.0)
     line.leave(1.0)
     line.result(1.1)
     line.at(2.1)
-    assert line.result(9.0) == [("b", False)]
+    line.protocol.received({"seed": 1}, 9.0)
+    assert line.events() == [Pushed({"seed": 1})]
+
+
+def test_a_request_behind_sends_that_were_settled_gets_a_new_socket_at_once() -> None:
+    line, newest = settled()
     line.request("c", 10.0)
-    assert line.leave(10.0) == ["c"], "as many answers as inputs: nothing is in doubt any more"
-    assert line.result(10.1) == [("c", True)]
-
-
-def test_answers_that_were_only_slow_find_their_inputs_in_order_and_the_newest_is_not_lost() -> None:
-    line = warm(Line(keepalive=SILENT).open(0.0))
-    names = [str(number) for number in range(LATE_MAX + 3)]
-    for name in names:
-        line.send(name, 1.0)
-    line.leave(1.0)
-    line.result(1.1)
-    line.at(2.1)
-    for _ in range(2):  # more were settled than are remembered: the results of the oldest are nobody's
-        line.protocol.received({"seed": 1}, 5.0)
-        assert line.events() == [Pushed({"seed": 1})]
-    assert [line.result(6.0) for _ in range(LATE_MAX - 1)] == [[(name, False)] for name in names[3:-1]]
-    line.lose(7.0)
-    assert line.open(7.1).leave(7.1) == [names[-1]]
+    assert line.leave(10.0) == []
+    assert line.next == 1.1
+    line.at(10.0)
+    line.lose(10.0, code=line.given_up().code)
+    assert line.open(10.0).leave(10.0) == ["b"], "the newest send may have been dropped"
+    assert line.result(10.1) == [("b", True)]
+    assert line.leave(10.1) == ["c"]
+    assert newest.outcome is Outcome.ANSWERED
 
 
 def test_a_newest_send_without_any_answer_behind_it_is_waited_for() -> None:
@@ -250,7 +247,7 @@ def test_a_socket_recycled_in_vain_grants_the_next_twice_the_time() -> None:
         line.open(now)
         line.leave(now)
         line.at(now)
-        line.protocol.abandon(line.protocol.in_flight.inputs[0])
+        line.protocol.abandon(line.protocol._socket.unanswered.inputs[0])
     assert waits == [1.0, 2.0, 4.0]
 
 
@@ -293,18 +290,18 @@ def test_a_request_whose_socket_is_bare_waits_for_its_own_time_out() -> None:
 # --- streams
 
 
-def test_what_is_overdue_behind_the_last_answer_is_written_off_and_the_next_is_not_certain() -> None:
+def test_what_is_overdue_behind_the_last_answer_gets_a_new_socket_on_which_all_is_certain() -> None:
     line, lane = streaming()
     _, second, third = frames(line, lane, "abc", 1.0)
     assert line.result(1.2) == [("a", False)]
     assert line.next == 1.5
     line.at(1.5)
-    assert len(line.protocol.in_flight) == 0
+    assert line.given_up().cause is Cause.RECYCLED
     assert lane.pacer.guesses == 1  # type: ignore[attr-defined]
-    frames(line, lane, "d", 1.6)
-    assert line.result(1.7) == [("d", False)]
-    line.protocol.remove_lane(lane)
-    assert (second.outcome, third.outcome) == (Outcome.ABANDONED, Outcome.ABANDONED)
+    line.lose(1.5)
+    assert line.open(1.6).leave(1.6) == ["c"]
+    assert (second.outcome, third.outcome) == (Outcome.SUPERSEDED, None)
+    assert line.result(1.7) == [("c", True)]
 
 
 def test_while_nothing_has_come_since_the_newest_left_nothing_is_written_off() -> None:
@@ -320,44 +317,6 @@ def test_while_nothing_has_come_since_the_newest_left_nothing_is_written_off() -
     assert line.result(10.1) == [("d", True)], "the count came back to zero: nothing was dropped"
 
 
-def test_nothing_is_written_off_while_a_request_is_unanswered() -> None:
-    line, lane = streaming()
-    line.offer(Kind.REQUEST, "w", 0.5, request_id="w")
-    line.leave(0.5)
-    line.result(0.6, "w")
-    frames(line, lane, "abc", 1.0, "same")
-    line.offer(Kind.REQUEST, "r", 1.0, request_id="r")
-    assert line.leave(1.0) == ["r"]
-    line.result(1.2, "same")
-    line.at(1.5)
-    assert len(line.protocol.in_flight) == 3
-
-
-def test_late_answers_go_to_the_frames_that_were_written_off() -> None:
-    line, lane = streaming()
-    frames(line, lane, "abc", 1.0)
-    line.result(1.2)
-    line.at(1.5)
-    assert line.result(1.6) == [("b", False)]
-    assert line.result(1.7) == [("c", False)]
-    line.request("r", 2.0)
-    assert line.leave(2.0) == ["r"]
-
-
-def test_a_certain_answer_proves_that_what_was_written_off_is_gone() -> None:
-    line, lane = streaming()
-    frames(line, lane, "x", 0.5, "x")
-    line.result(0.6, "x")
-    _, second = frames(line, lane, "ab", 1.0)
-    line.result(1.2)
-    line.at(1.5)
-    assert len(line.protocol.in_flight) == 0
-    frames(line, lane, "c", 1.6, "c")
-    assert line.result(1.7, "c") == [("c", True)]
-    assert second.outcome is Outcome.SUPERSEDED
-    assert line.protocol.stats(2.0).dropped == 1
-
-
 def test_a_frame_whose_answer_will_name_it_is_never_guessed_at() -> None:
     line, lane = streaming()
     line.frame(lane, "x", 0.5, request_id="x")
@@ -367,36 +326,7 @@ def test_a_frame_whose_answer_will_name_it_is_never_guessed_at() -> None:
         line.frame(lane, name, 1.0, request_id=name)
         line.leave(1.0)
     line.at(30.0)
-    assert len(line.protocol.in_flight) == 2
-
-
-def test_frames_that_share_an_id_are_guessed_at_like_those_without() -> None:
-    line, lane = streaming()
-    frames(line, lane, "x", 0.5, "camera")
-    line.result(0.6, "camera")
-    frames(line, lane, "abc", 1.0, "camera")
-    assert line.result(1.2, "camera") == [("a", False)]
-    line.at(1.5)
-    assert len(line.protocol.in_flight) == 0
-    frames(line, lane, "d", 1.6, "camera")
-    assert line.result(1.7, "camera") == [("d", False)]
-
-
-def test_a_socket_on_which_guess_follows_guess_is_replaced() -> None:
-    line, lane = streaming()
-    now = 1.0
-    for number in range(LATE_MAX):
-        assert line.protocol.leaving is None
-        frames(line, lane, f"{number}", now)
-        newest = line.frame(lane, f"{number}'", now)
-        line.leave(now)
-        line.result(now + 0.2)
-        now += 0.5
-        line.at(now)
-    assert line.given_up().cause is Cause.RECYCLED
-    line.lose(now)
-    assert newest.outcome is Outcome.SUPERSEDED, "its stream knows whether it has to go again"
-    assert line.protocol.state is State.IDLE
+    assert len(line.protocol._socket.unanswered) == 2
 
 
 def test_an_app_that_hangs_costs_the_socket_after_the_time_of_a_request() -> None:
@@ -463,7 +393,8 @@ def test_a_vouched_frame_that_was_dropped_does_not_keep_the_stream_from_ending()
     line.result(1.1)
     assert line.next == 2.1
     line.at(2.1)
-    assert line.protocol.in_flight.inputs == ()
+    line.lose(2.1)
+    assert line.open(2.1).leave(2.1) == ["b"]
 
 
 def test_a_stream_that_skips_nothing_gives_up_no_frame_and_sends_it_again() -> None:
@@ -492,31 +423,15 @@ def test_a_stream_held_up_by_dropped_sends_gets_a_new_socket() -> None:
     line.leave(1.0)
     lane = line.protocol.add_lane(Latest(1), keeps_all=False)
     assert line.next == 121.0, "the stream wants nothing yet"
-    assert line.protocol.slot_at(lane, 1.5, None) is None
-    assert line.protocol.wanted(1.5)
-    assert not line.protocol.wanted(1.5)
+    assert line.protocol.want_slot(lane, None, 1.5)
+    assert line.protocol.slot_at(lane, 1.5) is None
+    assert not line.protocol.want_slot(lane, None, 1.5)
     assert line.next == 2.0
     line.at(2.0)
     line.lose(2.0)
     line.open(2.0).leave(2.0)
     line.result(2.1)
-    assert line.protocol.slot_at(lane, 2.1, None) == 2.1
-
-
-def test_late_answers_are_told_by_their_ids() -> None:
-    line, lane = streaming()
-    line.offer(Kind.REQUEST, "x", 0.5, request_id="x")
-    line.leave(0.5)
-    line.result(0.6, "x")
-    frames(line, lane, "abd", 1.0, "same")
-    frames(line, lane, "c", 1.0, "c")
-    line.result(1.2, "same")
-    line.at(1.5)
-    assert len(line.protocol.in_flight) == 0
-    line.protocol.received({"request_id": "unknown"}, 1.6)
-    assert line.events() == []
-    assert line.result(1.6, "same") == [("b", False)]
-    assert line.result(1.7, "c") == [("c", False)]
+    assert line.protocol.slot_at(lane, 2.1) == 2.1
 
 
 def test_after_garbage_no_request_is_given_the_answer_that_may_still_come() -> None:
@@ -544,19 +459,6 @@ def test_an_app_that_hangs_is_noticed_although_inputs_go_on_leaving() -> None:
     assert line.given_up().cause is Cause.RECYCLED
 
 
-def test_after_a_guess_about_a_frame_a_send_gets_a_new_socket() -> None:
-    line, lane = streaming()
-    frames(line, lane, "ab", 1.0)
-    line.result(1.2)
-    line.at(1.5)
-    line.send("s", 1.6)
-    assert line.leave(1.6) == []
-    line.at(1.6)
-    assert line.given_up().cause is Cause.RECYCLED
-    line.lose(1.6)
-    assert "s" in line.open(1.7).leave(1.7)
-
-
 def test_the_newest_send_and_the_newest_frame_both_survive_a_guess_and_a_loss() -> None:
     line, lane = streaming()
     line.frame(lane, "x", 0.5, request_id="x")
@@ -568,9 +470,8 @@ def test_the_newest_send_and_the_newest_frame_both_survive_a_guess_and_a_loss() 
         else:
             line.frame(lane, name, 1.0, request_id=name)
         assert line.leave(1.0) == [name]
-    line.result(1.2, line.protocol.in_flight.inputs[0].request_id)
+    line.result(1.2, line.protocol._socket.unanswered.inputs[0].request_id)
     line.at(9.0)
-    assert len(line.protocol.in_flight) == 0
     line.lose(9.1, code=1011)
     again = line.open(9.2).leave(9.2)
     line.result(9.3, again[0])

@@ -67,7 +67,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(code=st.sampled_from([1000, 1006, 1011]))
     def lose(self, code: int) -> None:
-        if self.line.protocol.state in (State.OPEN, State.WARMING) and self.line.protocol.leaving is None:
+        if self.line.protocol._life.phase is State.OPEN and self.line.protocol.leaving is None:
             self.line.lose(self.now, Cause.CLOSED, code)
             self.react()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from falrt.protocol.pacing.policies import Latest
-from falrt.protocol.pairing.admission import PATIENCE_UNKNOWN
+from falrt.protocol.pairing.overdue import PATIENCE_UNKNOWN
 from falrt.protocol.reconnect.liveness import Keepalive
 from tests.protocol.line import Line
 

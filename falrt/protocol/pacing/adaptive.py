@@ -18,9 +18,8 @@ keeps the pairing right, in this order:
 * An answer that is late by more than half a service time may be the sign of a drop: nothing leaves until all
   inputs are answered. If they are, nothing was dropped; what was seen meanwhile is learnt only then, and not at all
   where the network or the app just stalled.
-* If some are not, ``overdue_at`` lets the queue write them off, and the server is left idle for one service time.
-  An answer that comes impossibly early after such a guess shows that the guess was wrong: the same again. Counters
-  that led to several drops at once are learnt anew.
+* If some are not, ``overdue_at`` tells when they are to be taken for dropped, and a new socket follows, on which
+  pairing is right again. Estimates that led to several drops at once are learnt anew.
 * Where one input at a time costs next to nothing (N no more than a fiftieth of W), no second one is sent at all.
 
 Whatever happens, an input that waits leaves at the latest when all before it should long have been answered.
@@ -142,13 +141,11 @@ class AdaptivePacer:
         "_care",
         "_doubt",
         "_draining",
-        "_guessed",
         "_lessons",
         "_max_in_flight",
         "_offered_at",
         "_overlapped",
         "_passed_over",
-        "_quiet_until",
         "_server",
         "_source",
         "_stall",
@@ -158,6 +155,7 @@ class AdaptivePacer:
     )
 
     overlaps = True
+    paces_requests = True
 
     def __init__(self, max_in_flight: int | None, vouched: int) -> None:
         self.keeps_newest = True
@@ -182,10 +180,6 @@ class AdaptivePacer:
         # Answers came later than anything but a stall of the network or the app explains, and when that was over the
         # last time: a stall passes and teaches nothing, but two in a row are how the world is now.
         self._stall = _Stall.NONE
-        # After a guess: nothing leaves before.
-        self._quiet_until = -math.inf
-        # An input was written off on this socket: answers may belong to others than they are paired with.
-        self._guessed = False
         # How much longer than usual an overdue answer is waited for; grows with guesses, fades with answers.
         self._doubt = 1.0
         # How much more distance than usual is kept between inputs; the same.
@@ -229,7 +223,7 @@ class AdaptivePacer:
         """Return the instant at which a waiting input may leave; see ``Pacer.due_at``."""
         self._reconcile(unanswered)
         if not self._server.known:
-            return None if unanswered else max(now, self._quiet_until)
+            return None if unanswered else now
         others = unanswered > len(self._unanswered)  # another lane's inputs, of which nothing is known here
         hopeless_at = self._hopeless_at
         if others or (self._draining and unanswered) or unanswered >= (self.in_flight_limit or 1):
@@ -239,7 +233,7 @@ class AdaptivePacer:
         leaves_at = max(earliest, self._right_at(now, free_at))
         if hopeless_at is not None:
             leaves_at = min(leaves_at, hopeless_at)
-        return max(self._quiet_until, leaves_at)
+        return leaves_at
 
     def _right_at(self, now: float, free_at: float) -> float:
         """When a frame should leave, given when the server is free for it; later where a better one is near."""
@@ -296,9 +290,6 @@ class AdaptivePacer:
         sent = _Sent(sent_at, False)
         while self._unanswered and self._unanswered[0].sent_at <= sent_at:
             sent = self._unanswered.popleft()
-        if self._guessed and now - sent_at < 0.9 * server.delay + 0.3 * server.service:
-            self._resync(now)
-            return
         previous_at, self._answered_at = self._answered_at, now
         if server.known and previous_at is not None:
             expected = max(previous_at, sent_at + server.delay) + server.service
@@ -322,9 +313,10 @@ class AdaptivePacer:
     def lost(self, now: float) -> None:
         """The socket has gone; what is known of network and model stays, for they mostly stay as well."""
         self._unanswered.clear()
-        self._forget()
-        self._overlapped = self._draining = self._guessed = False
-        self._quiet_until = -math.inf
+        self._answered_at = None
+        self._lessons.clear()
+        self._advance.lost()
+        self._overlapped = self._draining = False
 
     def overdue_at(self) -> float | None:
         """Return when what is unanswered is to be taken as dropped; None where nothing can have been."""
@@ -334,17 +326,12 @@ class AdaptivePacer:
         expected = max(came_at, self._unanswered[0].sent_at + self._server.delay) + self._server.service
         return expected + self._patience
 
-    def written_off(self, now: float) -> None:
-        """Everything unanswered has been taken as dropped: let the server go idle, so that the count is right again."""
-        several = len(self._unanswered) > 1
-        self._unanswered.clear()
-        self._overlapped = False
-        self._guessed = True
+    def dropped(self, now: float) -> None:
+        """Something unanswered is taken for dropped: wait longer before the next such guess, keep more distance."""
         self._doubt = min(DOUBT_MOST, 2 * self._doubt)
         self._care = min(CARE_MOST, 2 * self._care)
-        self._resync(now)
-        if several:
-            self._server = ServerEstimate()  # figures that led to several drops at once are worth nothing
+        if len(self._unanswered) > 1:
+            self._server = ServerEstimate()  # estimates that led to several drops at once are worth nothing
 
     # --- bookkeeping
 
@@ -379,14 +366,3 @@ class AdaptivePacer:
             server=server,
             ceiling=min((source.period or 0.0) + 2 * server.spread, server.service - self._guard),
         )
-
-    def _resync(self, now: float) -> None:
-        """Let the server go idle, so that the next answer surely belongs to the next input."""
-        self._forget()
-        self._draining = bool(self._unanswered)
-        self._quiet_until = now + self._server.service
-
-    def _forget(self) -> None:
-        self._answered_at = None
-        self._lessons.clear()
-        self._advance.lost()

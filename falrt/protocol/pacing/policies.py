@@ -17,8 +17,8 @@ How the queue drives a pacer::
     answered(now, sent_at)     an answer came
     timed(now, seconds)        the app said how long the model worked on it
     lost(now)                  the socket has gone; nothing is unanswered any more
-    overdue_at()               when what is unanswered is to be taken as silently dropped
-    written_off(now)           the queue has taken it so
+    overdue_at()               when something unanswered is to be taken as silently dropped
+    dropped(now)               it was taken so; lost() follows
 
 Asking ``due_at`` decides nothing: a timer that fires early is told the same instant again, and a late one may
 send at once. A pacer never discards: ``keeps_newest`` tells the queue to replace a waiting input by a newer
@@ -65,6 +65,11 @@ class Pacer(Protocol):
         ...
 
     @property
+    def paces_requests(self) -> bool:
+        """False: requests leave without it, and are not told to it as sent."""
+        ...
+
+    @property
     def overlaps(self) -> bool:
         """True: it times inputs so that a stream's next may leave while the one before is surely being worked on."""
         ...
@@ -108,14 +113,14 @@ class Pacer(Protocol):
         ...
 
     def overdue_at(self) -> float | None:
-        """Return when what is unanswered is to be taken as silently dropped; None: never guess.
+        """Return when something unanswered is to be taken as silently dropped; None: never guess.
 
         Asked only while an answer has come since the newest input left: that one no server drops.
         """
         ...
 
-    def written_off(self, now: float) -> None:
-        """Everything unanswered has been taken as silently dropped."""
+    def dropped(self, now: float) -> None:
+        """Something unanswered is taken as silently dropped; a new socket follows."""
         ...
 
 
@@ -124,6 +129,7 @@ class _Unpaced:
 
     __slots__ = ()
     overlaps = False
+    paces_requests = True
 
     def offered(self, now: float) -> None:
         """Nothing to note."""
@@ -144,8 +150,8 @@ class _Unpaced:
         """Return None: a drop is never guessed."""
         return None
 
-    def written_off(self, now: float) -> None:
-        """Nothing to note."""
+    def dropped(self, now: float) -> None:
+        """Nothing to learn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +268,8 @@ class Debounce:
 
 class _DebouncePacer(_Unpaced):
     __slots__ = ("_due_at", "_latest_at", "_max_wait", "_wait", "in_flight_limit", "keeps_newest", "vouched")
+    # Inputs that go on would hold it back for ever, and its caller waits.
+    paces_requests = False
 
     def __init__(self, wait: float, max_wait: float | None) -> None:
         self._wait = wait

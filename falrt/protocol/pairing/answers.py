@@ -5,110 +5,111 @@ Nothing here decides about the socket itself; where pairing has become impossibl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from falrt.exceptions import FalrtError
-from falrt.protocol.events import Answered, Event, Problem, Pushed
-from falrt.protocol.inputs import Input, Kind, Outcome, supersede
+from falrt.protocol import endings
+from falrt.protocol.events import Answered, Event, Failed, Problem, Pushed
+from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.loss import Cause, Loss
-from falrt.protocol.pairing import replay as aftermath
-from falrt.protocol.pairing.in_flight import InFlight, Match
-from falrt.protocol.pairing.marks import marks_in
-from falrt.protocol.pairing.overdue import Silence
-from falrt.protocol.pairing.timeouts import Timeouts
+from falrt.protocol.pairing import replay
+from falrt.protocol.pairing.facts import AppFacts, Ids
+from falrt.protocol.pairing.overdue import Overdue
+from falrt.protocol.pairing.unanswered import Match, Unanswered
 from falrt.protocol.stats import Counters
+from falrt.protocol.wire.messages import id_and_time_in
 from falrt.protocol.wire.modes import Mode
 
 __all__ = ["Answers"]
 
 
 class Answers:
-    """Gives each result to the input that it answers, and tells of it."""
+    """Gives each result of one socket to the input that it answers, and tells of it."""
 
-    __slots__ = ("_counters", "_in_flight", "_last", "_pairs", "_silence", "_tell", "_timeouts", "here")
+    __slots__ = ("_counters", "_facts", "_last", "_overdue", "_pairs", "_tell", "_unanswered", "count")
 
     def __init__(
         self,
-        in_flight: InFlight,
-        figures: Counters,
-        silence: Silence,
-        timeouts: Timeouts,
+        unanswered: Unanswered,
+        overdue: Overdue,
+        facts: AppFacts,
+        counters: Counters,
         mode: Mode,
         tell: Callable[[Event], None],
     ) -> None:
-        self._in_flight, self._counters = in_flight, figures
-        self._silence, self._timeouts = silence, timeouts
+        self._unanswered, self._overdue, self._facts = unanswered, overdue, facts
+        self._counters, self._tell = counters, tell
         # One output for each processed input; otherwise results answer no input in particular.
         self._pairs = mode.pairs
-        self._tell = tell
-        # Results that came on the present or last socket.
-        self.here = 0
+        # Results that came.
+        self.count = 0
         # Whose inference time the next timings frame tells.
         self._last: Input | None = None
-
-    def begin(self) -> None:
-        """Another socket: nothing has come on it yet."""
-        self.here, self._last = 0, None
 
     def result(self, message: Any, now: float) -> Loss | None:
         """A result came; return why the socket is to be left, where pairing has become impossible."""
         self._counters.received += 1
-        self.here += 1
-        self._silence.came(now)
+        self.count += 1
+        self._overdue.came(now)
         if not self._pairs:
             self._tell(Pushed(message))
             return None
-        request_id, inference_time = marks_in(message)
-        in_flight = self._in_flight
-        # Where ids are echoed, an unknown one is that of an input that has ended, unless inputs were forgotten.
-        stranger = request_id is None or not in_flight.ids_trusted or in_flight.forgot
-        match = in_flight.match(request_id)
-        if match.overtaken:
-            self._overtaken(match.overtaken, match.input, now)
+        request_id, inference_time = id_and_time_in(message)
+        match = self._unanswered.match(request_id)
         if match.ambiguous:
             return Loss(Cause.RECYCLED, 1000, reason="an answer could be that of several inputs")
+        if match.overtaken:
+            self._overtaken(match)
         if match.input is not None:
-            self._answered(match.input, match, message, now)
+            self._answered(match.input, match.certain, message, now)
             if inference_time is not None:
                 self.timed(inference_time, now)
-        elif stranger:
-            self._tell(Pushed(message))
+        else:
+            self._unclaimed(request_id, message, now)
         return None
 
-    def _answered(self, input: Input, match: Match, message: Any, now: float) -> None:
+    def _answered(self, input: Input, certain: bool, message: Any, now: float) -> None:
         sent_at = now if input.sent_at is None else input.sent_at
-        if not match.late:
-            # A stream's frame was taken before it was encoded; the pacing counts from there.
-            input.lane.pacer.answered(now, sent_at if input.taken_at is None else input.taken_at)
+        # A stream's frame was taken before it was encoded; the pacing counts from there.
+        input.lane.pacer.answered(now, sent_at if input.taken_at is None else input.taken_at)
         latency = now - sent_at
         self._counters.answered(now, latency)
-        self._silence.took(latency)
+        self._facts.took(latency)
         self._last = input
-        # It will not leave again: a picture need not stay in memory until the next one is answered.
-        input.frame = b""
-        if input.outcome is None:
-            input.outcome = Outcome.ANSWERED
-            self._tell(Answered(input, message, match.certain, latency))
+        input.end(Outcome.ANSWERED, Answered(input, message, certain, latency))
 
-    def _overtaken(self, inputs: Sequence[Input], by: Input | None, now: float) -> None:
-        """The server dropped these: what nothing newer stands for is sent again, the rest is over.
+    def _unclaimed(self, request_id: str | None, message: Any, now: float) -> None:
+        """No unanswered input claims a result: it is late, or none of ours."""
+        if request_id is None or self._facts.ids is not Ids.ECHOED:
+            self._tell(Pushed(message))
+            return
+        late = self._unanswered.was_sent_by(request_id)
+        if late is None:
+            return  # its input has ended: where ids are echoed, nothing else has one that we do not know
+        if late.kind is Kind.SEND and late.outcome is not Outcome.ANSWERED:
+            self._tell(Pushed(message))
+        elif late in late.lane.waiting:  # its answer was only overtaken: it need not leave again
+            late.lane.remove(late, Outcome.ANSWERED, Answered(late, message, True, now - late.submitted_at))
 
-        A request is granted a little time, for its caller would lose an answer that was only overtaken.
-        """
-        younger = [*self._in_flight.inputs] if by is None else [by, *self._in_flight.inputs]
-        owed = aftermath.still_owed(inputs, younger)
-        for input in reversed(owed):
-            input.lane.put_back([input])
-        for input in inputs:
-            if input.outcome is not None or input in owed:
-                continue
-            if input.kind is Kind.REQUEST:
-                until = now + self._silence.grace
-                self._in_flight.overtook(input, until)
-                self._timeouts.hurry(until)
+    def _overtaken(self, match: Match) -> None:
+        """The server dropped these: what nothing newer stands for is sent again, the rest is over."""
+        younger = [*self._unanswered.inputs]
+        owed = replay.still_owed(match.overtaken, younger if match.input is None else [match.input, *younger])
+        again: list[Input] = []
+        for input in match.overtaken:
+            input.drops += 1
+            self._unanswered.spend(input)
+            if input.kind is Kind.REQUEST and input.outcome is None:
+                self._facts.dropped()
+            if input not in owed:
+                input.end(Outcome.SUPERSEDED)
+            elif input.kind is Kind.REQUEST and not input.resend:
+                input.end(Outcome.SUPERSEDED, Failed(input, endings.request_dropped()))
             else:
-                supersede(input)
+                again.append(input)
+        for input in reversed(again):
+            input.lane.put_back([input])
 
     def timed(self, inference_time: float, now: float) -> None:
         """Note an inference time; one that follows no answer, as after connecting, says nothing."""
@@ -125,10 +126,10 @@ class Answers:
         Where pairing matters the socket is to be left, for the next result could not be trusted to belong to the
         next input; otherwise the error is told.
         """
-        if self._pairs and self._in_flight.strict:
+        if self._pairs and self._unanswered.strict:
             return Loss(Cause.BAD_FRAME, reason=str(error), error=error)
-        self._silence.spoiled(now)
-        if self._pairs and (spoiled := self._in_flight.spoiled()) is not None:
-            spoiled.outcome = Outcome.FAILED
+        self._overdue.came(now, readable=False)
+        if self._pairs:
+            self._unanswered.fail_oldest()
         self._tell(Problem(error))
         return None

@@ -1,7 +1,5 @@
 """The time-outs of requests whose callers still wait, sent or not.
 
-A request that seems to be dropped by the server ends as soon as that is past doubt.
-
 A request ends at its caller's own deadline, or ``default`` seconds after it was offered. The default does not run
 while a cold model is starting, which has its own, longer limit; once the model is warm, it begins anew.
 """
@@ -41,10 +39,6 @@ class Timeouts:
             self.soonest = min(self.soonest, request.timeout_at)
         elif self._default is not None:
             self.soonest = min(self.soonest, request.submitted_at + self._default)
-
-    def hurry(self, at: float) -> None:
-        """A request that is watched over ends at this instant already."""
-        self.soonest = min(self.soonest, at)
 
     def _prune(self) -> None:
         self._open = [request for request in self._open if request.outcome is None]
@@ -87,6 +81,4 @@ class Timeouts:
         at = request.timeout_at
         if at is None and self._default is not None and not warming:
             at = max(request.submitted_at, warm_at) + self._default
-        if request.dropped_at is not None and (at is None or request.dropped_at < at):
-            return request.dropped_at
         return at

@@ -1,13 +1,33 @@
-"""What a connection does after a loss: one table of cases, from the most final to the most hopeful."""
+"""The life cycle: in which state a connection is, what it does after a loss, and when it wants its next socket.
+
+The steps from state to state are those of ``events.TRANSITIONS``, which is looked up for each. :func:`step_after` says
+what follows a loss; :class:`LifeCycle` takes the step, with the budgets that it costs: pauses and tries
+(``backoff.py``), the patience with a model that is starting (``warming.py``), one new token for a refusal.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
+from falrt.protocol import endings
+from falrt.protocol.events import TRANSITIONS, Change, State
 from falrt.protocol.loss import Cause, Loss, Verdict, verdict_on
+from falrt.protocol.reconnect.backoff import Backoff, RetrySchedule
+from falrt.protocol.reconnect.warming import Warming
+from falrt.protocol.settings import Settings
 
-__all__ = ["Circumstances", "Step", "step_after"]
+__all__ = ["Circumstances", "LifeCycle", "Step", "step_after"]
+
+# A socket that lived this long was not refused at the door; a later refusal earns a renewal of its own.
+SETTLED_AFTER: Final = 5.0
+# What fal's gateway closes a socket with that leads to no realtime app, and how often and how soon it has to do so,
+# before anything was ever answered, until that is believed: a runner that restarts looks the same, but not for long.
+NO_APP_CODE: Final = 1011
+NO_APP_TRIES: Final = 5
+NO_APP_SECONDS: Final = 2.0
 
 
 class Step(StrEnum):
@@ -36,31 +56,31 @@ class Circumstances:
         asked: Something was unanswered whose caller still waits.
         answered: The lost socket had given a result.
         blamed: The loss was some input's own fault, and that input's caller was told.
+        rests: Without anything to send no socket is wanted: a lazy connection, a session that is over.
         opened: The socket had been open.
         warming: The model is known to be starting.
         may_renew: A new token can be had, and the last refusal was not just answered by one.
-        rests: Without anything to send no socket is wanted: a lazy connection, a session that is over.
     """
 
     waits: bool
     asked: bool
     answered: bool
     blamed: bool
+    rests: bool
     opened: bool
     warming: bool
     may_renew: bool
-    rests: bool
 
 
 def step_after(loss: Loss, case: Circumstances) -> Step:
-    """Return what follows a loss."""
+    """Return what follows a loss: the cases from the most final to the most hopeful."""
     verdict = verdict_on(loss)
-    if verdict is Verdict.FINAL:
+    if verdict is Verdict.FINAL or (verdict is Verdict.RENEW and not case.may_renew):
         return Step.END
-    if verdict is Verdict.RENEW:
-        return _after_refusal(case)
     if not case.waits and (verdict is Verdict.REST or case.rests):
         return Step.REST
+    if verdict is Verdict.RENEW:
+        return Step.RENEW
     if verdict is Verdict.REST and (loss.cause is Cause.RECYCLED or case.blamed or case.answered):
         return Step.NOW
     ended_in_order = verdict is Verdict.REST and loss.cause is not Cause.SERVER_FAULT
@@ -69,7 +89,143 @@ def step_after(loss: Loss, case: Circumstances) -> Step:
     return Step.BACK_OFF
 
 
-def _after_refusal(case: Circumstances) -> Step:
-    if not case.may_renew:
-        return Step.END
-    return Step.RENEW if case.waits or not case.rests else Step.REST
+class LifeCycle:
+    """Where a connection stands between its sockets."""
+
+    __slots__ = (
+        "_answered",
+        "_renewed",
+        "_settings",
+        "_turned_away",
+        "phase",
+        "retry",
+        "retry_at",
+        "warming",
+    )
+
+    def __init__(self, settings: Settings, now: float, random: Callable[[], float]) -> None:
+        self._settings = settings
+        self.phase = State.IDLE if settings.lazy else State.WAITING
+        # When the next socket is wanted; set while WAITING.
+        self.retry_at = None if settings.lazy else now
+        self.retry = RetrySchedule(settings.backoff or Backoff(), random)
+        self.warming = Warming(settings.warmup_timeout, now)
+        # The last credential was refused and replaced; cleared by a good answer.
+        self._renewed = False
+        # Whether the app ever gave a good answer, and how many sockets in a row were closed at the door before that.
+        self._answered, self._turned_away = False, 0
+
+    def _go(self, change: Change, retry_at: float | None = None) -> None:
+        self.phase, self.retry_at = TRANSITIONS[self.phase, change], retry_at
+
+    def wake(self, now: float) -> None:
+        """Something is to be sent: where no socket was wanted, one is."""
+        if self.phase is State.IDLE:
+            self._go(Change.INPUT, now)
+
+    def connecting(self, now: float) -> None:
+        """A socket is being opened."""
+        self._go(Change.PAUSE_OVER)
+        self.retry.connecting(now)
+
+    def opened(self) -> None:
+        """A socket opened."""
+        self._go(Change.OPENED)
+        self.retry.opened()
+
+    def answered(self, now: float) -> None:
+        """A good answer: every budget is whole again."""
+        self.retry.restored()
+        self.warming.answered(now)
+        self._renewed, self._answered = False, True
+
+    def closed(self) -> None:
+        """It is over."""
+        self._go(Change.OVER)
+
+    def after(
+        self,
+        loss: Loss,
+        now: float,
+        *,
+        opened_at: float,
+        waits: bool,
+        asked: bool,
+        answered: bool,
+        blamed: bool,
+        rests: bool,
+    ) -> Loss | None:
+        """Decide what follows a loss; return the loss with which the connection ends, or None where it goes on.
+
+        Args:
+            loss: What happened.
+            now: The present.
+            opened_at: When the lost socket had opened, if it had.
+            waits: As in `Circumstances`.
+            asked: As there.
+            answered: As there.
+            blamed: As there.
+            rests: As there.
+        """
+        opened = self.phase is State.OPEN
+        if opened and self._is_no_app(loss, now - opened_at):
+            return Loss(Cause.SETUP, loss.code, error=endings.no_such_app(self._settings.app, loss))
+        settled = opened and now - opened_at > SETTLED_AFTER
+        if settled and not asked:
+            self.retry.restored()  # a socket that lived and owed nothing has not failed: the hours are not counted
+        case = Circumstances(
+            waits=waits,
+            asked=asked,
+            answered=answered,
+            blamed=blamed,
+            rests=rests,
+            opened=opened,
+            warming=bool(self.warming),
+            may_renew=self._may_renew(loss, settled),
+        )
+        match step_after(loss, case):
+            case Step.END:
+                return loss
+            case Step.REST:
+                self._rest()
+                return None
+            case Step.NOW:
+                return self._go_on(now, loss)
+            case Step.RENEW:
+                self._renewed = True
+                return self._go_on(now, loss)
+            case Step.WARM_UP:
+                return self._go_on(self.warming.swallowed(now, since=opened_at), self.still_cold())
+            case _:  # Step.BACK_OFF
+                delay = self.retry.delay_after(now, loss.retry_after)
+                return self._go_on(None if delay is None else now + delay, loss)
+
+    def _may_renew(self, loss: Loss, settled: bool) -> bool:
+        """Whether a new token may help: after a refusal, once; after a close that may be one, if the old one did."""
+        return self._settings.renewable and (
+            settled or (loss.cause is Cause.UNAUTHORIZED and not self._renewed)
+        )
+
+    def _is_no_app(self, loss: Loss, lived: float) -> bool:
+        """Whether an app that never answered has closed so many sockets at the door that there can be none."""
+        at_the_door = loss.cause is Cause.CLOSED and loss.code == NO_APP_CODE and lived < NO_APP_SECONDS
+        self._turned_away = 0 if self._answered or not at_the_door else self._turned_away + 1
+        return self._turned_away >= NO_APP_TRIES
+
+    def _go_on(self, at: float | None, otherwise: Loss) -> Loss | None:
+        if at is None:
+            return otherwise
+        self._go(Change.LOST, at)
+        return None
+
+    def _rest(self) -> None:
+        """Nobody waits for anything: a model that was starting may go on doing so by itself."""
+        self._go(Change.LOST_IDLE)
+        self.warming.forgotten()
+        self.retry.restored()
+        self.retry.rested()
+
+    def still_cold(self) -> Loss:
+        """Return the loss with which a model ends that did not become warm in time."""
+        settings = self._settings
+        return Loss(Cause.SETUP, error=endings.still_cold(settings.app, settings.warmup_timeout))

@@ -26,6 +26,7 @@ __all__ = [
     "Unauthorized",
     "classify",
     "control_in",
+    "id_and_time_in",
     "seconds_in",
 ]
 
@@ -128,6 +129,22 @@ def _fal_message(message: dict[str, Any]) -> Control:
     if action == "timings" and seconds is not None:
         return Timings(seconds)
     return Notice(action, message)
+
+
+def id_and_time_in(message: Any) -> tuple[str | None, float | None]:
+    """Return the request id and the inference time in seconds that a result carries; None for each it does not.
+
+    Source:
+        ``request_id`` and ``timings.inference`` in outputs: wire fact W35, docs/reference/wire.md.
+    """
+    if type(message) is not dict:
+        return None, None
+    request_id = message.get("request_id")
+    timings = message.get("timings")
+    return (
+        request_id if type(request_id) is str and request_id else None,
+        seconds_in(timings.get("inference")) if type(timings) is dict else None,
+    )
 
 
 def seconds_in(value: object) -> float | None:

@@ -43,7 +43,7 @@ def test_simple_policies_learn_nothing_from_answers_and_never_guess(policy: Paci
     before = pacer.due_at(1.5, 0)
     pacer.timed(1.2, 0.1)
     pacer.answered(1.2, 1.0)
-    pacer.written_off(1.3)
+    pacer.dropped(1.3)
     pacer.lost(1.4)
     assert pacer.overdue_at() is None
     assert pacer.due_at(1.5, 0) == before

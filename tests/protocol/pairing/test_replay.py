@@ -6,18 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from falrt.exceptions import ServerError
 from falrt.protocol.inputs import Input, Kind, Lane, Outcome
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Immediate, Latest
-from falrt.protocol.pairing.replay import guilty, sort_out, still_owed
+from falrt.protocol.pairing.facts import AppFacts
+from falrt.protocol.pairing.replay import Blame, blame, may_replay, split, still_owed
+from falrt.protocol.pairing.unanswered import Unanswered
 from falrt.protocol.wire.modes import MODES, Mode
+from tests.protocol.line import a_lane
 
 UNARY = MODES["unary"]
 
 
 @pytest.fixture
 def lane() -> Lane:
-    return Lane(Immediate().start())
+    return a_lane(Immediate())
 
 
 def one(lane: Lane, kind: Kind = Kind.SEND) -> Input:
@@ -27,22 +31,39 @@ def one(lane: Lane, kind: Kind = Kind.SEND) -> Input:
 # Blame.
 
 
+def blamed(loss: Loss, *inputs: Input, answered_here: bool = False) -> Blame:
+    unanswered = Unanswered(AppFacts())
+    for input in inputs:
+        unanswered.sent(input, 1)
+    return blame(unanswered, loss, UNARY, used=bool(inputs), answered_here=answered_here)
+
+
+def a_loss(cause: Cause, reason: str = "") -> Loss:
+    return Loss(cause, reason=reason, error=ServerError("INTERNAL_ERROR", reason))
+
+
 @pytest.mark.parametrize("cause", [Cause.SERVER_FAULT, Cause.BAD_FRAME])
 def test_the_only_unanswered_input_is_to_blame_for_a_fault(lane: Lane, cause: Cause) -> None:
     input = one(lane)
-    assert guilty([input], Loss(cause)) is input
+    assert blamed(a_loss(cause), input) == Blame(input, settled=True, tell=True)
 
 
 def test_nobody_is_blamed_on_suspicion(lane: Lane) -> None:
-    assert guilty([one(lane), one(lane)], Loss(Cause.SERVER_FAULT)) is None
-    assert guilty([], Loss(Cause.SERVER_FAULT)) is None
+    first, second = one(lane, Kind.REQUEST), one(lane, Kind.REQUEST)
+    assert blamed(a_loss(Cause.SERVER_FAULT), first, second) == Blame(suspects=(first, second))
+    assert blamed(a_loss(Cause.SERVER_FAULT)) == Blame(tell=True)
+
+
+def test_an_app_whose_inference_outlasted_its_idle_timeout_blames_nobody() -> None:
+    assert blamed(a_loss(Cause.SERVER_FAULT), answered_here=True) == Blame(settled=True)
+    assert blamed(a_loss(Cause.SERVER_FAULT, "why"), answered_here=True) == Blame(tell=True)
 
 
 @pytest.mark.parametrize(
     "cause", [cause for cause in Cause if cause not in (Cause.SERVER_FAULT, Cause.BAD_FRAME)]
 )
 def test_trouble_on_the_way_is_no_inputs_fault(lane: Lane, cause: Cause) -> None:
-    assert guilty([one(lane)], Loss(cause)) is None
+    assert blamed(a_loss(cause), one(lane)) == Blame()
 
 
 # What is asked again.
@@ -51,49 +72,35 @@ def test_trouble_on_the_way_is_no_inputs_fault(lane: Lane, cause: Cause) -> None
 @pytest.mark.wire("W36")
 def test_requests_and_the_newest_send_are_asked_again(lane: Lane) -> None:
     old, first, new, second = one(lane), one(lane, Kind.REQUEST), one(lane), one(lane, Kind.REQUEST)
-    result = sort_out([old, first, new, second], UNARY, answered_here=True)
-    assert result.again == {lane: [first, new, second]}
-    assert result.superseded == [old]
-    assert result.failed == []
-    assert old.outcome is Outcome.SUPERSEDED
-    assert [input.outcome for input in (first, new, second)] == [None, None, None]
+    assert split([old, first, new, second], UNARY) == ({lane: [first, new, second]}, [old])
 
 
 def test_a_newer_send_that_waits_stands_for_those_that_left(lane: Lane) -> None:
     left, request = one(lane), one(lane, Kind.REQUEST)
     lane.put(one(lane))
-    result = sort_out([left, request], UNARY, answered_here=False)
-    assert result.again == {lane: [request]}
-    assert result.superseded == [left]
+    assert split([left, request], UNARY) == ({lane: [request]}, [left])
 
 
 def test_a_waiting_request_stands_for_nothing_else(lane: Lane) -> None:
     left = one(lane)
     lane.put(one(lane, Kind.REQUEST))
-    assert sort_out([left], UNARY, answered_here=False).again == {lane: [left]}
+    assert split([left], UNARY) == ({lane: [left]}, [])
 
 
 def test_a_stream_that_skips_nothing_sends_everything_again() -> None:
-    lane = Lane(Latest(2).start(), streams=True, keeps_all=True)
+    lane = a_lane(Latest(2), streams=True, keeps_all=True)
     first, second = one(lane, Kind.STREAM), one(lane, Kind.STREAM)
-    assert sort_out([first, second], UNARY, answered_here=True).again == {lane: [first, second]}
+    assert split([first, second], UNARY) == ({lane: [first, second]}, [])
 
 
 def test_each_lane_has_a_newest_input_of_its_own(lane: Lane) -> None:
-    stream = Lane(Latest(2).start(), streams=True)
+    stream = a_lane(Latest(2), streams=True)
     frame, newer, send = one(stream, Kind.STREAM), one(stream, Kind.STREAM), one(lane)
-    result = sort_out([frame, send, newer], UNARY, answered_here=True)
-    assert result.again == {stream: [newer], lane: [send]}
-    assert result.superseded == [frame]
-
-
-def test_a_lane_of_which_nothing_is_sent_again_is_not_named(lane: Lane) -> None:
-    lane.put(one(lane))
-    assert sort_out([one(lane)], UNARY, answered_here=True).again == {}
+    assert split([frame, send, newer], UNARY) == ({stream: [newer], lane: [send]}, [frame])
 
 
 @pytest.mark.parametrize(
-    ("mode", "answered_here", "replayed"),
+    ("mode", "spoke", "replayed"),
     [
         ("unary", True, True),
         ("server_streaming", False, True),
@@ -102,41 +109,36 @@ def test_a_lane_of_which_nothing_is_sent_again_is_not_named(lane: Lane) -> None:
         ("bidi", False, False),
     ],
 )
-def test_half_a_session_is_never_repeated(lane: Lane, mode: str, answered_here: bool, replayed: bool) -> None:
-    input = one(lane)
-    result = sort_out([input], MODES[mode], answered_here=answered_here)
-    assert (result.again, result.failed) == (({lane: [input]}, []) if replayed else ({}, [input]))
+def test_half_a_session_is_never_repeated(mode: str, spoke: bool, replayed: bool) -> None:
+    assert may_replay(MODES[mode], spoke=spoke) is replayed
 
 
 @given(
     kinds=st.lists(st.tuples(st.sampled_from(Kind), st.integers(0, 2)), max_size=12),
     waiting=st.lists(st.integers(0, 2), max_size=3),
     mode=st.sampled_from(list(MODES.values())),
-    answered_here=st.booleans(),
 )
 def test_every_input_is_sorted_once_and_order_is_kept(
-    kinds: list[tuple[Kind, int]], waiting: list[int], mode: Mode, answered_here: bool
+    kinds: list[tuple[Kind, int]], waiting: list[int], mode: Mode
 ) -> None:
     lanes = [
-        Lane(Immediate().start()),
-        Lane(Latest().start(), streams=True),
-        Lane(Immediate().start(), streams=True, keeps_all=True),
+        a_lane(Immediate()),
+        a_lane(Latest(), streams=True),
+        a_lane(Immediate(), streams=True, keeps_all=True),
     ]
     for index in waiting:
         lanes[index].waiting.append(one(lanes[index], Kind.STREAM if index else Kind.SEND))
     inputs = [one(lanes[index], kind) for kind, index in kinds]
-    result = sort_out(inputs, mode, answered_here=answered_here)
-    again = [input for lane in result.again for input in result.again[lane]]
-    sorted_out = [*again, *result.superseded, *result.failed]
-    assert sorted(map(id, sorted_out)) == sorted(map(id, inputs))
-    for lane, replayed in result.again.items():
+    by_lane, superseded = split(inputs, mode)
+    again = [input for lane in by_lane for input in by_lane[lane]]
+    assert sorted(map(id, [*again, *superseded])) == sorted(map(id, inputs))
+    for lane, replayed in by_lane.items():
         assert all(input.lane is lane for input in replayed)
         assert replayed == [input for input in inputs if input in replayed]
-    if not result.failed:
-        assert {input for input in inputs if input.kind is Kind.REQUEST} <= set(again)
-        for lane in lanes:
-            loose = [input for input in inputs if input.lane is lane and input.kind is not Kind.REQUEST]
-            assert not loose or lane.waiting or loose[-1] in again
+    assert {input for input in inputs if input.kind is Kind.REQUEST} <= set(again)
+    for lane in lanes:
+        loose = [input for input in inputs if input.lane is lane and input.kind is not Kind.REQUEST]
+        assert not loose or lane.waiting or loose[-1] in again
 
 
 # What is owed although the socket lives.
@@ -153,17 +155,18 @@ def test_a_send_that_a_newer_one_stands_for_is_not_owed(lane: Lane) -> None:
     assert still_owed([one(lane)], [one(lane, Kind.REQUEST)]) == []
 
 
-def test_a_request_that_was_overtaken_is_its_callers_affair(lane: Lane) -> None:
-    assert still_owed([one(lane, Kind.REQUEST)], [one(lane)]) == []
+def test_a_request_that_was_overtaken_is_owed(lane: Lane) -> None:
+    request = one(lane, Kind.REQUEST)
+    assert still_owed([request], [one(lane)]) == [request]
 
 
 def test_what_has_ended_is_not_owed(lane: Lane) -> None:
     ended = one(lane)
-    ended.outcome = Outcome.ABANDONED
+    ended.end(Outcome.ABANDONED)
     assert still_owed([ended], []) == []
 
 
 def test_where_nothing_may_be_skipped_every_frame_is_owed() -> None:
-    every = Lane(Latest().start(), streams=True, keeps_all=True)
+    every = a_lane(Latest(), streams=True, keeps_all=True)
     frames = [one(every, Kind.STREAM), one(every, Kind.STREAM)]
     assert still_owed(frames, [one(every, Kind.STREAM)]) == frames

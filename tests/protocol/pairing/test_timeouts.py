@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import math
 
-from falrt.protocol.inputs import Input, Kind, Lane, Outcome
+from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.pacing.policies import Immediate
 from falrt.protocol.pairing.timeouts import PRUNE_MIN, Timeouts
+from tests.protocol.line import a_lane
 
-LANE = Lane(Immediate().start())
+LANE = a_lane(Immediate())
 
 
 def request(at: float, timeout_at: float | None = None) -> Input:
@@ -60,10 +61,10 @@ def test_ended_requests_are_forgotten() -> None:
     first, second = request(1.0), request(2.0)
     timeouts.add(first)
     timeouts.add(second)
-    first.outcome = Outcome.ANSWERED
+    first.end(Outcome.ANSWERED)
     assert timeouts.soonest == 121.0, "a bound, until somebody looks"
     assert next_at(timeouts) == timeouts.soonest == 122.0
-    second.outcome = Outcome.ANSWERED
+    second.end(Outcome.ANSWERED)
     assert next_at(timeouts) is None
     assert timeouts.soonest == math.inf
 
@@ -73,7 +74,7 @@ def test_a_thousand_answered_requests_leave_nothing_behind_though_nobody_looks()
     for n in range(1000):
         each = request(float(n))
         timeouts.add(each)
-        each.outcome = Outcome.ANSWERED
+        each.end(Outcome.ANSWERED)
     assert len(timeouts._open) <= PRUNE_MIN
 
 
@@ -89,5 +90,5 @@ def test_expired_are_those_whose_time_is_up_and_who_still_wait() -> None:
     early, late, ended = request(0.0), request(5.0), request(0.0)
     for each in (early, late, ended):
         timeouts.add(each)
-    ended.outcome = Outcome.ABANDONED
+    ended.end(Outcome.ABANDONED)
     assert timeouts.expired(10.0, warming=False, warm_at=0.0) == [early]

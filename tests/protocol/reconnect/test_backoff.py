@@ -35,9 +35,14 @@ def test_a_restart_of_the_runner_is_passing(code: int) -> None:
     assert verdict_on(Loss(Cause.CLOSED, code)) is Verdict.RETRY
 
 
-@pytest.mark.parametrize("code", [1002, 1003, 1007, 1008, 1009, 1010, 3000, 4401])
+@pytest.mark.parametrize("code", [1002, 1003, 1007, 1009, 1010, 3001])
 def test_a_close_that_complains_of_us_is_final(code: int) -> None:
     assert verdict_on(Loss(Cause.CLOSED, code)) is Verdict.FINAL
+
+
+@pytest.mark.parametrize("code", [1008, 3000, 3003, 4000, 4401, 4999])
+def test_a_close_that_may_mean_an_expired_token_asks_for_a_new_one(code: int) -> None:
+    assert verdict_on(Loss(Cause.CLOSED, code)) is Verdict.RENEW
 
 
 @pytest.mark.parametrize("cause", [Cause.IDLE, Cause.RECYCLED, Cause.SERVER_FAULT])
