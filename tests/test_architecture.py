@@ -79,8 +79,8 @@ MAY_IMPORT = {
     "simplejpeg": {"media"},
     "starlette": {"local", "server"},
     "typer": {"cli"},
-    "uvicorn": {"local"},
     "websockets": {"connection/framing.py", "testing"},
+    "uvicorn": {"cli/web.py", "local"},
 }
 
 # File -> why it is longer than 400 lines.

@@ -119,6 +119,84 @@ def serve(
         run(Console(quiet=quiet), host, port, options)
 
 
+@app.command(short_help="Let browsers use fal through this machine's key.")
+def proxy(
+    allow: Annotated[
+        list[str],
+        typer.Option(
+            metavar="ENDPOINT", help="An id, or a pattern such as 'fal-ai/flux/*'; may be repeated."
+        ),
+    ],
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", help="Port; 0 takes a free one.", min=0, max=65535)
+    ] = 3333,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN", help="A page that may call, such as https://app.example; may be repeated."
+        ),
+    ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name under which this server is called; may be repeated."),
+    ] = None,
+    anyone: Annotated[
+        bool, typer.Option("--anyone", help="Let in whoever reaches the port, on any address.")
+    ] = False,
+    requests: Annotated[int, typer.Option(metavar="N", help="Requests a minute for one caller.", min=1)] = 60,
+    sockets: Annotated[int, typer.Option(metavar="N", help="Sockets at once for one caller.", min=1)] = 2,
+    token_seconds: Annotated[
+        int, typer.Option(metavar="SECONDS", help="Longest life of a token.", min=1, max=3600)
+    ] = 120,
+    uploads: Annotated[bool, typer.Option("--uploads", help="Let callers store files.")] = False,
+    quiet: _Quiet = False,
+) -> None:
+    """Serve fal's proxy protocol, tokens and a relay for browsers; the key stays here."""
+    with _errors_in_a_line():
+        from rich.console import Console
+
+        from falrt.cli.proxy import proxy as run
+
+        run(
+            Console(quiet=quiet),
+            host,
+            port,
+            allow=allow,
+            origins=origin or [],
+            names=name or [],
+            anyone=anyone,
+            requests=requests,
+            sockets=sockets,
+            token_seconds=token_seconds,
+            uploads=uploads,
+        )
+
+
+@app.command(short_help="Open a page to play with the models.")
+def playground(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others may then watch at /screen.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 3333,
+    local: Annotated[
+        bool, typer.Option("--local", help="Use the local stand-in even where there is a key.")
+    ] = False,
+    speed: Annotated[float, typer.Option(help="Of the stand-in: times quicker than the real models.")] = 1.0,
+    name: Annotated[
+        list[str] | None, typer.Option(help="A name under which this server is called; may be repeated.")
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+) -> None:
+    """Open a page to play with the models: camera, drawing, pictures, films; your key stays here."""
+    with _errors_in_a_line():
+        from rich.console import Console
+
+        from falrt.cli.playground import playground as run
+
+        run(Console(), host, port, local=local, speed=speed, names=name or [], browser=open_)
+
+
 @app.command(short_help="Stream moving pictures through a model; no key, no network.")
 def demo(
     source: Annotated[

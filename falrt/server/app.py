@@ -24,6 +24,7 @@ from falrt.server.bodies import small_json
 from falrt.server.channels import Channels
 from falrt.server.entrance import Authorize, Entrance
 from falrt.server.limits import Limit, Limiter, LocalLimiter
+from falrt.server.metrics import Metrics
 from falrt.server.origins import Origins
 from falrt.server.proxy import Proxy
 from falrt.server.relay import MayPublish, Relay
@@ -58,11 +59,17 @@ class Routes(list[BaseRoute]):
 
         fal = server.routes(allow=[...], authorize=current_user)
         app = FastAPI(routes=fal, lifespan=fal.lifespan)
+
+    Attributes:
+        metrics: Counters of this process; ``metrics.text()`` is what Prometheus reads.
     """
 
-    def __init__(self, routes: Iterable[BaseRoute], stack: contextlib.AsyncExitStack) -> None:
+    def __init__(
+        self, routes: Iterable[BaseRoute], stack: contextlib.AsyncExitStack, metrics: Metrics
+    ) -> None:
         super().__init__(routes)
         self._stack = stack
+        self.metrics = metrics
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: object) -> AsyncIterator[None]:
@@ -155,20 +162,21 @@ def routes(
     proxy = Proxy(fal_key, _bases(base_url), desk, limits)
     channels = channels or Channels()
     client = Client(key=fal_key.value, base_url=base_url)
-    relay = Relay(client, entrance, allowed, limits, channels, may_publish)
-    watching = Watching(entrance, channels)
+    metrics = Metrics()
+    relay = Relay(client, entrance, allowed, limits, channels, may_publish, metrics)
+    watching = Watching(entrance, channels, metrics)
     stack = contextlib.AsyncExitStack()
     for closing in (limiter.aclose, channels.aclose, desk.aclose, proxy.aclose, client.aclose):
         stack.push_async_callback(closing)
-    fal = _Http(entrance, Origins.of(origins), allowed, desk, proxy, uploads=uploads)
+    fal = _Http(entrance, Origins.of(origins), allowed, desk, proxy, metrics, uploads=uploads)
     served: list[BaseRoute] = [
         fal.route(f"{prefix}/token", fal.token_for_get, ["GET"]),
         fal.route(f"{prefix}/realtime-token", fal.token_for_post, ["POST"]),
         fal.route(f"{prefix}/proxy", fal.proxied, _METHODS),
-        WebSocketRoute(f"{prefix}/realtime/{{app:path}}", guarded(entrance, "relay", relay.serve)),
-        WebSocketRoute(f"{prefix}/watch/{{channel}}", guarded(entrance, "watch", watching.serve)),
+        WebSocketRoute(f"{prefix}/realtime/{{app:path}}", guarded(entrance, metrics, "relay", relay.serve)),
+        WebSocketRoute(f"{prefix}/watch/{{channel}}", guarded(entrance, metrics, "watch", watching.serve)),
     ]
-    return Routes(served, stack)
+    return Routes(served, stack, metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +188,7 @@ class _Http:
     allowed: Allowed
     desk: TokenDesk
     proxy: Proxy
+    metrics: Metrics
     uploads: bool
 
     def route(self, path: str, handler: Handler, methods: list[str]) -> Route:
@@ -197,6 +206,9 @@ class _Http:
                 if exc.status >= 500:
                     logger.warning("%s: %s (%s)", request.url.path, exc.detail, _reason(exc))
                 response = _refusal(exc)
+            self.metrics.count(
+                "falrt_requests_total", route=path.rpartition("/")[2], status=str(response.status_code)
+            )
             return self._with_cors(request, response)
 
         # Every method comes here, so that a refusal has our form and its CORS headers.

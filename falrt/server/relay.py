@@ -36,6 +36,7 @@ from falrt.server.allowed import Allowed
 from falrt.server.channels import Channels, check_channel
 from falrt.server.entrance import Entrance, Visitor
 from falrt.server.limits import Limit, Pace
+from falrt.server.metrics import Metrics
 from falrt.server.sockets import Close, End, first_of, logger, message, still_welcome
 
 __all__ = ["MayPublish", "Relay"]
@@ -62,6 +63,7 @@ class Relay:
         limit: For frames and idle time.
         channels: Where a visitor's pictures are shown to others.
         may_publish: ``(user, channel) -> bool``; None: nobody may.
+        metrics: Counts frames and pictures.
     """
 
     def __init__(
@@ -72,9 +74,11 @@ class Relay:
         limit: Limit,
         channels: Channels,
         may_publish: MayPublish | None,
+        metrics: Metrics,
     ) -> None:
         self._client, self._entrance, self._allowed = client, entrance, allowed
         self._limit, self._channels, self._may_publish = limit, channels, may_publish
+        self._metrics = metrics
 
     async def serve(self, socket: WebSocket, visitor: Visitor) -> End:
         """Relay one browser until it leaves or has to go."""
@@ -87,7 +91,7 @@ class Relay:
         channel = socket.query_params.get("channel")
         if channel is not None and not self._publishes(visitor, channel):
             return End(Close.FORBIDDEN, f"you may not publish on channel {channel!r:.50}")
-        session = _Session(socket, self._client, endpoint.app_id, self._limit)
+        session = _Session(socket, self._client, endpoint.app_id, self._limit, self._metrics)
 
         async def show(picture: Any) -> None:
             if channel is not None:
@@ -117,8 +121,9 @@ class _BadFrame(Exception):
 class _Session:
     """One browser and its connection to fal."""
 
-    def __init__(self, socket: WebSocket, client: Client, app: str, limit: Limit) -> None:
+    def __init__(self, socket: WebSocket, client: Client, app: str, limit: Limit, metrics: Metrics) -> None:
         self._socket, self._client, self._app, self._limit = socket, client, app, limit
+        self._metrics = metrics
         # Frames so far, and the newest that has not been taken.
         self._received = 0
         self._newest: bytes | str | None = None
@@ -156,6 +161,7 @@ class _Session:
             if content.wait(now(), limit.bytes_per_second * _RATE_WINDOW, _RATE_WINDOW, len(frame)):
                 return End(Close.TOO_MANY, f"more than {limit.bytes_per_second} bytes a second")
             self._received += 1
+            self._metrics.count("falrt_frames_received_total")
             self._newest = frame
             self._frame_came.set()
 
@@ -209,10 +215,15 @@ class _Session:
             # Whether our key is good is no visitor's business.
             why = "the server may not use fal" if isinstance(exc, AuthenticationError) else str(exc)
             return End(Close.FAILED, redact(why), _error("CONNECTION_LOST", redact(why)))
+        finally:
+            self._metrics.count("falrt_open_seconds_total", connection.stats.open_seconds)
 
     def _say_answer(self, reply: Reply[Any, Any], open_seconds: float) -> None:
         number = next((each for value, each in self._under_way if value is reply.input), self._answered)
         dropped, self._answered = max(0, number - self._answered - 1), max(number, self._answered)
+        self._metrics.count("falrt_pictures_total")
+        self._metrics.count("falrt_skipped_total", dropped)
+        self._metrics.latency(reply.latency)
         fields: dict[str, Any] = {
             "input": number,
             "latency": round(reply.latency, 4),

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from falrt.server.entrance import Entrance, Visitor
+from falrt.server.metrics import Metrics
 from falrt.server.targets import Refused
 
 __all__ = ["Close", "End", "first_of", "guarded", "message", "still_welcome"]
@@ -57,7 +58,7 @@ class End:
 
 
 def guarded(
-    entrance: Entrance, kind: str, serve: Callable[[WebSocket, Visitor], Awaitable[End]]
+    entrance: Entrance, metrics: Metrics, kind: str, serve: Callable[[WebSocket, Visitor], Awaitable[End]]
 ) -> Callable[[WebSocket], Coroutine[Any, Any, None]]:
     """Put a socket behind the entrance.
 
@@ -66,7 +67,8 @@ def guarded(
 
     Args:
         entrance: Asked first.
-        kind: What limits count the socket as.
+        metrics: Counts it.
+        kind: What limits and metrics count the socket as.
         serve: Serves an accepted socket and says how it ends.
     """
 
@@ -77,6 +79,8 @@ def guarded(
             await socket.send_denial_response(JSONResponse({"detail": exc.detail}, exc.status))
             return
         await socket.accept()
+        metrics.count("falrt_sockets", kind=kind)
+        end = End(None)
         try:
             visitor = await entrance.visitor(socket)
             async with entrance.place(visitor, kind):
@@ -85,6 +89,10 @@ def guarded(
             end = End(_close_code(exc.status), exc.detail)
         except WebSocketDisconnect:
             return
+        finally:
+            metrics.count("falrt_sockets", -1, kind=kind)
+            code = "none" if end.code is None else str(int(end.code))
+            metrics.count("falrt_sockets_closed_total", kind=kind, code=code)
         await _finish(socket, end)
 
     return endpoint

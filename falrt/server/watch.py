@@ -15,6 +15,7 @@ from falrt.exceptions import ConfigurationError
 from falrt.server.channels import Channel, Channels, check_channel
 from falrt.server.entrance import Entrance, Visitor
 from falrt.server.limits import Pace
+from falrt.server.metrics import Metrics
 from falrt.server.sockets import Close, End, first_of, message, still_welcome
 
 __all__ = ["Watching"]
@@ -29,8 +30,8 @@ _WORDS_PER: Final = 10.0
 class Watching:
     """The route ``/watch/{channel}``."""
 
-    def __init__(self, entrance: Entrance, channels: Channels) -> None:
-        self._entrance, self._channels = entrance, channels
+    def __init__(self, entrance: Entrance, channels: Channels, metrics: Metrics) -> None:
+        self._entrance, self._channels, self._metrics = entrance, channels, metrics
 
     async def serve(self, socket: WebSocket, visitor: Visitor) -> End:
         """Show a channel until the viewer leaves."""
@@ -42,19 +43,20 @@ class Watching:
         channel = await self._channels.open(name)
         try:
             return await first_of(
-                _listen(socket), _show(socket, channel), still_welcome(self._entrance, socket)
+                _listen(socket), _show(socket, channel, self._metrics), still_welcome(self._entrance, socket)
             )
         finally:
             await self._channels.close(channel)
 
 
-async def _show(socket: WebSocket, channel: Channel) -> End:
+async def _show(socket: WebSocket, channel: Channel, metrics: Metrics) -> End:
     seen = 0
     try:
         while True:
             seen, frame = await channel.newer_than(seen)
             async with asyncio.timeout(SEND_TIMEOUT):
                 await socket.send_bytes(frame)
+                metrics.count("falrt_watched_total")
                 # This waits until the picture has left; without it the next would be chosen too early.
                 await socket.send_text(message("watched", number=seen, viewers=channel.viewers))
     except (TimeoutError, WebSocketDisconnect, RuntimeError):
