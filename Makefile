@@ -1,11 +1,12 @@
 # `make demo` and `make test` are all a newcomer needs: both set up what they use in .venv.
 # With another Python (make test PYTHON=python3.13) they set up .venv-python3.13 instead.
 PYTHON ?= python3
+PYTHON2 ?= python2.7
 VENV ?= .venv$(if $(filter-out python3 python,$(notdir $(PYTHON))),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help setup demo test test-core test-package check fmt cov docs bench chaos soak interop clean
+.PHONY: help setup demo test test-core test-lowest test-package autobahn check fmt cov docs bench chaos soak interop clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -48,6 +49,23 @@ test-core: $(VENV)/.dev ## the core's tests alone; FALRT_TEST_LOOP=uvloop or eag
 
 test-package: $(VENV)/.dev ## build wheel and sdist, install each into an empty environment, run the tutorial there
 	$(BIN)/python tests/packaging/check.py
+
+# Its own environment, with the lowest version of everything that pyproject.toml allows.
+.venv-lowest/.dev: pyproject.toml tests/packaging/lowest.py
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install -q --upgrade pip
+	.venv-lowest/bin/python tests/packaging/lowest.py > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install -q -e '.[all]' --group test -c .venv-lowest/constraints.txt
+	@touch $@
+
+test-lowest: .venv-lowest/.dev ## the core's tests with the lowest version of every dependency
+	.venv-lowest/bin/pytest -q -n $(JOBS) tests/protocol tests/connection tests/auth tests/test_*.py
+
+.autobahn/suite:
+	$(PYTHON2) -m pip install -q --disable-pip-version-check --target $@ autobahntestsuite
+
+autobahn: $(VENV)/.dev .autobahn/suite ## the WebSocket protocol by the book: Autobahn's cases (PYTHON2=a Python 2.7)
+	$(BIN)/python -m chaos.autobahn --python2 $(PYTHON2)
 
 cov: $(VENV)/.dev ## line and branch coverage of the pure core, which must be complete
 	$(BIN)/coverage run -m pytest -q tests/protocol

@@ -441,39 +441,3 @@ async def test_the_default_context_is_built_in_a_thread_that_ends() -> None:
     context = await default_ssl_context()
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.cert_store_stats()["x509_ca"] >= 0
-
-
-async def test_an_untrusted_certificate_is_a_final_error(tmp_path: Any) -> None:
-    import datetime
-
-    x509 = pytest.importorskip("cryptography.x509", reason="no certificate can be made without cryptography")
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "server.pem"
-    pem.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    async with FakeServer(echo, ssl=context) as server, leaves_nothing(server.url):
-        with pytest.raises(falrt.ConnectError, match="certificate"):
-            await falrt.connect("acme/app", base_url=server.url, key="test", auth="key")

@@ -30,7 +30,7 @@ from falrt.connection.handshake import Answer, NotAnUpgrade
 from falrt.connection.losses import End
 from falrt.typing import Frame
 
-__all__ = ["Framing", "MessageTaker", "Received"]
+__all__ = ["Framing", "MessageTaker", "Received", "nobody"]
 
 # Larger messages are assembled by the library, piece by piece: their header alone must not reserve so much.
 ASSEMBLED_MAX_BYTES: Final = 2 * 1024 * 1024
@@ -48,6 +48,10 @@ Received: TypeAlias = str | bytes | bytearray | memoryview
 
 MessageTaker: TypeAlias = Callable[[Received, int], None]
 """Takes a message and how many bytes it has on the wire."""
+
+
+def nobody(message: Received, size: int) -> None:
+    """Take a message that nobody wants."""
 
 
 class _Quiet(logging.LoggerAdapter[logging.Logger]):
@@ -73,9 +77,9 @@ class Framing:
         headers: Of the request to upgrade, beside the WebSocket's own.
         max_size: Bytes that a message may have.
         compression: ``"deflate"`` offers it.
-        on_message: Called with each message; may be set anew at any time.
 
     Attributes:
+        on_message: Called with each message; nobody is at first.
         holds_pings: Whether pings are not answered but kept, because what is to be sent has no room; set by whoever
             sends.
         held_ping: The newest of those: the only one that needs an answer (RFC 6455, 5.5.3).
@@ -94,9 +98,9 @@ class Framing:
         *,
         max_size: int | None,
         compression: str | None,
-        on_message: MessageTaker,
     ) -> None:
-        self.on_message, self._max_size = on_message, max_size
+        self.on_message: MessageTaker = nobody
+        self._max_size = max_size
         extensions = None
         if compression is not None:
             # As the library's own client has it: a quarter of the memory for hardly less compression.

@@ -209,12 +209,13 @@ class Link(Generic[InputT, OutputT]):
                 token=None if self._token is None else self._token.value,
                 max_buffering=settings.max_buffering,
             )
+            proxy = self._proxies.to(url)
             return await open_socket(
                 url,
                 headers=headers,
-                ssl=await self._ssl() if self._hosts.secure else None,
+                ssl=await self._ssl() if self._hosts.secure or (proxy and proxy.scheme == "https") else None,
                 max_size=settings.max_size,
-                proxy=self._proxies.to(url),
+                proxy=proxy,
                 compression=settings.compression,
                 user_agent=USER_AGENT,
             )

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Final, cast
 
-from falrt.connection.framing import Framing, MessageTaker, Received
+from falrt.connection.framing import Framing, MessageTaker, nobody
 from falrt.connection.handshake import (
     Answer,
     NotAnUpgrade,
@@ -37,10 +37,6 @@ WRITE_BUFFER_BYTES: Final = 32 * 1024
 HELD_PINGS_MAX: Final = 1000
 
 
-def _nothing(*_: object) -> None:
-    """Take no notice."""
-
-
 class Socket(asyncio.BufferedProtocol):
     """A client socket that is written to without waiting and tells when messages come in.
 
@@ -62,7 +58,7 @@ class Socket(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_answer", "_buffers", "_cause", "_closed", "_early", "_ending", "_filled", "_framing", "_full", "_head",
+        "_answer", "_buffers", "_cause", "_closed", "_ending", "_filled", "_framing", "_full", "_head",
         "_loop", "_max_size", "_on_lost", "_own", "_transport", "gone", "heard_at", "on_writable", "opened",
         "reading_paused",
     )  # fmt: skip
@@ -78,11 +74,7 @@ class Socket(asyncio.BufferedProtocol):
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._max_size, self._buffers = max_size, buffers
-        # Messages before :meth:`listen` are kept for it.
-        self._early: list[tuple[Received, int]] = []
-        self._framing = Framing(
-            url, headers, max_size=max_size, compression=compression, on_message=self._keep_early
-        )
+        self._framing = Framing(url, headers, max_size=max_size, compression=compression)
         self._transport: asyncio.Transport | None = None
         self.opened: asyncio.Future[None] = self._loop.create_future()
         # What came of the answer to the upgrade, until it is whole; and that of a refusal whose explanation comes.
@@ -126,13 +118,13 @@ class Socket(asyncio.BufferedProtocol):
             on_lost: Called once, when the connection has ended.
         """
         self._framing.on_message, self._on_lost = on_message, on_lost
-        early, self._early = self._early, []
-        for message in early:
-            on_message(*message)
+        self.pause_reading(False)
+        if self._own is not None:
+            self._read(self._own, self._filled)
 
     def ignore(self) -> None:
         """Hand over nothing any more."""
-        self._framing.on_message = self._on_lost = _nothing
+        self._framing.on_message, self._on_lost = nobody, None
         self.pause_reading(False)
 
     def pause_reading(self, pause: bool) -> None:
@@ -275,7 +267,7 @@ class Socket(asyncio.BufferedProtocol):
         if not left:
             self._drop_own()
         elif own is None or len(own) < need:
-            new = self._buffers.take(max(need, SLACK_BYTES))
+            new = self._buffers.take(max(need, left, SLACK_BYTES))
             new[:left] = view[at:end]
             self._drop_own()
             self._own = new
@@ -287,9 +279,6 @@ class Socket(asyncio.BufferedProtocol):
         own, self._own, self._filled = self._own, None, 0
         if own is not None:
             self._buffers.give_back(own)
-
-    def _keep_early(self, message: Received, size: int) -> None:
-        self._early.append((bytes(message) if isinstance(message, memoryview) else message, size))
 
     # --- the handshake
 
@@ -308,7 +297,9 @@ class Socket(asyncio.BufferedProtocol):
                     self._head = None
                     if not self.opened.done():
                         self.opened.set_result(None)
-                    self._read(memoryview(head), len(head))
+                    # Nobody listens yet.
+                    self.pause_reading(True)
+                    self._keep(memoryview(head), 0, len(head), 0)
                     return
                 if answer.status >= 200:  # those below announce the real one
                     self._answer = answer

@@ -28,14 +28,9 @@ def frame(opcode: Opcode, data: bytes, fin: bool = True) -> bytes:
 def opened(*, max_size: int | None = None) -> tuple[Framing, list[Any]]:
     """Return an open WebSocket, and a list of the messages that it gives, copied."""
     messages: list[Any] = []
-    framing = Framing(
-        "ws://h/x",
-        {},
-        max_size=max_size,
-        compression=None,
-        on_message=lambda message, size: messages.append(
-            bytes(message) if isinstance(message, memoryview) else message
-        ),
+    framing = Framing("ws://h/x", {}, max_size=max_size, compression=None)
+    framing.on_message = lambda message, size: messages.append(
+        bytes(message) if isinstance(message, memoryview) else message
     )
     request = b"".join(framing.bytes_to_send()).decode()
     accept = accepting(request)
