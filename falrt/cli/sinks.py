@@ -197,7 +197,7 @@ def _fitted(picture: Image, side: int) -> Image:
 
 
 def fitted_to(picture: Image, size: tuple[int, int]) -> Image:
-    """Return a copy of exactly that size, cut about the centre."""
+    """Return a copy of exactly that size, with borders where its shape is another."""
     from PIL import ImageOps
 
     return ImageOps.pad(picture, size)
