@@ -375,3 +375,20 @@ def doctor(
 
         if not run(Console(), choose(model, {}), local=local):
             raise typer.Exit(1)
+
+
+@app.command(short_help="Print typed models of an endpoint, from its OpenAPI document.")
+def types(
+    app_id: Annotated[str, typer.Argument(metavar="ID", help="Endpoint id, such as fal-ai/flux/dev.")],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="PLACE", help="A file or address with the document, instead of fal's."
+        ),
+    ] = None,
+) -> None:
+    """Print typed models of an endpoint: falrt types fal-ai/flux/dev > flux_dev.py."""
+    with _errors_in_a_line():
+        from falrt.cli.types import types as run
+
+        typer.echo(run(app_id, source), nl=False)

@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from falrt.local.openapi import Documents
 from falrt.local.options import LocalOptions
 from falrt.local.page import front_page
 from falrt.local.session import JsonOrMsgpack, StarlettePort, converse
@@ -73,6 +74,7 @@ class _Local:
             knows=lambda path: apps.find_realtime(path) is not None,
         )
         self._platform = Platform(apps, gateway)
+        self._platform.add(*Documents(apps).routes)
         # The painter, or the task that prepares it: several sockets may wait for the same one.
         self._ready = painter
         self._preparing: asyncio.Task[Painter] | None = None

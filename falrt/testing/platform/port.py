@@ -26,7 +26,7 @@ __all__ = [
     "refused",
 ]
 
-HOSTS: Final = ("fal.run", "queue.fal.run", "ws.fal.run", "rest.fal.ai", "v3.fal.media")
+HOSTS: Final = ("fal.run", "queue.fal.run", "ws.fal.run", "rest.fal.ai", "v3.fal.media", "fal.ai")
 PROXY_PATH: Final = "/api/fal/proxy"
 # First segments that belong to one host only.
 _HOST_OF: Final = {"tokens": "rest.fal.ai", "storage": "rest.fal.ai", "files": "v3.fal.media"}
