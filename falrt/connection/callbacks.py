@@ -31,7 +31,17 @@ class Callbacks:
         returned: Called whenever a function has returned.
     """
 
-    __slots__ = ("_ended", "_link", "_on_error", "_on_result", "_returned", "_running", "inbox", "task")
+    __slots__ = (
+        "_ended",
+        "_link",
+        "_on_error",
+        "_on_result",
+        "_returned",
+        "_running",
+        "_stopping",
+        "inbox",
+        "task",
+    )
 
     def __init__(
         self,
@@ -45,13 +55,19 @@ class Callbacks:
         self._link = link
         self._on_result, self._on_error = on_result, on_error
         self._ended, self._returned = ended, returned
-        self._running = False
+        self._running = self._stopping = False
         self.inbox = Inbox()
         self.task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to call."""
         self.task = begin(self._run(), name=f"falrt callbacks {self._link.app}")
+
+    def stop(self) -> None:
+        """Call no more; a function that is running is cancelled."""
+        self._stopping = True
+        if self.task is not None:
+            self.task.cancel()
 
     @property
     def idle(self) -> bool:
@@ -64,18 +80,31 @@ class Callbacks:
 
     async def _run(self) -> None:
         """Hand over one thing after the other; the final error last."""
-        while True:
-            final = None
-            while not self.inbox and (final := self._ended()) is None:
-                await self.inbox.wait()
-            self._running = True
+        over = False
+        while not over:
             try:
-                await self._hand_over(self.inbox.next() if final is None else final)
-            finally:
-                self._running = False
+                over = await self._next()
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if self._stopping or task is None:
+                    raise
+                # A function has cancelled its own task, or somebody cancels all there are: who comes to an end is the
+                # connection, and this task with it.
+                while task.uncancel():
+                    pass
             self._returned()
-            if final is not None:
-                return
+
+    async def _next(self) -> bool:
+        """Wait for something, hand it over, and return whether it was the last."""
+        final = None
+        while not self.inbox and (final := self._ended()) is None:
+            await self.inbox.wait()
+        self._running = True
+        try:
+            await self._hand_over(self.inbox.next() if final is None else final)
+        finally:
+            self._running = False
+        return final is not None
 
     async def _hand_over(self, item: Any) -> None:
         if not isinstance(item, Exception):

@@ -143,7 +143,11 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         finally:
             users = self._tasks_of_users()
             if supervisor is not None:
-                tasks = {supervisor.task} if self.inside.is_here else {supervisor.task, *users}
+                tasks = {supervisor.task}
+                if not self.inside.is_here:
+                    tasks |= users
+                    if self._delivery.callbacks is not None:
+                        self._delivery.callbacks.stop()
                 for task in tasks:
                     task.cancel()
                 await settle(tasks)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+import logging
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
-from falrt.exceptions import ConfigurationError
+from falrt.exceptions import ConfigurationError, FalrtError
 from falrt.tasks import begin
 from falrt.threads import Worker
 
@@ -19,7 +21,12 @@ __all__ = ["Asked", "Live", "Pulled", "PulledAsync", "PulledInThread", "Source",
 
 # How long the end of a stream waits for a generator that is busy in its thread; it is closed when it gets there.
 CLOSE_PATIENCE: Final = 1.0
+# Seconds for which a source may hold up the event loop in all, counted in steps that a person could notice.
+BLOCKED_MAX: Final = 0.1
+BLOCKED_STEP: Final = 0.01
 _END: Final = object()
+
+logger = logging.getLogger("falrt.connection")
 
 
 class Source(Protocol):
@@ -109,6 +116,7 @@ class Live:
         self._task: asyncio.Task[None] | None = None
         # What the source raised, until it is told.
         self._error: Exception | None = None
+        self._watch = BlockingWatch(inputs)
 
     @property
     def ready(self) -> bool:
@@ -131,6 +139,8 @@ class Live:
         self._raise()
         frame, more = self._frame, self._has_frame
         self._frame, self._has_frame = None, False
+        if not more and self._task is not None and self._task.cancelled():
+            raise source_cancelled(self._inputs)
         return frame, more
 
     async def close(self) -> None:
@@ -149,12 +159,13 @@ class Live:
         try:
             iterator = aiter(self._inputs)
             try:
-                async for frame in iterator:
+                while (frame := await self._watch.turn(anext(iterator, _END))) is not _END:
                     if self._has_frame:
                         self.dropped += 1
                     self._frame, self._has_frame = frame, True
                     self._offered()
                     self._ring()
+                    await self._watch.breathe()
             finally:
                 await _close_async(iterator)
         except Exception as exc:
@@ -182,16 +193,19 @@ class Asked(_OnDemand):
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self._function = function
+        self._watch = BlockingWatch(function)
 
     async def take(self) -> tuple[Any, bool]:
         """Ask the function, on the event loop."""
+        frame = await self._watch.turn(self._ask())
+        return frame, frame is not None
+
+    async def _ask(self) -> Any:
         try:
             frame = self._function()
         except StopIteration:
-            return None, False
-        if inspect.isawaitable(frame):
-            frame = await frame
-        return frame, frame is not None
+            return None
+        return await frame if inspect.isawaitable(frame) else frame
 
 
 class Pulled(_OnDemand):
@@ -215,13 +229,12 @@ class PulledAsync(_OnDemand):
 
     def __init__(self, inputs: AsyncIterable[Any]) -> None:
         self._iterator = aiter(inputs)
+        self._watch = BlockingWatch(inputs)
 
     async def take(self) -> tuple[Any, bool]:
         """Wait for the next item."""
-        try:
-            return await anext(self._iterator), True
-        except StopAsyncIteration:
-            return None, False
+        frame = await self._watch.turn(anext(self._iterator, _END))
+        return (None, False) if frame is _END else (frame, True)
 
     async def close(self) -> None:
         """Close a generator."""
@@ -261,6 +274,64 @@ class PulledInThread(_OnDemand):
     def _close_iterator(self) -> None:
         if inspect.isgenerator(self._iterator):
             self._iterator.close()
+
+
+class BlockingWatch:
+    """Sees to it that a source which does not wait leaves the event loop its turns, and warns, once, where it is slow.
+
+    The usual first camera is such a one: ``while True: yield cap.read()`` in an async generator never waits.
+    """
+
+    __slots__ = ("_blocked", "_source", "_turned", "_warned")
+
+    def __init__(self, source: object) -> None:
+        self._source = source
+        self._blocked = 0.0
+        self._warned = False
+        # Whether the loop has had a turn since the source was asked.
+        self._turned = False
+
+    async def turn(self, step: Awaitable[Any]) -> Any:
+        """Wait for one step of the source, and note whether the loop was held up meanwhile."""
+        self._turned = False
+        turning = asyncio.get_running_loop().call_soon(self._turn)
+        began = time.perf_counter()
+        try:
+            return await step
+        finally:
+            turning.cancel()
+            if not self._turned:
+                self._note(time.perf_counter() - began)
+
+    async def breathe(self) -> None:
+        """Give the loop a turn, unless it has just had one."""
+        if not self._turned:
+            await asyncio.sleep(0)
+
+    def _turn(self) -> None:
+        self._turned = True
+
+    def _note(self, seconds: float) -> None:
+        if seconds >= BLOCKED_STEP:
+            self._blocked += seconds
+        if self._blocked >= BLOCKED_MAX and not self._warned:
+            self._warned = True
+            logger.warning(
+                "%s blocks the event loop, for %.0f ms at the last input: read the camera or file in a thread, "
+                "such as frame = await asyncio.to_thread(read)",
+                name_of(self._source),
+                seconds * 1000,
+            )
+
+
+def name_of(source: object) -> str:
+    """Return what a source is called where it was written."""
+    return str(getattr(source, "__qualname__", type(source).__qualname__))
+
+
+def source_cancelled(source: object) -> FalrtError:
+    """Return the error of a source that a cancellation ended which was not the stream's."""
+    return FalrtError(f"the source {name_of(source)} was cancelled: it gave no last input")
 
 
 async def _close_async(iterator: AsyncIterator[Any]) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
 
 from falrt.connection.gate import Gate
 from falrt.connection.replies import Replies, Reply, reply_to
-from falrt.connection.sources import Source, source_of
+from falrt.connection.sources import Source, source_cancelled, source_of
 from falrt.exceptions import ConfigurationError, ConnectionClosedOK, DecodeError, ServerError
 from falrt.protocol.events import Answered, State
 from falrt.protocol.inputs import Input, Kind
@@ -71,6 +71,7 @@ class Stream(Generic[InputT, OutputT]):
         self._connection = connection
         self._supervisor = connection._running()
         self._loop = self._supervisor.loop
+        self._inputs = inputs
         self._source: Source = source_of(inputs, every=every, ring=self._ring, offered=self._offered)
         if gate is not None and not self._source.skips:
             raise ConfigurationError(
@@ -233,7 +234,14 @@ class Stream(Generic[InputT, OutputT]):
             while await self._until_slot():
                 if not await self._send_next():
                     break
+                await asyncio.sleep(
+                    0
+                )  # with a source that never waits, nothing else would give the loop a turn
             await self._finish()
+        except asyncio.CancelledError:
+            if not self._stopped:  # by the source: our own cancellations come after the end
+                self._fail(source_cancelled(self._inputs))
+            raise
         except Exception as exc:
             self._fail(exc)
         finally:
@@ -303,8 +311,7 @@ class Stream(Generic[InputT, OutputT]):
         Returns:
             False where the stream has failed.
         """
-        connection = self._connection
-        probe = "" if connection._link.echoes else None
+        probe = "" if self._connection._link.echoes else None
         while self._error is None:
             if self._source.ended:
                 return True  # it needs no slot to say so

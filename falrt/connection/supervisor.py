@@ -178,14 +178,22 @@ class Supervisor:
                     self._link.refused()
                 protocol.lost(loss, self.loop.time())
                 self.react()
+        except asyncio.CancelledError:
+            # By close(), after the end; else the loop is ending, or somebody cancels all tasks: nobody must wait on.
+            if protocol.state is not State.CLOSED:
+                self._end(Loss(Cause.SETUP, reason="the task of the connection was cancelled"))
+                await asyncio.sleep(0)  # in which the transport closes its socket
+            raise
         except Exception as exc:
             # A mistake of ours, or of a codec that breaks its promises: whoever waits must hear of it.
             logger.exception("%s: the connection ends by an unexpected error", self._link.app)
-            loss = Loss(Cause.SETUP, reason=f"unexpected {type(exc).__name__}", error=exc)
-            protocol.lost(loss, self.loop.time())
-            self.react()
+            self._end(Loss(Cause.SETUP, reason=f"unexpected {type(exc).__name__}", error=exc))
         finally:
             self._link.end()
+
+    def _end(self, loss: Loss) -> None:
+        self.protocol.lost(loss, self.loop.time())
+        self.react()
 
     def _note(self, loss: Loss) -> None:
         """Tell of a loss, and log it: louder where one followed the other without an answer in between."""

@@ -7,7 +7,7 @@ and ``admission.py`` whether its answer could be told apart.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from falrt.exceptions import ConcurrencyError
 from falrt.protocol.inputs import Input, Kind, Lane, Outcome, Register
@@ -18,6 +18,9 @@ from falrt.protocol.socket_state import SocketState
 from falrt.protocol.wire.modes import Mode, Replay
 
 __all__ = ["SendQueue"]
+
+# Frames of a stream that may be unanswered, however quick its policy is: fal lets an app keep no more waiting (W17).
+UNANSWERED_MAX: Final = 60
 
 
 class SendQueue:
@@ -109,7 +112,7 @@ class SendQueue:
     def slot_at(self, lane: Lane, socket: SocketState, now: float) -> float | None:
         """Return when the stream that wants to send may take its next frame; None: not before something happens."""
         main, unanswered, limit = self.main, len(socket.unanswered), lane.pacer.in_flight_limit
-        if lane.waiting or (limit is not None and unanswered >= limit):
+        if lane.waiting or unanswered >= (UNANSWERED_MAX if limit is None else limit):
             return None  # a frame that was taken now would only grow old
         if main.waiting and (due_at := main.due_at(now, 0)) is not None and due_at <= now:
             return None

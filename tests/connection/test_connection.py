@@ -378,7 +378,7 @@ async def test_stats_count_what_went_and_came() -> None:
         assert stats.bytes_received > 0
         assert stats.latency.last is not None
         assert stats.latency.p50 is not None
-        assert stats.open_seconds > 0
+        await until(lambda: conn.stats.open_seconds > 0)
 
 
 async def test_stats_stay_after_the_end() -> None:
