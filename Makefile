@@ -45,7 +45,7 @@ test: setup check cov ## all tests, the official clients and server included
 	$(BIN)/pytest -q -n $(JOBS) --ignore=tests/protocol
 
 test-core: $(VENV)/.dev ## the core's tests alone; FALRT_TEST_LOOP=uvloop or eager runs them on another loop
-	$(BIN)/pytest -q -n $(JOBS) tests/protocol tests/connection tests/auth tests/test_*.py
+	$(BIN)/pytest -q -n $(JOBS) tests/protocol tests/connection tests/auth tests/sync tests/test_*.py
 
 test-package: $(VENV)/.dev ## build wheel and sdist, install each into an empty environment, run the tutorial there
 	$(BIN)/python tests/packaging/check.py

@@ -124,3 +124,22 @@ async def over_http() -> None:
             assert_type(status, falrt.Queued | falrt.InProgress | falrt.Completed)
         assert_type(await fal.job(models.LCM, job.request_id).result(), LCMOutput)
         assert_type(await job.cancel(), bool)
+
+
+def blocking() -> None:
+    with falrt.sync.Client(key="k") as fal, fal.connect(models.LCM) as conn:
+        given = {"prompt": "a cat"}
+        assert_type(conn, falrt.sync.Connection[LCMInput, LCMOutput])
+        assert_type(conn.request(LCMInput(prompt="x")), LCMOutput)
+        assert_type(fal.run("fal-ai/flux/schnell", given), dict[str, Any])
+        assert_type(fal.run(models.LCM, LCMInput(prompt="x"), timeout=30), LCMOutput)
+        assert_type(fal.subscribe(models.LCM, given, logs=True), LCMOutput)
+        fal.run("fal-ai/flux/schnell", given, time_out=30)  # type: ignore[call-overload]
+        for result in fal.map(models.LCM, [given], concurrency=2):
+            assert_type(result, LCMOutput | Exception)
+        job = fal.submit("fal-ai/flux/dev", given, priority="low")
+        assert_type(job, falrt.sync.Job[dict[str, Any]])
+        for status in job.events(logs=True):
+            assert_type(status, falrt.Queued | falrt.InProgress | falrt.Completed)
+        assert_type(fal.job(models.LCM, job.request_id).result(), LCMOutput)
+        assert_type(fal.upload(b"x"), str)

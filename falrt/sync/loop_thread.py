@@ -11,8 +11,10 @@ import concurrent.futures
 import contextlib
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
+
+from falrt.exceptions import ConcurrencyError
 
 __all__ = ["LoopEnded", "LoopThread"]
 
@@ -33,10 +35,13 @@ class LoopThread:
 
     Attributes:
         pid: The process that made it; a forked child has only a copy without the thread.
+        iterations: Async generators that callers are in the middle of; closed before the loop ends, the outer before
+            what it uses, which asyncio itself would close in any order.
     """
 
     def __init__(self, name: str) -> None:
         self.pid = os.getpid()
+        self.iterations: set[AsyncGenerator[Any, None]] = set()
         self._loop = asyncio.new_event_loop()
         # Those whose thread waits; failed at the end, so that no thread waits for ever.
         self._calls: set[_Call[Any]] = set()
@@ -49,6 +54,26 @@ class LoopThread:
     def is_inherited(self) -> bool:
         """This process was forked from the one that the loop runs in."""
         return os.getpid() != self.pid
+
+    def check_caller(self, what: str) -> None:
+        """Refuse a call that could never return.
+
+        Args:
+            what: What is called, for the error: ``"connection"``.
+
+        Raises:
+            ConcurrencyError: The caller is a forked process, or runs on the loop.
+        """
+        if self.is_inherited:
+            raise ConcurrencyError(
+                f"process {os.getpid()} was forked from process {self.pid}, whose {what} it cannot use: "
+                f"make a {what} of its own in the new process"
+            )
+        if self.is_this_thread:
+            raise ConcurrencyError(
+                f"callbacks run in the {what}'s own thread, where a blocking call would wait for itself: "
+                "hand what you got to another thread, such as with a queue.Queue"
+            )
 
     @property
     def is_this_thread(self) -> bool:
@@ -106,12 +131,12 @@ class LoopThread:
         if self.is_inherited:
             return
         if self.is_this_thread:
-            self._finishing = self._loop.create_task(self._finish(make, stop))
+            self._finishing = self._loop.create_task(self._finish_here(make, stop))
             return
         try:
             # Where another thread was quicker there is nothing to do; what is late is cut off by the end.
             with contextlib.suppress(LoopEnded, TimeoutError):
-                self.call(make, timeout=timeout)
+                self.call(lambda: self._finish(make, stop), timeout=timeout)
         finally:
             if stop:
                 self._stop(timeout)
@@ -122,8 +147,15 @@ class LoopThread:
         self._thread.join(timeout)
 
     async def _finish(self, make: Callable[[], Awaitable[None]], stop: bool) -> None:
+        if stop:
+            for iteration in list(self.iterations):
+                with contextlib.suppress(RuntimeError):  # a thread waits in it; what it waits for ends below
+                    await iteration.aclose()
+        await make()
+
+    async def _finish_here(self, make: Callable[[], Awaitable[None]], stop: bool) -> None:
         try:
-            await make()
+            await self._finish(make, stop)
         finally:
             if stop:
                 self._loop.stop()

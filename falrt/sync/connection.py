@@ -1,51 +1,38 @@
-"""The same connection, blocking: for scripts, Jupyter and plug-ins.
-
-It adds no logic. Every call goes to an event loop that runs in a thread of its own while the connection is open, so it
-works where a loop is running already (Jupyter) and where none may run (plug-ins).
-
-::
-
-    with falrt.sync.connect(models.KLEIN) as conn:
-        out = conn.request(models.KleinInput(image_url="me.jpg", prompt="oil painting"))
-"""
+"""A connection whose methods block."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import inspect
-import os
 import weakref
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from falrt import client
 from falrt.connection.connection import RealtimeConnection
 from falrt.exceptions import ConcurrencyError, ConfigurationError, ConnectionClosedOK
-from falrt.loop_thread import LoopEnded, LoopThread
-from falrt.options import AllOptions
 from falrt.protocol.events import State, Stats
+from falrt.sync.loop_thread import LoopEnded, LoopThread
 from falrt.threads import Worker
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
     from falrt.connection.replies import Replies, Reply
     from falrt.connection.stream import Inputs
-    from falrt.models.spec import RealtimeModel
     from falrt.protocol.pacing.policies import Pacing
 
-__all__ = ["Connection", "connect"]
+__all__ = ["PATIENCE_AT_EXIT", "Connection"]
 
 T = TypeVar("T")
 
-# Seconds for the closing handshake of what a program forgot to close, when it exits.
-_PATIENCE_AT_EXIT = 1.0
+PATIENCE_AT_EXIT = 1.0
+"""Seconds for the closing handshake of what a program forgot to close, when it exits."""
 
 
 class Connection(Generic[InputT, OutputT]):
-    """A blocking :class:`falrt.RealtimeConnection`, with the same methods; made by :func:`connect`.
+    """A blocking :class:`falrt.RealtimeConnection`, with the same methods; made by :func:`falrt.sync.connect`.
 
     Its methods may be called from any thread, also from several, but not from a callback: ``on_result`` and
     ``on_error`` are called in the background thread, which must go on; only :meth:`close` may be, and does not wait
@@ -54,17 +41,25 @@ class Connection(Generic[InputT, OutputT]):
     connection of its parent: connect again there.
     """
 
-    def __init__(self, make: Callable[[], RealtimeConnection[InputT, OutputT]]) -> None:
-        # Checks its arguments at once, in the caller's thread.
-        self._connection = make()
-        # Runs from open() to close().
+    def __init__(
+        self,
+        connection: RealtimeConnection[InputT, OutputT],
+        loop: LoopThread | None = None,
+        owner: object = None,
+    ) -> None:
+        self._connection = connection
+        # The client's, which goes on afterwards; without one the connection makes its own when it is opened.
+        self._given_loop = loop
+        # The client is not collected, and with it the loop ended, while one of its connections is held.
+        self._owner = owner
+        # Set by open().
         self._loop: LoopThread | None = None
         # Threads in which streams ask their functions.
         self._workers: set[Worker] = set()
         # recv() calls whose caller was interrupted; what one of them got is the next caller's.
         self._interrupted: deque[asyncio.Task[OutputT]] = deque()
         # Holds neither self nor what leads to it: it is run when self is collected.
-        self._end = functools.partial(_end, self._connection, self._workers)
+        self._end = functools.partial(_end, connection, self._workers)
 
     def __repr__(self) -> str:
         return repr(self._connection)
@@ -72,10 +67,12 @@ class Connection(Generic[InputT, OutputT]):
     def __enter__(self) -> Self:
         if self._loop is not None:
             raise ConcurrencyError("this connection was used already: call connect() again for another")
-        self._loop = loop = LoopThread("falrt loop")
-        weakref.finalize(self, loop.finish, self._end, stop=True, timeout=_PATIENCE_AT_EXIT)
+        self._loop = loop = self._given_loop or LoopThread("falrt loop")
+        weakref.finalize(
+            self, loop.finish, self._end, stop=self._given_loop is None, timeout=PATIENCE_AT_EXIT
+        )
         try:
-            loop.call(self._connection.__aenter__)
+            self._call(self._connection.__aenter__)
         except BaseException:
             self.close()
             raise
@@ -96,7 +93,7 @@ class Connection(Generic[InputT, OutputT]):
         In a callback it does not wait: the closing begins when the callback has returned.
         """
         if self._loop is not None:
-            self._loop.finish(self._end, stop=True)
+            self._loop.finish(self._end, stop=self._given_loop is None)
 
     def send(self, input: InputT | Mapping[str, Any]) -> None:
         """As :meth:`falrt.RealtimeConnection.send`."""
@@ -208,24 +205,11 @@ class Connection(Generic[InputT, OutputT]):
         loop = self._loop
         if loop is None:
             raise ConfigurationError("the connection is not open: use it inside 'with' or call open() first")
-        _check_caller(loop)
+        loop.check_caller("connection")
         try:
             return loop.call(make, interrupted=interrupted)
         except LoopEnded:
             raise ConnectionClosedOK(1000, "closed by close()", unsent=unsent) from None
-
-
-def _check_caller(loop: LoopThread) -> None:
-    if loop.is_inherited:
-        raise ConcurrencyError(
-            f"process {os.getpid()} was forked from process {loop.pid}, whose connection it cannot use: "
-            "call connect() again in the new process"
-        )
-    if loop.is_this_thread:
-        raise ConcurrencyError(
-            "callbacks run in the connection's own thread, where a blocking call would wait for itself: "
-            "hand what you got to another thread, such as with a queue.Queue"
-        )
 
 
 async def _end(connection: RealtimeConnection[Any, Any], workers: set[Worker]) -> None:
@@ -248,17 +232,3 @@ def _asked_in(worker: Worker, function: Callable[[], Any]) -> Callable[[], Await
         return await frame if inspect.isawaitable(frame) else frame
 
     return asked
-
-
-@overload
-def connect(app: str, **options: Unpack[AllOptions]) -> Connection[Any, dict[str, Any]]: ...
-@overload
-def connect(
-    app: RealtimeModel[InputT, OutputT], **options: Unpack[AllOptions]
-) -> Connection[InputT, OutputT]: ...
-def connect(app: Any, **options: Unpack[AllOptions]) -> Connection[Any, Any]:
-    """Return a blocking connection; it opens when it is entered (``with``) or by ``open()``.
-
-    Takes the arguments of :func:`falrt.connect` and raises its errors.
-    """
-    return Connection(lambda: client.connect(app, **options))

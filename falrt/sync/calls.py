@@ -1,0 +1,52 @@
+"""How a call of the asyncio client becomes one that blocks: one helper for each form that calls have."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from typing import Final, TypeVar
+
+from falrt.exceptions import ConfigurationError
+from falrt.sync.loop_thread import LoopEnded, LoopThread
+
+__all__ = ["iterate", "wait"]
+
+T = TypeVar("T")
+
+_END: Final = object()
+
+
+def wait(loop: LoopThread, make: Callable[[], Awaitable[T]]) -> T:
+    """Await ``make()`` on a client's loop; an interrupt (Ctrl-C, Jupyter's stop button) cancels it.
+
+    Raises:
+        ConfigurationError: The client is closed.
+        ConcurrencyError: The caller is a callback, or a forked process.
+    """
+    loop.check_caller("client")
+    try:
+        return loop.call(make)
+    except LoopEnded:
+        raise ConfigurationError("the client is closed: make a new one") from None
+
+
+def iterate(loop: LoopThread, make: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
+    """Yield what an async generator yields; it is closed when the caller's loop has been left."""
+
+    async def begin() -> AsyncGenerator[T, None]:
+        items = make()
+        loop.iterations.add(items)
+        return items
+
+    async def step() -> T | object:
+        return await anext(items, _END)
+
+    async def end() -> None:
+        loop.iterations.discard(items)
+        await items.aclose()
+
+    items = wait(loop, begin)
+    try:
+        while (item := wait(loop, step)) is not _END:
+            yield item  # type: ignore[misc]  # not the mark of the end, so a T
+    finally:
+        loop.finish(end, stop=False)
