@@ -37,10 +37,10 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
+async def serving(app: Any, *, port: int = 0, **options: Any) -> AsyncIterator[str]:
     """Serve an ASGI app on a free port; gives its URL."""
     server = _Server(app, **options)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", port))
     task = asyncio.create_task(server.serve([listener]))
     await server.ready.wait()
     try:

@@ -236,11 +236,11 @@ function wire() {
 
 async function start() {
   theme(localStorage.getItem("falrt.theme") || (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark"));
-  wire();
   try { catalogue = await (await fetch("/models")).json(); } catch { return toast("The server does not answer. Start it again with: falrt playground", true); }
   $("model").append(...catalogue.models.map((each) => new Option(innerWidth < 760 ? each.title : `${each.title}: ${each.note}`, each.app)));
-  surprise();
+  $("prompt").value = SURPRISES[Math.floor(Math.random() * SURPRISES.length)];
   choose(localStorage.getItem("falrt.model"));
+  wire();
   await use(offer.picture ? "scene" : "words");
   setInterval(tell, 200);
   turn();
