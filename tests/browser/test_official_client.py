@@ -135,7 +135,7 @@ SEND_ONE = """(options) => new Promise((resolve, reject) => {
     [
         None,
         "(app) => fetch('/api/fal/token?app=' + app).then((r) => r.json()).then(({ token }) => token)",
-        "(app) => fetch('/api/fal/realtime-token', { method: 'POST', body: JSON.stringify({ app }) }).then((r) => r.text())",
+        "async (app) => (await fetch(postTokens, { method: 'POST', body: JSON.stringify({ app }) })).text()",
     ],
     ids=["proxy", "token as JSON", "token as text"],
 )
@@ -146,6 +146,7 @@ def test_realtime_with_tokens_of_ours(
     with serving_in_thread(page_with(fal, stand_in.url.replace("http", "ws"))) as url:
         page = open_page(url)
         page.evaluate("() => fal.fal.config({ proxyUrl: '/api/fal/proxy' })")
+        page.evaluate("() => { window.postTokens = '/api/fal/realtime-token'; }")
         assert page.evaluate(SEND_ONE % REALTIME, {"provider": provider}) == [0xFF, 0xD8, 0xFF]
         assert "fal_jwt_token=eyJ" in page.evaluate("() => opened[0]")
 
