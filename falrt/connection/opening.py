@@ -29,6 +29,7 @@ from falrt.exceptions import (
 from falrt.models import plain
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.wire.endpoint import Endpoint, Hosts
+from falrt.protocol.wire.messages import OWN_ID_PREFIX
 from falrt.protocol.wire.proxies import Proxies
 from falrt.tasks import is_own_cancellation
 from falrt.typing import Codec, Frame, InputT, ModeName, OutputT
@@ -124,7 +125,7 @@ class Link(Generic[InputT, OutputT]):
             return message, None
         request_id = message.get("request_id")
         if self._echoes and not request_id:
-            request_id = message["request_id"] = uuid.uuid4().hex
+            request_id = message["request_id"] = f"{OWN_ID_PREFIX}{uuid.uuid4().hex}"
         return message, request_id if type(request_id) is str and request_id else None
 
     def encode(self, message: Any) -> Frame:

@@ -5,15 +5,17 @@ It is looked up where a thing is built. A fault that can never happen would show
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import json
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from falrt.exceptions import ConfigurationError
 
-__all__ = ["RULES", "Rule", "check", "check_fields"]
+__all__ = ["RULES", "Helpful", "Rule", "check", "check_fields"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,22 @@ class Rule:
         """Return the rule that allows None too; `meaning` says what None stands for."""
         words = f"{self.words}, or None{meaning and f' for {meaning}'}"
         return Rule(words, lambda value: value is None or self.allows(value))
+
+
+class Helpful(type):
+    """The metaclass of what is made in tests: an unknown argument is refused with the one that was meant."""
+
+    if not TYPE_CHECKING:  # type checkers look at __init__
+
+        def __call__(cls, *args: Any, **options: Any) -> Any:
+            """Make one, if every argument is known."""
+            known = list(inspect.signature(cls.__init__).parameters)[1:]
+            unknown = [name for name in options if name not in known]
+            if unknown:
+                near = difflib.get_close_matches(unknown[0], known, 1)
+                cure = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+                raise ConfigurationError(f"{cls.__name__} takes no {unknown[0]!r}: {cure}")
+            return super().__call__(*args, **options)
 
 
 def check(values: Mapping[str, object], owner: str = "") -> None:

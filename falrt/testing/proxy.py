@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 from falrt.exceptions import ConfigurationError
-from falrt.testing.allowed import check
+from falrt.testing.allowed import Helpful, check
 from falrt.testing.link import LineOptions
 from falrt.testing.pipe import End, Pipe
 
@@ -20,7 +20,7 @@ Direction: TypeAlias = Literal["up", "down", "both"]
 """``"up"`` is from the client to the server."""
 
 
-class FaultProxy:
+class FaultProxy(metaclass=Helpful):
     """Passes TCP connections on to a server, as slowly and unreliably as it is told.
 
     An async context manager on ``127.0.0.1`` and a free port. Everything can be changed while it runs.

@@ -7,10 +7,11 @@ import ssl as ssl_module
 from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, overload
 
 from falrt.exceptions import ConfigurationError
-from falrt.testing.allowed import check
+from falrt.protocol.wire.messages import OWN_ID_PREFIX
+from falrt.testing.allowed import Helpful, check
 from falrt.testing.connection import ServerConnection
 from falrt.testing.link import LineOptions
 from falrt.testing.plan import FaultPlan
@@ -22,8 +23,14 @@ from falrt.testing.reception import Reception
 from falrt.testing.script import Fault
 from falrt.testing.watch import Watch
 from falrt.testing.wire import SocketOptions, WireSocket
+from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
+    from falrt.connection.connection import RealtimeConnection
+    from falrt.models.spec import RealtimeModel
+    from falrt.options import AllOptions
     from falrt.typing import Codec, ModeName
 
 __all__ = ["FakeServer"]
@@ -32,7 +39,7 @@ WAIT_LIMIT: Final = 5.0
 """Seconds after which a wait in a test is taken for a hang."""
 
 
-class FakeServer:
+class FakeServer(metaclass=Helpful):
     """fal's realtime service, played on loopback.
 
     A real WebSocket server on ``127.0.0.1`` and a free port, which also answers the token endpoints.
@@ -164,6 +171,12 @@ class FakeServer:
         self.key = key
         self._server: asyncio.Server | None = None
 
+    def __repr__(self) -> str:
+        """Show the URL and what has happened."""
+        if self._server is None or not self._server.sockets:
+            return "<FakeServer, not running>"
+        return f"<FakeServer {self.url}, {len(self.connections)} connections, {len(self.inputs)} inputs>"
+
     # Life.
 
     async def __aenter__(self) -> Self:
@@ -226,8 +239,11 @@ class FakeServer:
 
     @property
     def inputs(self) -> list[Any]:
-        """Every input of every connection, decoded, in the order of the connections."""
-        return [message for connection in self.connections for message in connection.inputs]
+        """What the app sent, over all connections, decoded, in the order of the connections.
+
+        Without the `request_id` that falrt itself gives to inputs of some models; `ServerConnection.inputs` has it.
+        """
+        return [_as_sent(message) for connection in self.connections for message in connection.inputs]
 
     @property
     def answers(self) -> list[Any]:
@@ -239,11 +255,23 @@ class FakeServer:
         """Every call of the token endpoints."""
         return self.platform.gateway.requests
 
-    def connect(self, app: Any = "acme/app", **options: Any) -> Any:
+    @overload
+    def connect(
+        self, app: str = "acme/app", **options: Unpack[AllOptions]
+    ) -> RealtimeConnection[Any, dict[str, Any]]: ...
+    @overload
+    def connect(
+        self, app: RealtimeModel[InputT, OutputT], **options: Unpack[AllOptions]
+    ) -> RealtimeConnection[InputT, OutputT]: ...
+    def connect(self, app: Any = "acme/app", **options: Unpack[AllOptions]) -> RealtimeConnection[Any, Any]:
         """Return ``falrt.connect(app, ...)`` with `base_url` and `key` set for this server."""
         import falrt
 
-        return falrt.connect(app, **{"base_url": self.url, "key": self.key or "test", **options})
+        return falrt.connect(app, **self.options_for(options))
+
+    def options_for(self, options: AllOptions) -> AllOptions:
+        """Return the options of a client that is to reach this server; those given win."""
+        return {"base_url": self.url, "key": self.key or "test", **options}
 
     def add_fault(self, *faults: Fault) -> None:
         """Arm more faults while the server runs."""
@@ -296,3 +324,9 @@ class FakeServer:
             lambda: len(self.connections) > number and self.connections[number].closed, timeout
         )
         return self.connections[number]
+
+
+def _as_sent(message: Any) -> Any:
+    if isinstance(message, dict) and str(message.get("request_id", "")).startswith(OWN_ID_PREFIX):
+        return {name: value for name, value in message.items() if name != "request_id"}
+    return message

@@ -17,9 +17,9 @@ def test_a_blocking_client_can_use_it() -> None:
         with connect(f"{url}/acme/app/realtime?fal_jwt_token={token}") as ws:
             ws.send(msgpack.packb({"a": 1}))
             assert msgpack.unpackb(ws.recv(timeout=5)) == {"n": 1}
-            server.call(server.fake.connections[0].close, 1012)
-            server.wait_for(lambda: server.fake.connections[0].close_code == 1012)
-    assert server.fake.inputs == [{"a": 1}]
+            server.call(server.connections[0].close, 1012)
+            server.wait_for(lambda: server.connections[0].close_code == 1012)
+    assert server.inputs == [{"a": 1}]
     assert server.key == "test"
 
 

@@ -25,6 +25,7 @@ from falrt.models import (
     TurboInput,
     TurboOutput,
 )
+from falrt.testing import BackgroundFakeServer, FakeServer
 
 
 class Sketch(models.ModelInput):
@@ -143,3 +144,11 @@ def blocking() -> None:
             assert_type(status, falrt.Queued | falrt.InProgress | falrt.Completed)
         assert_type(fal.job(models.LCM, job.request_id).result(), LCMOutput)
         assert_type(fal.upload(b"x"), str)
+
+
+async def a_fake_server() -> None:
+    async with FakeServer() as server, server.connect(models.LCM) as conn, server.connect() as plain:
+        assert_type(conn, falrt.RealtimeConnection[models.LCMInput, models.LCMOutput])
+        assert_type(await plain.request({}), dict[str, Any])
+    with BackgroundFakeServer() as blocking, blocking.connect(models.LCM) as sync_conn:
+        assert_type(sync_conn, falrt.sync.Connection[models.LCMInput, models.LCMOutput])

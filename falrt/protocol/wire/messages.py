@@ -18,6 +18,7 @@ from typing import Any, Final
 from falrt.typing import Frame
 
 __all__ = [
+    "OWN_ID_PREFIX",
     "Control",
     "IdleTimeout",
     "Notice",
@@ -29,6 +30,9 @@ __all__ = [
     "id_and_time_in",
     "seconds_in",
 ]
+
+OWN_ID_PREFIX: Final = "falrt-"
+"""How the ids begin that falrt gives to inputs that have none, so that they are told from the app's own."""
 
 # Control messages are a line of JSON; a longer frame is a result, and is not searched.
 CONTROL_MAX_BYTES: Final = 16_384

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from falrt.exceptions import ConfigurationError
-from falrt.testing.allowed import check_fields
+from falrt.testing.allowed import Helpful, check_fields
 from falrt.testing.picture import png
 from falrt.testing.platform.runner import RunnerOptions
 
@@ -26,7 +26,7 @@ Handler: TypeAlias = Callable[..., Any] | Sequence[Any] | None
 """What answers inputs; `FakeServer` lists the forms."""
 
 
-class Instead:
+class Instead(metaclass=Helpful):
     """Given by a handler instead of an output: the server knows what to do with it; a fault, for one."""
 
     @property
@@ -46,14 +46,21 @@ class ServerMsgpack:
         return packed
 
     def decode(self, data: Frame) -> Any:
-        """Return the input of a frame."""
+        """Return the input of a frame.
+
+        Raises:
+            ValueError: It is not msgpack; of JSON the text says so, where fal's would leave one guessing.
+        """
         import msgpack
 
+        if data[:1] == b"{" and len(data) > 1:  # no msgpack map begins like that (wire fact W27)
+            cure = "send msgpack, or give the app codec=falrt.codecs.Json()"
+            raise ValueError(f"the frame holds JSON, and the app expects msgpack: {cure}")
         return msgpack.unpackb(data, raw=False)
 
 
 @dataclass(frozen=True, slots=True)
-class App:
+class App(metaclass=Helpful):
     """One app of a `FakeServer`: what answers, and how fal would run it.
 
     Attributes:
