@@ -93,6 +93,7 @@ class CallSettings:
         repeatable: Whether it may run twice. Then it is also sent again where the answer was lost, or where the model
             failed in passing: at worst you pay for two results.
         method: Of the HTTP request.
+        sent: The headers that the options come to.
 
     Raises:
         ConfigurationError: A value is wrong; the text names the option and the cure.
