@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from falrt.exceptions import ConfigurationError
-from falrt.loop_thread import LoopThread
+from falrt.sync.loop_thread import LoopThread
 from falrt.testing.connection import ServerConnection
 from falrt.testing.platform.gateway import TokenRequest
 from falrt.testing.script import Fault
