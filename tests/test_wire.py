@@ -70,7 +70,7 @@ SUBJECTS = {
     "W14": "101|accept|upgrade|handshake",
     "W15": "cold",
     "W16": "ping|handshake",
-    "W17": "max_buffering",
+    "W17": "max_buffering|app keep",
     "W18": "max_size|1009|mib",
     "W19": "max_size|mib",
     "W20": "timings|control|realtime.py",
