@@ -20,16 +20,19 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from falrt.local.inputs import DiffusionInput, KleinInput
 from falrt.local.openapi import Documents
 from falrt.local.options import LocalOptions
 from falrt.local.page import front_page
 from falrt.local.session import JsonOrMsgpack, StarlettePort, converse
-from falrt.local.stand_ins import STAND_INS, Memory, StandIn
+from falrt.local.stand_ins import STAND_INS, Memory, StandIn, answer_diffusion
+from falrt.local.stills import STILLS, partial_answers
 from falrt.testing.platform import port as platform
 from falrt.testing.platform.app import App
 from falrt.testing.platform.apps import Apps
 from falrt.testing.platform.gateway import Gateway
 from falrt.testing.platform.platform import Platform, Refusal
+from falrt.testing.platform.queue import log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -65,7 +68,14 @@ class _Local:
 
     def __init__(self, options: LocalOptions, painter: Painter | None) -> None:
         self._options = options
-        apps = Apps({f"{model.id}/realtime": self._app_of(model) for model in STAND_INS})
+        apps = Apps(
+            {f"{model.id}/realtime": self._app_of(model) for model in STAND_INS}
+            | {
+                model.id: self._app_of(model)
+                for model in (*STAND_INS, *STILLS)
+                if model.answer is answer_diffusion
+            }
+        )
         gateway = Gateway(
             key=options.key,
             auth=options.check_keys,
@@ -88,6 +98,7 @@ class _Local:
             yield
         finally:
             await preparing
+            await self._platform.aclose()
 
     async def painter(self) -> Painter:
         """Return the painter as soon as there is one."""
@@ -137,6 +148,7 @@ class _Local:
                 painter = await self.painter()
                 loop = asyncio.get_running_loop()
                 began = loop.time()
+                log(f"{given.num_inference_steps} steps")
                 output = await asyncio.to_thread(model.answer, painter, given, memory)
                 await asyncio.sleep(began + model.seconds(given) / speed - loop.time())
                 if model.reports_timings:
@@ -145,8 +157,20 @@ class _Local:
 
             return answer
 
+        async def parts(given: DiffusionInput) -> AsyncIterator[dict[str, Any]]:
+            """Paint an input in parts, each as late as the real model would be so far."""
+            painter = await self.painter()
+            answers = partial_answers(model, painter, given)
+            while (output := await asyncio.to_thread(next, answers, None)) is not None:
+                yield output
+                await asyncio.sleep(model.seconds(given) / speed / 3)
+
         return App(
-            opened, per_connection=True, session_timeout=self._options.idle_timeout, input_type=model.read
+            opened,
+            per_connection=True,
+            session_timeout=self._options.idle_timeout,
+            input_type=model.read,
+            parts=None if model.input is KleinInput else parts,
         )
 
 

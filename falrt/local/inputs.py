@@ -25,7 +25,15 @@ from pydantic import (
 
 from falrt.models import IMAGE_SIZES, ImageSizePreset
 
-__all__ = ["DiffusionInput", "KleinInput", "LightningInput", "Pixels", "TurboInput"]
+__all__ = [
+    "DiffusionInput",
+    "ImageSize",
+    "KleinInput",
+    "LightningInput",
+    "Picture",
+    "Pixels",
+    "TurboInput",
+]
 
 _LARGEST_SIDE = 2048
 """The wire allows 14142; painting 200 megapixels would keep a laptop busy for a minute."""

@@ -17,7 +17,7 @@ from falrt.local.painter import Order, Painter
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["STAND_INS", "Memory", "StandIn"]
+__all__ = ["STAND_INS", "Memory", "StandIn", "answer_diffusion"]
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class StandIn:
         answer: Paints one validated input: ``(painter, input, memory) -> output``, in a thread.
         base_seconds: How long the real model takes before its first step.
         step_seconds: How long each of its steps takes.
-        needs: Optional fields that this route insists on: ``"picture"``, ``"mask"``.
+        needs: Optional fields that this route insists on: ``"picture"``, ``"pictures"``, ``"mask"``.
         reports_timings: Whether outputs carry ``timings.inference``.
     """
 
@@ -52,7 +52,7 @@ class StandIn:
     answer: Callable[[Painter, Any, Memory], dict[str, Any]]
     base_seconds: float
     step_seconds: float
-    needs: tuple[Literal["picture", "mask"], ...] = field(default=())
+    needs: tuple[Literal["picture", "pictures", "mask"], ...] = field(default=())
     reports_timings: bool = True
 
     def read(self, **fields: Any) -> KleinInput | DiffusionInput:
@@ -94,7 +94,8 @@ def _answer_klein(painter: Painter, given: KleinInput, memory: Memory) -> dict[s
     return {"images": [_raw_image(each, "jpeg") for each in pictures], "seed": seed}
 
 
-def _answer_diffusion(painter: Painter, given: DiffusionInput, memory: Memory) -> dict[str, Any]:
+def answer_diffusion(painter: Painter, given: DiffusionInput, memory: Memory) -> dict[str, Any]:
+    """Paint what a diffusion model is asked for."""
     del memory  # these models remember nothing
     frame = given.picture
     return _paint_diffusion(painter, given, None if frame is None else _open(frame, "image_url"))
@@ -164,12 +165,12 @@ def _klein(id_: str) -> StandIn:
 
 def _family(id_: str, title: str, given: type[DiffusionInput], base: float, step: float) -> list[StandIn]:
     return [
-        StandIn(id_, title, given, _answer_diffusion, base, step),
+        StandIn(id_, title, given, answer_diffusion, base, step),
         StandIn(
             f"{id_}/image-to-image",
             f"{title}, image to image",
             given,
-            _answer_diffusion,
+            answer_diffusion,
             base,
             step,
             ("picture",),
@@ -178,7 +179,7 @@ def _family(id_: str, title: str, given: type[DiffusionInput], base: float, step
             f"{id_}/inpainting",
             f"{title}, inpainting",
             given,
-            _answer_diffusion,
+            answer_diffusion,
             base,
             step,
             ("picture", "mask"),

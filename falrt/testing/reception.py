@@ -71,6 +71,7 @@ class Reception:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._platform.aclose()
         self._leaving += self._sessions.values()
         try:
             await asyncio.gather(*(socket.shut() for socket in list(self._sockets)))

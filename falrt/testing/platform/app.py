@@ -78,6 +78,8 @@ class App(metaclass=Helpful):
             model; what it raises ends the session with INTERNAL_ERROR. None: inputs are passed on as decoded.
         per_connection: Whether `handler` is called without arguments for each connection and returns the
             function that answers there, so that it can remember something.
+        parts: What ``/stream`` gives for an input, over HTTP: ``input -> iterator of outputs``. None: what
+            `handler` gives, as events.
 
     Raises:
         ConfigurationError: A value makes no sense; the text names it.
@@ -93,6 +95,7 @@ class App(metaclass=Helpful):
     codec: Codec | None = None
     input_type: Callable[..., Any] | None = None
     per_connection: bool = False
+    parts: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         """Check the values, the mode by building what it is for."""

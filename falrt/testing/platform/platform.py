@@ -11,8 +11,12 @@ from typing import Any, Final, Literal, TypeAlias
 from falrt.testing.platform.app import App
 from falrt.testing.platform.apps import Apps
 from falrt.testing.platform.gateway import Gateway
+from falrt.testing.platform.pipelined import Pipelined
 from falrt.testing.platform.port import Refused, Request, Response, Route, not_found, refused
+from falrt.testing.platform.queue import Queue
+from falrt.testing.platform.runs import Runs
 from falrt.testing.platform.session import Conversation, Session, SessionPort
+from falrt.testing.platform.storage import Storage
 
 __all__ = ["FORWARDING_ERROR", "UNAUTHORIZED", "Platform", "Refusal", "RefusalForm"]
 
@@ -50,15 +54,27 @@ class Platform:
         apps: The apps that there are.
         gateway: Who judges credentials.
         refusal: How a handshake with bad credentials ends.
+
+    Attributes:
+        storage: The files that were uploaded, and the pictures of results.
+        runs: The apps over HTTP.
+        queue: The jobs.
     """
 
     def __init__(self, apps: Apps, gateway: Gateway, *, refusal: RefusalForm = "close") -> None:
         self.apps = apps
         self.gateway = gateway
         self._refusal = refusal
+        self.storage = Storage()
+        self.runs = Runs(apps, self.storage)
+        self.queue = Queue(self.runs)
         # Further routes are added here: modules of this folder that have `routes`.
         self._routes: list[tuple[Route, re.Pattern[str]]] = []
-        self.add()
+        self.add(*self.storage.routes, *self.queue.routes, *self.runs.routes)
+
+    async def aclose(self) -> None:
+        """Stop every job of the queue."""
+        await self.queue.aclose()
 
     def add(self, *routes: Route) -> None:
         """Add routes; where two suit a request, the earlier one answers it."""
@@ -94,7 +110,8 @@ class Platform:
 
     def converse(self, request: Request, app: App, port: SessionPort) -> Conversation:
         """Return what goes on over an accepted WebSocket, not yet started."""
-        del request  # HTTP over WebSockets (ws.fal.run) comes here
+        if request.host == "ws.fal.run":
+            return Pipelined(request, self.respond, port)
         return Session(app, port)
 
     def _route(self, request: Request) -> tuple[Route, dict[str, Any]]:
