@@ -153,7 +153,9 @@ def _draw_options(rng: Random, mode: ModeName, faults: tuple[str, ...]) -> dict[
         options["lazy"] = True
     if rng.random() < 0.2:
         options["idle_close"] = rng.choice((0.05, 0.3))
-    if mode == "unary":
+    if mode != "unary":
+        options.pop("idle_close", None)  # it would end sessions whose app is only slow
+    else:
         options["pacing"] = rng.choice((
             pacing.Immediate(), pacing.Immediate(), pacing.Throttle(0.02), pacing.Throttle(0.05, leading=False),
             pacing.Debounce(0.02, max_wait=0.1), pacing.Latest(), pacing.Adaptive(),

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypedDict
 from falrt.auth import TokenProvider
 from falrt.codecs import Msgpack
 from falrt.exceptions import ConfigurationError
+from falrt.protocol.numbers import SECONDS, check_number
 from falrt.protocol.pacing.policies import Immediate, Pacing, Throttle
 from falrt.protocol.reconnect.backoff import Backoff
 from falrt.protocol.reconnect.liveness import Keepalive
@@ -46,7 +47,6 @@ NAMES_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
     "token": ("token_provider",),
     "url": ("base_url",),
 }
-YEAR: Final = 366 * 24 * 3600
 
 
 class SharedOptions(TypedDict, total=False):
@@ -256,9 +256,4 @@ def check_seconds(name: str, value: object, *, optional: bool) -> None:
     Raises:
         ConfigurationError: Names the option.
     """
-    if value is None and optional:
-        return
-    # No app waits longer than a year; and nothing above can be added to a clock without loss.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= YEAR:
-        alternative = " or None" if optional else ""
-        raise ConfigurationError(f"{name} must be seconds above 0{alternative}, got {value!r:.50}")
+    check_number(name, value, SECONDS, optional=optional)

@@ -6,13 +6,13 @@ Source: wire fact W47, docs/reference/wire.md.
 from __future__ import annotations
 
 import inspect
-import math
 import sys
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from falrt.auth.credentials import Token
-from falrt.exceptions import AuthenticationError, ConnectError, TokenRequestError
+from falrt.exceptions import AuthenticationError, ConfigurationError, ConnectError, TokenRequestError
+from falrt.protocol.numbers import SECONDS, check_number
 from falrt.protocol.wire.token_endpoints import is_passing, token_problem
 from falrt.threads import run_in_thread
 
@@ -67,12 +67,11 @@ def _checked(result: Any) -> Token:
     value = token.value.strip()
     if problem := token_problem(value):
         raise TokenRequestError(f"the token provider's result is no token: {problem}")
-    seconds = token.expires_in
-    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
-        raise TokenRequestError(
-            f"the token provider's expires_in is {seconds!r}: it must be positive seconds"
-        )
-    return Token(value, seconds)
+    try:
+        check_number("the token provider's expires_in", token.expires_in, SECONDS, optional=True)
+    except ConfigurationError as exc:
+        raise TokenRequestError(str(exc)) from None
+    return Token(value, token.expires_in)
 
 
 def _may_pass(error: Exception) -> bool:

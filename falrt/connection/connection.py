@@ -193,20 +193,24 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         if item.sent_at is None and not lane.pacer.keeps_newest:
             await _left(item, supervisor)
 
-    async def request(self, input: InputT | Mapping[str, Any], timeout: float | None = None) -> OutputT:
+    async def request(
+        self, input: InputT | Mapping[str, Any], timeout: float | None = None, *, resend: bool = True
+    ) -> OutputT:
         """Send one input and return its own answer, never another's.
 
-        Requests may be made from many tasks; where the app echoes no ``request_id`` they take turns. After a lost
-        connection a request is sent again. Cancelling gives up the answer; the connection stays usable.
+        Requests may be made from many tasks; where the app echoes no ``request_id`` they take turns. A request that
+        the server dropped, or whose connection was lost, is sent again until its timeout. Cancelling gives up the
+        answer; the connection stays usable.
 
         Args:
             input: As for :meth:`send`.
             timeout: Seconds for everything, waiting for the turn and reconnecting included. Default: the
                 connection's ``request_timeout``, which does not run while a cold model is starting.
+            resend: False sends it only once, for an input that must not be worked on twice.
 
         Raises:
             RequestTimeout: No answer in time.
-            RequestDropped: The server surely dropped the input.
+            RequestDropped: With ``resend=False``: the server dropped the input, or the connection was lost.
             ServerError: The app failed on this input.
             DecodeError, ResponseValidationError: The answer cannot be read, or does not fit the output type.
             ConfigurationError, EncodeError, ConnectionClosed: As for :meth:`send`.
@@ -219,7 +223,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         item = self._prepared(supervisor, input, Kind.REQUEST)
         if item is None:
             item = await self._in_time(self._prepared_in_turn(input, Kind.REQUEST), now, timeout_at)
-        item.timeout_at = timeout_at
+        item.timeout_at, item.resend = timeout_at, resend
         answer: asyncio.Future[Any] = supervisor.loop.create_future()
         item.waiter = _Caller(answer)
         try:

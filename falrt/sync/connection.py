@@ -112,9 +112,11 @@ class Connection(Generic[InputT, OutputT]):
 
         return self._call(recv, interrupted=self._interrupted.append)
 
-    def request(self, input: InputT | Mapping[str, Any], timeout: float | None = None) -> OutputT:
+    def request(
+        self, input: InputT | Mapping[str, Any], timeout: float | None = None, *, resend: bool = True
+    ) -> OutputT:
         """As :meth:`falrt.RealtimeConnection.request`."""
-        return self._call(lambda: self._connection.request(input, timeout), unsent=(input,))
+        return self._call(lambda: self._connection.request(input, timeout, resend=resend), unsent=(input,))
 
     def flush(self) -> None:
         """As :meth:`falrt.RealtimeConnection.flush`."""

@@ -93,8 +93,11 @@ async def test_a_blocking_provider_does_not_stall_the_loop() -> None:
         (" \n", "it is empty"),
         ("two words", "spaces"),
         ('{"token":"t"}', "markup or JSON"),
-        (Token("t", 0.0), "expires_in is 0.0"),
-        (Token("t", float("nan")), "expires_in is nan"),
+        (Token("t", 0.0), "expires_in must be a positive number of seconds or None, got 0.0"),
+        (Token("t", float("nan")), "got nan"),
+        (Token("t", "60"), "got '60'"),  # type: ignore[arg-type]
+        (Token("t", 10**400), "got 1000"),
+        (Token("t", True), "got True"),
     ],
     ids=repr,
 )

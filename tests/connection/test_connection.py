@@ -23,6 +23,11 @@ def echo(message: Any) -> dict[str, Any]:
 # --- send and recv
 
 
+def named(message: Any) -> dict[str, Any]:
+    """Answer as the diffusion apps do, with the prompt and the id of the input."""
+    return {"prompt": message["prompt"], "request_id": message.get("request_id", ""), "images": []}
+
+
 async def test_a_sent_input_is_answered_to_recv() -> None:
     async with FakeServer(echo) as server, server.connect() as conn:
         await conn.send({"n": 1})
@@ -243,7 +248,7 @@ async def test_a_timed_out_request_says_where_it_was() -> None:
 @pytest.mark.parametrize("timeout", [0, -1.0])
 async def test_a_timeout_that_is_none_is_refused(timeout: float) -> None:
     async with FakeServer(echo) as server, server.connect() as conn:
-        with pytest.raises(falrt.ConfigurationError, match="timeout must be seconds above 0"):
+        with pytest.raises(falrt.ConfigurationError, match="timeout must be a positive number of seconds"):
             await conn.request({"n": 1}, timeout=timeout)
         assert server.inputs == []
 
@@ -353,6 +358,41 @@ async def test_drain_waits_for_the_last_answer() -> None:
         await soon(conn.drain())
         assert conn.stats.in_flight == 0
         assert conn.stats.received == 3
+
+
+@pytest.mark.parametrize("buffering", [1, 2, None])
+async def test_fifty_requests_at_once_get_fifty_answers_from_a_server_that_keeps_few(
+    buffering: int | None,
+) -> None:
+    async with (
+        FakeServer(named, buffering=buffering, service_time=0.001) as server,
+        server.connect(models.TURBO) as conn,
+    ):
+        inputs = [models.TurboInput(prompt=f"fox {n}") for n in range(50)]
+        outputs = await soon(asyncio.gather(*map(conn.request, inputs)))
+        assert [output.prompt for output in outputs] == [input.prompt for input in inputs]
+        assert conn.stats.reconnects == 0
+
+
+async def test_a_request_that_may_be_sent_once_is_told_that_the_server_dropped_it() -> None:
+    async with (
+        FakeServer(named, buffering=1, service_time=0.05) as server,
+        server.connect(models.TURBO) as conn,
+    ):
+        await soon(conn.request(models.TurboInput(prompt="ids are echoed")))
+        asking = asyncio.gather(
+            *(conn.request(models.TurboInput(prompt=f"fox {n}"), resend=False) for n in range(12)),
+            return_exceptions=True,
+        )
+        outcomes = [type(outcome) for outcome in await soon(asking)]
+        assert {*outcomes} == {models.TurboOutput, falrt.RequestDropped}
+
+
+async def test_drain_counts_what_waits_for_its_pacing() -> None:
+    async with FakeServer(echo) as server, server.connect(pacing=pacing.Debounce(60)) as conn:
+        await conn.send({"n": 1})
+        with pytest.raises(falrt.RequestTimeout, match="1 inputs are unsent or unanswered"):
+            await conn.drain(0.02)
 
 
 async def test_drain_with_a_timeout_says_how_many_are_unanswered() -> None:

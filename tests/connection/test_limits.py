@@ -120,9 +120,13 @@ async def test_an_input_that_holds_itself_is_refused() -> None:
 @pytest.mark.parametrize("timeout", ["x", True, 0, -1, float("nan"), float("inf")])
 async def test_a_time_out_that_is_none_is_refused(timeout: Any) -> None:
     async with FakeServer(echo) as server, server.connect() as conn:
-        with pytest.raises(falrt.ConfigurationError, match="timeout must be seconds above 0 or None"):
+        with pytest.raises(
+            falrt.ConfigurationError, match="timeout must be a positive number of seconds or None"
+        ):
             await conn.request({"n": 1}, timeout=timeout)
-        with pytest.raises(falrt.ConfigurationError, match="timeout must be seconds above 0 or None"):
+        with pytest.raises(
+            falrt.ConfigurationError, match="timeout must be a positive number of seconds or None"
+        ):
             await conn.drain(timeout)
 
 

@@ -615,7 +615,10 @@ async def test_a_generator_of_an_app_is_closed_when_the_client_leaves() -> None:
         ({"codec": Json}, "codec must be an object .* not <class"),
         ({"max_size": 0}, "max_size must be a number of bytes above 0, or None for no limit, not 0"),
         ({"max_size": "x"}, "max_size must be .* not 'x'"),
-        ({"ping_interval": "x"}, "ping_interval must be above 0 seconds, or None for no pings, not 'x'"),
+        (
+            {"ping_interval": "x"},
+            "ping_interval must be a positive number of seconds, or None for no pings, not 'x'",
+        ),
         ({"ping_timeout": 0}, "ping_timeout must be .* not 0"),
         ({"buffering": "x"}, "buffering must be 1 or more, or None for no limit, not 'x'"),
         ({"max_batch_size": None}, "max_batch_size must be .* not None"),

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from falrt.exceptions import ConfigurationError
+from falrt.protocol.numbers import COUNT, check_number
 from falrt.protocol.pacing.advance import Advance, Probe
 from falrt.protocol.pacing.estimates import SAME_FRAME, ServerEstimate, SourceEstimate
 
@@ -88,20 +88,12 @@ class Adaptive:
     vouched: int = 1
 
     def __post_init__(self) -> None:
-        if self.max_in_flight is not None:
-            _check_count("max_in_flight", self.max_in_flight)
-        _check_count("vouched", self.vouched)
+        check_number("Adaptive.max_in_flight", self.max_in_flight, COUNT, optional=True)
+        check_number("Adaptive.vouched", self.vouched, COUNT)
 
     def start(self) -> AdaptivePacer:
         """Return the pacer of one lane."""
         return AdaptivePacer(self.max_in_flight, self.vouched)
-
-
-def _check_count(field: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(
-            f"Adaptive {field} must be a whole number, 1 or more, not {value!r}: leave it out for the default"
-        )
 
 
 @dataclass(slots=True)

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from falrt.exceptions import ConfigurationError
+from falrt.protocol.numbers import COUNT, PAUSE, check_number
 from falrt.protocol.pacing.adaptive import Adaptive
 
 __all__ = ["Adaptive", "Debounce", "Immediate", "Latest", "Pacer", "Pacing", "Throttle"]
@@ -192,7 +193,9 @@ class Throttle:
     leading: bool = True
 
     def __post_init__(self) -> None:
-        _check_seconds("Throttle", "interval", self.interval, "0.128 sends at most about 8 inputs a second")
+        check_number(
+            "Throttle.interval", self.interval, PAUSE, cure="0.128 sends at most about 8 inputs a second"
+        )
 
     def start(self) -> Pacer:
         """Return the pacer of one lane."""
@@ -252,14 +255,19 @@ class Debounce:
     max_wait: float | None = None
 
     def __post_init__(self) -> None:
-        _check_seconds("Debounce", "wait", self.wait, "0.2 waits for a fifth of a second of quiet")
-        if self.max_wait is not None:
-            _check_seconds("Debounce", "max_wait", self.max_wait, "None waits as long as inputs go on")
-            if self.max_wait < self.wait:
-                raise ConfigurationError(
-                    f"Debounce max_wait ({self.max_wait!r}) is shorter than wait ({self.wait!r}): "
-                    "raise max_wait, or leave it out to wait as long as inputs go on"
-                )
+        check_number("Debounce.wait", self.wait, PAUSE, cure="0.2 waits for a fifth of a second of quiet")
+        check_number(
+            "Debounce.max_wait",
+            self.max_wait,
+            PAUSE,
+            optional=True,
+            cure="None waits as long as inputs go on",
+        )
+        if self.max_wait is not None and self.max_wait < self.wait:
+            raise ConfigurationError(
+                f"Debounce.max_wait ({self.max_wait!r}) is shorter than wait ({self.wait!r}): "
+                "raise max_wait, or leave it out to wait as long as inputs go on"
+            )
 
     def start(self) -> Pacer:
         """Return the pacer of one lane."""
@@ -311,7 +319,7 @@ class Latest:
     in_flight: int = 1
 
     def __post_init__(self) -> None:
-        _check_count("Latest", "in_flight", self.in_flight)
+        check_number("Latest.in_flight", self.in_flight, COUNT)
 
     def start(self) -> Pacer:
         """Return the pacer of one lane."""
@@ -328,17 +336,3 @@ class _LatestPacer(_Unpaced):
 
     def due_at(self, now: float, unanswered: int) -> float | None:
         return now if unanswered < self.vouched else None
-
-
-def _check_seconds(policy: str, field: str, value: object, cure: str) -> None:
-    """Refuse what is no finite, non-negative number (a bool is a slip of the pen, not a second)."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ConfigurationError(
-            f"{policy} {field} must be a number of seconds, 0 or more, not {value!r}: {cure}"
-        )
-
-
-def _check_count(policy: str, field: str, value: object) -> None:
-    """Refuse what is no whole number above zero."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{policy} {field} must be a whole number, 1 or more, not {value!r}")

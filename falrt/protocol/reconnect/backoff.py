@@ -8,12 +8,12 @@ Only a good answer restores the budget. An upgrade proves nothing: the gateway a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from falrt.exceptions import ConfigurationError
+from falrt.protocol.numbers import COUNT, SECONDS, Rule, check_number
 
 __all__ = ["Backoff", "RetrySchedule"]
 
@@ -24,7 +24,7 @@ FIRST_OPENING_ATTEMPTS: Final = 5
 # Tries may hang instead of failing: one that took this long is reported after its own time-out.
 FIRST_OPENING_SECONDS: Final = 10.0
 # Beyond any use, and small enough that its powers stay within a float.
-FACTOR_MAX: Final = 1000
+FACTOR: Final = Rule("a number from 1 to 1000", 1, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +52,15 @@ class Backoff:
     give_up_after: float | None = 3600.0
 
     def __post_init__(self) -> None:
-        if not (_is_number(self.initial) and self.initial > 0):
-            raise ConfigurationError(f"Backoff.initial must be above 0 seconds, got {self.initial!r}")
-        if not (_is_number(self.maximum) and self.maximum >= self.initial):
+        check_number("Backoff.initial", self.initial, SECONDS)
+        check_number("Backoff.maximum", self.maximum, SECONDS)
+        if self.maximum < self.initial:
             raise ConfigurationError(
-                f"Backoff.maximum must be at least initial ({self.initial!r}), got {self.maximum!r}"
+                f"Backoff.maximum ({self.maximum!r}) is shorter than initial ({self.initial!r}): raise it"
             )
-        if not (_is_number(self.factor) and 1 <= self.factor <= FACTOR_MAX):
-            raise ConfigurationError(f"Backoff.factor must be from 1 to {FACTOR_MAX}, got {self.factor!r}")
-        if self.attempts is not None and not (type(self.attempts) is int and self.attempts >= 1):
-            raise ConfigurationError(
-                f"Backoff.attempts must be a whole number from 1 or None, got {self.attempts!r}"
-            )
-        if self.give_up_after is not None and not (_is_number(self.give_up_after) and self.give_up_after > 0):
-            raise ConfigurationError(
-                f"Backoff.give_up_after must be above 0 seconds or None, got {self.give_up_after!r}"
-            )
+        check_number("Backoff.factor", self.factor, FACTOR)
+        check_number("Backoff.attempts", self.attempts, COUNT, optional=True)
+        check_number("Backoff.give_up_after", self.give_up_after, SECONDS, optional=True)
 
     def ceiling(self, tries: int) -> float:
         """Return the longest pause before try number ``tries`` (0 is the first), in seconds."""
@@ -75,10 +68,6 @@ class Backoff:
             return min(FIRST_DELAY_MAX, self.initial)
         # The exponent is bounded so that a connection that tries for years does not overflow a float.
         return min(self.maximum, self.initial * self.factor ** min(tries - 1, 64))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 class RetrySchedule:

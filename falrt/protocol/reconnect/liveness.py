@@ -9,12 +9,11 @@ later than asked for does not judge; it grants the peer another ``timeout`` firs
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from falrt.exceptions import ConfigurationError
+from falrt.protocol.numbers import SECONDS, check_number
 
 __all__ = ["Keepalive", "Liveness", "Pulse"]
 
@@ -47,12 +46,7 @@ class Keepalive:
 
     def __post_init__(self) -> None:
         for name, value in (("ping_interval", self.interval), ("ping_timeout", self.timeout)):
-            if value is not None and not _is_duration(value):
-                raise ConfigurationError(f"{name} must be above 0 seconds or None, got {value!r}")
-
-
-def _is_duration(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+            check_number(name, value, SECONDS, optional=True)
 
 
 class Liveness:

@@ -11,10 +11,10 @@ Source:
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any, Final
 
+from falrt.protocol.numbers import finite
 from falrt.typing import Frame
 
 __all__ = [
@@ -153,10 +153,5 @@ def id_and_time_in(message: Any) -> tuple[str | None, float | None]:
 
 def seconds_in(value: object) -> float | None:
     """Return a duration that can be reckoned with; None for anything else, NaN and infinity included."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        return None
-    try:
-        seconds = float(value)
-    except OverflowError:  # JSON knows whole numbers of any length
-        return None
-    return seconds if math.isfinite(seconds) else None
+    seconds = finite(value)
+    return seconds if seconds is not None and seconds >= 0 else None

@@ -24,9 +24,10 @@ from __future__ import annotations
 
 import binascii
 import json
-import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
+
+from falrt.protocol.numbers import finite
 
 __all__ = ["TokenClaims", "TokenSchedule", "looks_like_jwt", "read_claims", "token_lifetime"]
 
@@ -77,7 +78,7 @@ def read_claims(token: str) -> TokenClaims:
         return TokenClaims()
     if not isinstance(claims, dict):
         return TokenClaims()
-    return TokenClaims(expires_at=_seconds(claims.get("exp")), issued_at=_seconds(claims.get("iat")))
+    return TokenClaims(expires_at=finite(claims.get("exp")), issued_at=finite(claims.get("iat")))
 
 
 def token_lifetime(token: str, *, wall_now: float, configured: float | None) -> float | None:
@@ -180,14 +181,3 @@ class TokenSchedule:
     def next_deadline(self) -> float | None:
         """Monotonic time of the next background fetch; None where none is planned."""
         return self._renew_at
-
-
-def _seconds(value: Any) -> float | None:
-    """Return a claim as a finite number of seconds; a JWT may hold anything."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        seconds = float(value)
-    except OverflowError:
-        return None
-    return seconds if math.isfinite(seconds) else None

@@ -204,14 +204,14 @@ def test_latest_vouches_for_as_many_as_may_be_in_flight() -> None:
 
 @pytest.mark.parametrize("value", [-0.1, math.nan, math.inf, True, "0.1", None])
 def test_a_wrong_interval_is_refused_and_named(value: object) -> None:
-    with pytest.raises(ConfigurationError, match=r"Throttle interval must be a number of seconds.*0\.128"):
+    with pytest.raises(ConfigurationError, match=r"Throttle.interval must be a number of seconds.*0\.128"):
         Throttle(value)  # type: ignore[arg-type]
 
 
 def test_a_wrong_wait_is_refused_and_named() -> None:
-    with pytest.raises(ConfigurationError, match="Debounce wait must be a number of seconds"):
+    with pytest.raises(ConfigurationError, match="Debounce.wait must be a number of seconds"):
         Debounce(-1)
-    with pytest.raises(ConfigurationError, match="Debounce max_wait must be a number of seconds"):
+    with pytest.raises(ConfigurationError, match="Debounce.max_wait must be a number of seconds"):
         Debounce(1, max_wait=math.nan)
 
 
@@ -224,7 +224,7 @@ def test_a_max_wait_shorter_than_the_wait_is_refused() -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, None])
 def test_a_wrong_in_flight_is_refused_and_named(value: object) -> None:
-    with pytest.raises(ConfigurationError, match="Latest in_flight must be a whole number, 1 or more"):
+    with pytest.raises(ConfigurationError, match="Latest.in_flight must be a whole number from 1"):
         Latest(value)  # type: ignore[arg-type]
 
 

@@ -112,9 +112,13 @@ def test_without_a_timeout_it_pings_once_and_never_gives_up() -> None:
 
 @pytest.mark.parametrize("value", [0, -1, "20", True, math.nan, math.inf, []])
 def test_a_wrong_time_is_refused_by_the_name_of_its_option(value: Any) -> None:
-    with pytest.raises(ConfigurationError, match="ping_interval must be above 0 seconds or None, got"):
+    with pytest.raises(
+        ConfigurationError, match="ping_interval must be a positive number of seconds or None, got"
+    ):
         Keepalive(interval=value)
-    with pytest.raises(ConfigurationError, match="ping_timeout must be above 0 seconds or None, got"):
+    with pytest.raises(
+        ConfigurationError, match="ping_timeout must be a positive number of seconds or None, got"
+    ):
         Keepalive(timeout=value)
 
 

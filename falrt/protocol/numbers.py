@@ -1,0 +1,86 @@
+"""What counts as a number: one table of rules for every option, and one reading of what others send.
+
+A bool is a slip of the pen, not a number; neither is a string, an infinity, or a whole number too large for a float.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+from falrt.exceptions import ConfigurationError
+
+__all__ = ["COUNT", "PAUSE", "SECONDS", "YEAR", "Rule", "check_number", "finite"]
+
+# No app waits longer than a year; and nothing above can be added to a clock without loss.
+YEAR: Final = 366 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What an option may be.
+
+    Attributes:
+        text: In words, after "must be".
+        least: Smallest value.
+        most: Largest value.
+        whole: Only whole numbers.
+        open: The smallest value itself is too small.
+    """
+
+    text: str
+    least: float
+    most: float
+    whole: bool = False
+    open: bool = False
+
+    def allows(self, value: object) -> bool:
+        """Whether a value obeys."""
+        number = finite(value)
+        if number is None or (self.whole and type(value) is not int):
+            return False
+        return self.least <= number <= self.most and not (self.open and number == self.least)
+
+
+SECONDS: Final = Rule("a positive number of seconds", 0.0, YEAR, open=True)
+PAUSE: Final = Rule("a number of seconds, 0 or more", 0.0, YEAR)
+COUNT: Final = Rule("a whole number from 1", 1, 10**9, whole=True)
+
+
+def check_number(name: str, value: object, rule: Rule, *, optional: bool = False, cure: str = "") -> None:
+    """Refuse a value that a rule does not allow.
+
+    Args:
+        name: The option, as users write it.
+        value: What they gave.
+        rule: What it may be.
+        optional: None is allowed too.
+        cure: What to write instead.
+
+    Raises:
+        ConfigurationError: Names the option, the value and the cure.
+    """
+    if (value is None and optional) or rule.allows(value):
+        return
+    alternative = " or None" if optional else ""
+    raise ConfigurationError(
+        f"{name} must be {rule.text}{alternative}, got {_shown(value)}" + (f": {cure}" if cure else "")
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 10_000:
+        return "an enormous number"  # Python itself refuses to write out the largest
+    return f"{value!r:.50}"
+
+
+def finite(value: Any) -> float | None:
+    """Return a value as a float that can be reckoned with; None for anything else, NaN and infinities included."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # whole numbers may have any length
+        return None
+    return number if math.isfinite(number) else None
