@@ -319,7 +319,7 @@ def test_an_input_leaves_at_the_latest_when_all_before_it_should_long_be_answere
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "2"])
 @pytest.mark.parametrize("field", ["max_in_flight", "vouched"])
 def test_a_wrong_count_is_refused_and_named(field: str, value: object) -> None:
-    with pytest.raises(ConfigurationError, match=f"Adaptive.{field} must be a whole number from 1"):
+    with pytest.raises(ConfigurationError, match=rf"Adaptive\.{field} must be a whole number from 1"):
         Adaptive(**{field: value})  # type: ignore[arg-type]
 
 

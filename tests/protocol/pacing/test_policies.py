@@ -209,9 +209,9 @@ def test_a_wrong_interval_is_refused_and_named(value: object) -> None:
 
 
 def test_a_wrong_wait_is_refused_and_named() -> None:
-    with pytest.raises(ConfigurationError, match="Debounce.wait must be a number of seconds"):
+    with pytest.raises(ConfigurationError, match=r"Debounce\.wait must be a number of seconds"):
         Debounce(-1)
-    with pytest.raises(ConfigurationError, match="Debounce.max_wait must be a number of seconds"):
+    with pytest.raises(ConfigurationError, match=r"Debounce\.max_wait must be a number of seconds"):
         Debounce(1, max_wait=math.nan)
 
 
@@ -224,7 +224,7 @@ def test_a_max_wait_shorter_than_the_wait_is_refused() -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, None])
 def test_a_wrong_in_flight_is_refused_and_named(value: object) -> None:
-    with pytest.raises(ConfigurationError, match="Latest.in_flight must be a whole number from 1"):
+    with pytest.raises(ConfigurationError, match=r"Latest\.in_flight must be a whole number from 1"):
         Latest(value)  # type: ignore[arg-type]
 
 
