@@ -15,8 +15,8 @@ import sys
 import tracemalloc
 from pathlib import Path
 
-from benchmarks.contenders import IMPORTS, NAMES, open_session
-from benchmarks.echo_peer import EchoPeer
+from benchmarks.contenders import BARE, FAL_CLIENT, IMPORTS, REQUEST, open_session
+from benchmarks.peers import Peer
 
 # Opened first and not counted: what the first connection loads, the others share.
 WARM_UP = 10
@@ -25,9 +25,10 @@ USED_BYTES = 60_000
 
 def import_times(repeats: int) -> dict[str, float]:
     """Return milliseconds that each contender's import takes, the median of interleaved fresh interpreters."""
-    times: dict[str, list[float]] = {name: [] for name in NAMES}
+    names = list(IMPORTS)
+    times: dict[str, list[float]] = {name: [] for name in names}
     for round_ in range(repeats + 1):
-        for name in random.sample(NAMES, len(NAMES)):
+        for name in random.sample(names, len(names)):
             program = f"import time; t = time.perf_counter(); {IMPORTS[name]}; print(time.perf_counter() - t)"
             seconds = float(_run("-c", program))
             if round_:  # the first fills the page cache
@@ -35,13 +36,23 @@ def import_times(repeats: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def idle_memory(peer: EchoPeer, connections: int) -> dict[str, dict[str, float]]:
+def idle_memory(peer: Peer, connections: int) -> dict[str, dict[str, float]]:
     """Return KiB a connection: Python's own count and the growth of the process, fresh and after one message."""
     figures: dict[str, dict[str, float]] = {}
-    for name in NAMES:
+    for name in (BARE, REQUEST, FAL_CLIENT):
         figures[name] = {}
         for how in ("python", "process"):
-            told = json.loads(_run("-m", "benchmarks.footprint", name, str(peer.port), str(connections), how))
+            told = json.loads(
+                _run(
+                    "-m",
+                    "benchmarks.footprint",
+                    name,
+                    str(peer.port),
+                    peer.app(USED_BYTES),
+                    str(connections),
+                    how,
+                )
+            )
             figures[name][f"{how}_fresh"], figures[name][f"{how}_used"] = told
     return figures
 
@@ -57,15 +68,15 @@ def _resident_kib() -> float:
     raise OSError("the kernel does not tell the resident size")
 
 
-async def _measure(name: str, port: int, connections: int, how: str) -> tuple[float, float]:
+async def _measure(name: str, port: int, app: str, connections: int, how: str) -> tuple[float, float]:
     message = {"picture": bytes(range(250)) * (USED_BYTES // 250)}
-    sessions = [await open_session(name, port) for _ in range(WARM_UP)]
+    sessions = [await open_session(name, port, app) for _ in range(WARM_UP)]
     for session in sessions:
         await session.ask(message)
     if how == "python":
         tracemalloc.start()
     empty = await _count(how)
-    sessions += [await open_session(name, port) for _ in range(connections)]
+    sessions += [await open_session(name, port, app) for _ in range(connections)]
     fresh = await _count(how)
     for session in sessions[WARM_UP:]:
         await session.ask(message)
@@ -82,5 +93,5 @@ async def _count(how: str) -> float:
 
 
 if __name__ == "__main__":
-    who, port, connections, how = sys.argv[1:]
-    print(json.dumps(asyncio.run(_measure(who, int(port), int(connections), how))))
+    who, port, app, connections, how = sys.argv[1:]
+    print(json.dumps(asyncio.run(_measure(who, int(port), app, int(connections), how))))

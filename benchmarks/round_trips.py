@@ -1,53 +1,83 @@
-"""Round trips and connects: wall time, the client's CPU and the CPU that it causes at the server."""
+"""Round trips, connects and crowds: contenders in processes of their own take turns in short blocks.
+
+Ratios are taken within a turn, then the median over the turns: a change of the machine's mood leaves them alone.
+"""
 
 from __future__ import annotations
 
-import gc
+import contextlib
+import json
 import os
 import random
+import shutil
 import statistics
-import time
-from collections import defaultdict
-from dataclasses import dataclass, field
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-from benchmarks.contenders import BARE, NAMES, open_session
-from benchmarks.echo_peer import EchoPeer
+from benchmarks.contenders import BARE, JAVASCRIPT
+from benchmarks.peers import Peer
 
 # Bytes each way -> messages in a block, so that a block takes some 50 ms.
-SIZES = {100: 300, 60_000: 200, 150_000: 100, 1_000_000: 16}
+SIZES = {100: 400, 60_000: 200, 150_000: 100, 1_000_000: 16}
+CROWD = {"size": 60_000, "connections": 600, "rate": 5.0, "seconds": 8.0}
+HERE = Path(__file__).parent
+INTEROP = HERE.parent / "tests" / "interop"
 
 
-@dataclass(slots=True)
-class Series:
-    """One contender's blocks, in microseconds a message; the n-th ones of all contenders were taken together."""
+class WorkerProcess:
+    """A contender's process, and the way to tell it what to do."""
 
-    wall: list[float] = field(default_factory=list)
-    client_cpu: list[float] = field(default_factory=list)
-    server_cpu: list[float] = field(default_factory=list)
+    def __init__(self, name: str, loop: str, core: int | None) -> None:
+        command = [sys.executable, "-m", "benchmarks.worker", name, loop]
+        if name == JAVASCRIPT:
+            command = ["node", str(HERE / "javascript_worker.mjs")]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if core is not None:
+            os.sched_setaffinity(self._process.pid, {core})
 
-    def medians(self) -> dict[str, float]:
-        """Return the medians over the blocks."""
-        return {
-            name: statistics.median(getattr(self, name)) for name in self.__slots__ if getattr(self, name)
-        }
+    def do(self, command: str, **options: Any) -> dict[str, Any]:
+        """Let it do a command; return its figures."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": command, **options}) + "\n")
+        self._process.stdin.flush()
+        figures: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return figures
 
-    def ratios_to(self, other: Series) -> dict[str, float]:
-        """Return the medians of the ratios within each repeat, which a change of the machine's mood leaves alone."""
-        return {
-            name: statistics.median(
-                mine / its for mine, its in zip(getattr(self, name), getattr(other, name), strict=True)
-            )
-            for name in self.__slots__
-            if getattr(self, name)
-        }
+    def end(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it has ended already, and said why
+            self._process.stdin.close()
+        self._process.wait(30)
 
 
-async def round_trips(
-    peer: EchoPeer, repeats: int, *, share: float = 1.0
+@contextlib.contextmanager
+def workers(names: Sequence[str], loop: str, core: int | None) -> Iterator[dict[str, WorkerProcess]]:
+    """Start a process for each contender."""
+    started = {name: WorkerProcess(name, loop, core) for name in names}
+    try:
+        yield started
+    finally:
+        for worker in started.values():
+            worker.end()
+
+
+def has_javascript() -> bool:
+    """Whether the official JavaScript client can take part."""
+    return shutil.which("node") is not None and (INTEROP / "node_modules" / "@fal-ai").exists()
+
+
+def round_trips(
+    processes: dict[str, WorkerProcess], peer: Peer, repeats: int, *, share: float = 1.0
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Measure all contenders at all sizes.
+    """Measure contenders at all sizes.
 
     Args:
+        processes: The contenders.
         peer: The far end.
         repeats: Blocks of each contender and size.
         share: Of the usual number of messages in a block.
@@ -57,62 +87,57 @@ async def round_trips(
     """
     results = {}
     for size, count in SIZES.items():
-        message = {"picture": os.urandom(size)}
-        results[str(size)] = await _blocks(peer, repeats, message, max(3, int(count * share)))
+        for worker in processes.values():
+            worker.do("open", port=peer.port, app=peer.app(size), size=size)
+        blocks: dict[str, list[dict[str, float]]] = {name: [] for name in processes}
+        for _ in range(repeats):
+            for name in random.sample(list(processes), len(processes)):
+                cpu = peer.cpu_seconds()
+                messages = max(3, int(count * share))
+                figures = processes[name].do("block", count=messages)
+                blocks[name].append({**figures, "server_cpu": (peer.cpu_seconds() - cpu) / messages * 1e6})
+        for worker in processes.values():
+            worker.do("close")
+        results[str(size)] = summary(blocks)
     return results
 
 
-async def _blocks(
-    peer: EchoPeer, repeats: int, message: dict[str, bytes], count: int
+def connects(
+    processes: dict[str, WorkerProcess], peer: Peer, repeats: int, count: int
 ) -> dict[str, dict[str, float]]:
-    sessions = {name: await open_session(name, peer.port) for name in NAMES}
-    series: dict[str, Series] = defaultdict(Series)
-    for session in sessions.values():
-        for _ in range(3):
-            assert await session.ask(message) == message
-    for _ in range(repeats):
-        for name in random.sample(NAMES, len(NAMES)):
-            ask = sessions[name].ask
-            gc.collect()
-            server, cpu = peer.cpu_seconds(), time.process_time()
-            walls = []
-            for _ in range(count):
-                began = time.perf_counter()
-                await ask(message)
-                walls.append(time.perf_counter() - began)
-            cpu = time.process_time() - cpu
-            # The median: a round trip in which the system did something else says nothing.
-            series[name].wall.append(statistics.median(walls) * 1e6)
-            series[name].client_cpu.append(cpu / count * 1e6)
-            series[name].server_cpu.append((peer.cpu_seconds() - server) / count * 1e6)
-    for session in sessions.values():
-        await session.close()
-    return _summary(series)
-
-
-async def connects(peer: EchoPeer, repeats: int, count: int) -> dict[str, dict[str, float]]:
-    """Measure how long it takes until a connection is open; closing is not counted."""
-    series: dict[str, Series] = defaultdict(Series)
+    """Measure how long it takes until a connection is open, without the closing."""
+    blocks: dict[str, list[dict[str, float]]] = {name: [] for name in processes}
     for round_ in range(repeats + 1):
-        for name in random.sample(NAMES, len(NAMES)):
-            walls, cpu = [], 0.0
-            for _ in range(count):
-                began, cpu_began = time.perf_counter(), time.process_time()
-                session = await open_session(name, peer.port)
-                walls.append(time.perf_counter() - began)
-                cpu += time.process_time() - cpu_began
-                await session.close()
+        for name in random.sample(list(processes), len(processes)):
+            figures = processes[name].do("connects", port=peer.port, app=peer.app(100), count=count)
             if round_:  # the first is for warming up
-                series[name].wall.append(statistics.median(walls) * 1e6)
-                series[name].client_cpu.append(cpu / count * 1e6)
-    return _summary(series)
+                blocks[name].append(figures)
+    return summary(blocks)
 
 
-def _summary(series: dict[str, Series]) -> dict[str, dict[str, float]]:
-    return {
-        name: {
-            **series[name].medians(),
-            **{f"x_{key}": ratio for key, ratio in series[name].ratios_to(series[BARE]).items()},
-        }
-        for name in NAMES
-    }
+def crowds(
+    processes: dict[str, WorkerProcess], peer: Peer, repeats: int, **options: Any
+) -> dict[str, dict[str, float]]:
+    """Measure many connections at once, one contender after the other."""
+    crowd: dict[str, Any] = {**CROWD, **options}
+    blocks: dict[str, list[dict[str, float]]] = {name: [] for name in processes}
+    for _ in range(repeats):
+        for name in random.sample(list(processes), len(processes)):
+            app = peer.app(crowd["size"])
+            blocks[name].append(processes[name].do("crowd", port=peer.port, app=app, **crowd))
+    return summary(blocks)
+
+
+def summary(blocks: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Return the medians of each contender's figures, and of their ratios to the bare loop's."""
+    results: dict[str, dict[str, float]] = {}
+    for name, figures in blocks.items():
+        told = {key for key, value in figures[0].items() if value is not None}
+        results[name] = {key: statistics.median(each[key] for each in figures) for key in told}
+        for key in told - {"faults"}:
+            ratios = [
+                mine[key] / its[key] for mine, its in zip(figures, blocks[BARE], strict=True) if its[key]
+            ]
+            if ratios:
+                results[name][f"x_{key}"] = statistics.median(ratios)
+    return results

@@ -84,11 +84,13 @@ class Framing:
             sends.
         held_ping: The newest of those: the only one that needs an answer (RFC 6455, 5.5.3).
         held_pings: How many there were.
+        stirred: Whether something other than whole messages came since this was set to False: there may be something
+            to send, or the end may be near.
     """
 
     __slots__ = (
         "_compressed", "_fragments", "_max_size", "_protocol", "_rest", "_text", "_too_large", "held_ping",
-        "held_pings", "holds_pings", "on_message",
+        "held_pings", "holds_pings", "on_message", "stirred",
     )  # fmt: skip
 
     def __init__(
@@ -125,6 +127,7 @@ class Framing:
         self.holds_pings = False
         self.held_ping: bytes | None = None
         self.held_pings = 0
+        self.stirred = False
 
     # --- states
 
@@ -200,7 +203,7 @@ class Framing:
         """The peer sends nothing any more."""
         self._protocol.receive_eof()
 
-    def read(self, view: memoryview, end: int) -> tuple[int, int]:
+    def read(self, view: memoryview, end: int) -> tuple[int, int]:  # noqa: C901 - every frame's way: a call costs
         """Use up the first bytes of a buffer.
 
         Returns:
@@ -211,7 +214,7 @@ class Framing:
         if at:
             self._rest -= at
             self._pass_on(view[:at])
-        max_size = ASSEMBLED_MAX_BYTES if self._max_size is None else min(self._max_size, ASSEMBLED_MAX_BYTES)
+        max_size = self._plain_max()
         while end - at >= 2:
             first, length = view[at], view[at + 1]
             body, short, masked = at + 2, length <= 125, length > 127
@@ -223,7 +226,7 @@ class Framing:
                     break
                 length = int.from_bytes(view[at + 2 : body], "big")
             after = body + length
-            if first in _PLAIN and length <= max_size and self._is_plain and not masked:
+            if first in _PLAIN and length <= max_size and not masked:
                 if after > end:
                     need = after - at
                     break
@@ -232,10 +235,13 @@ class Framing:
                 if after > end:
                     break
                 self.held_ping, self.held_pings = bytes(view[body:after]), self.held_pings + 1
+                self.stirred = True
             else:
                 self._rest = max(0, after - end)
                 after = min(after, end)
                 self._begin_unusual(first, length, view[at:after])
+            if self.stirred:
+                max_size = self._plain_max()
             at = after
         return at, need
 
@@ -248,10 +254,11 @@ class Framing:
             self._too_large = size
         self._pass_on(data)
 
-    @property
-    def _is_plain(self) -> bool:
-        """Whether a message in one frame may come now."""
-        return self._fragments is None and self._protocol.state is State.OPEN
+    def _plain_max(self) -> int:
+        """Return how many bytes a message may have that comes in one frame now and is not left to the library."""
+        if self._fragments is not None or not self.is_open:
+            return -1
+        return ASSEMBLED_MAX_BYTES if self._max_size is None else min(self._max_size, ASSEMBLED_MAX_BYTES)
 
     def _take(self, data: memoryview, text: bool) -> None:
         """Hand over a whole message."""
@@ -268,11 +275,13 @@ class Framing:
 
     def _complain(self, exc: UnicodeDecodeError) -> None:
         """End the socket because of text that is none."""
+        self.stirred = True
         if self.is_open:
             self._protocol.fail(_INVALID_TEXT, f"text is not UTF-8: {exc.reason} at byte {exc.start}")
 
     def _pass_on(self, data: memoryview) -> None:
         """Let the library read a frame, or a part of one."""
+        self.stirred = True
         self._protocol.receive_data(bytes(data))
         for event in self._protocol.events_received():
             if isinstance(event, LibraryFrame) and event.opcode in _DATA:

@@ -249,8 +249,16 @@ class Socket(asyncio.BufferedProtocol):
             self._read_answer(view[:end])
             return
         at, need = framing.read(view, end)
+        if at < end or self._own is not None:
+            self._keep(view, at, end, need)
+        if framing.stirred:
+            framing.stirred = False
+            self._settle()
+
+    def _settle(self) -> None:
+        """See what followed from frames that are no plain messages."""
+        framing = self._framing
         self._flush()
-        self._keep(view, at, end, need)
         if framing.held_pings > HELD_PINGS_MAX:
             said = f"the server sent {framing.held_pings} pings and read nothing of what was sent"
             self._cause = ConnectionAbortedError(said)

@@ -96,6 +96,7 @@ def test_where_the_bytes_are_cut_changes_nothing(seed: int) -> None:
 )
 def test_what_breaks_the_rules_is_answered_with_its_code(bad: bytes, code: int) -> None:
     framing, messages = opened(max_size=1000)
+    bad += frame(Opcode.TEXT, b"unheard")
     framing.read(memoryview(bad), len(bad))
     assert framing.is_closing
     # Nothing behind it counts any more.
