@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from falrt.cli import calls
+from falrt.cli.shared import Settings, errors_in_a_line
 
 __all__ = ["app"]
 
@@ -20,23 +21,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-@contextlib.contextmanager
-def _errors_in_a_line() -> Iterator[None]:
-    """End with 1 and a line that says what is wrong, instead of a traceback; 2 where an extra is missing."""
-    from falrt.exceptions import FalrtError, MissingDependencyError
-
-    try:
-        yield
-    except MissingDependencyError as error:
-        typer.echo(f"falrt: {error}", err=True)
-        raise typer.Exit(2) from error
-    except FalrtError as error:
-        from falrt.cli.endpoint import told
-
-        typer.echo(f"falrt: {told(error)}", err=True)
-        raise typer.Exit(1) from error
 
 
 def _version(wanted: bool) -> None:
@@ -58,10 +42,6 @@ def _main(
 
 # Metavars in plain words, and short help that click does not cut.
 _Model = Annotated[str, typer.Option(metavar="NAME", help="klein, lcm, turbo or lightning.")]
-_Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="An input field of the model; may be repeated."),
-]
 _Fit = Annotated[
     str,
     typer.Option(
@@ -97,7 +77,7 @@ def serve(
     quiet: _Quiet = False,
 ) -> None:
     """Serve a local stand-in for fal whose models draw without a GPU."""
-    with _errors_in_a_line():
+    with errors_in_a_line():
         from rich.console import Console
 
         from falrt.cli.serve import serve as run
@@ -153,7 +133,7 @@ def proxy(
     quiet: _Quiet = False,
 ) -> None:
     """Serve fal's proxy protocol, tokens and a relay for browsers; the key stays here."""
-    with _errors_in_a_line():
+    with errors_in_a_line():
         from rich.console import Console
 
         from falrt.cli.proxy import proxy as run
@@ -189,7 +169,7 @@ def playground(
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
 ) -> None:
     """Open a page to play with the models: camera, drawing, pictures, films; your key stays here."""
-    with _errors_in_a_line():
+    with errors_in_a_line():
         from rich.console import Console
 
         from falrt.cli.playground import playground as run
@@ -212,7 +192,7 @@ def demo(
     frames: _Frames = None,
     seconds: Annotated[float, typer.Option(metavar="SECONDS", help="Stop after this time.", min=0.1)] = 8.0,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the results.")] = Path("falrt-demo"),
-    set_: _Settings = None,
+    set_: Settings = None,
     fit: _Fit = "cover",
     live: Annotated[
         bool, typer.Option("--live", help="Use fal, with FAL_KEY, instead of a local server.")
@@ -220,7 +200,7 @@ def demo(
     quiet: _Quiet = False,
 ) -> None:
     """Stream moving pictures through a model, with no key and no network, and save what comes back."""
-    with _errors_in_a_line():
+    with errors_in_a_line():
         from rich.console import Console
 
         from falrt.cli.choices import choose, read_settings
@@ -261,7 +241,7 @@ def stream(
     prompt_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Read the prompt from a file, again when it changes.")
     ] = None,
-    set_: _Settings = None,
+    set_: Settings = None,
     fit: _Fit = "cover",
     out: Annotated[
         list[Path] | None,
@@ -318,7 +298,7 @@ def stream(
     quiet: _Quiet = False,
 ) -> None:
     """Stream frames through a model: a camera, video, pictures or the screen in; files, terminal or window out."""
-    with _errors_in_a_line():
+    with errors_in_a_line():
         from dataclasses import replace
 
         from rich.console import Console
@@ -367,7 +347,7 @@ def doctor(
 
     On fal, it asks for one picture, which costs what one picture costs.
     """
-    with _errors_in_a_line():
+    with errors_in_a_line():
         from rich.console import Console
 
         from falrt.cli.choices import choose
@@ -377,18 +357,5 @@ def doctor(
             raise typer.Exit(1)
 
 
-@app.command(short_help="Print typed models of an endpoint, from its OpenAPI document.")
-def types(
-    app_id: Annotated[str, typer.Argument(metavar="ID", help="Endpoint id, such as fal-ai/flux/dev.")],
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--from", metavar="PLACE", help="A file or address with the document, instead of fal's."
-        ),
-    ] = None,
-) -> None:
-    """Print typed models of an endpoint: falrt types fal-ai/flux/dev > flux_dev.py."""
-    with _errors_in_a_line():
-        from falrt.cli.types import types as run
-
-        typer.echo(run(app_id, source), nl=False)
+app.command(short_help="Print typed models of an endpoint, from its OpenAPI document.")(calls.types)
+app.command(short_help="Make a picture from words.")(calls.generate)
