@@ -75,6 +75,7 @@ MAY_IMPORT = {
     "pydantic": {"models", "local", "cli"},
     "pydantic_core": {"models"},
     "pytest": {"testing/plugin.py", "testing/fixtures.py"},
+    "redis": {"server/shared.py"},
     "rich": {"cli"},
     "simplejpeg": {"media"},
     "starlette": {"local", "server"},

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from falrt.server.channels import Channels
     from falrt.server.entrance import anyone
     from falrt.server.limits import Limit
+    from falrt.server.shared import RedisChannels
 
-__all__ = ["Channels", "Limit", "Routes", "anyone", "create_app", "routes"]
+__all__ = ["Channels", "Limit", "RedisChannels", "Routes", "anyone", "create_app", "routes"]
 
 _HOMES = {
     "Channels": "channels",
     "Limit": "limits",
+    "RedisChannels": "shared",
     "Routes": "app",
     "anyone": "entrance",
     "create_app": "app",

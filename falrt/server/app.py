@@ -61,15 +61,20 @@ class Routes(list[BaseRoute]):
         app = FastAPI(routes=fal, lifespan=fal.lifespan)
 
     Attributes:
+        channels: What is watched; publish here.
         metrics: Counters of this process; ``metrics.text()`` is what Prometheus reads.
     """
 
     def __init__(
-        self, routes: Iterable[BaseRoute], stack: contextlib.AsyncExitStack, metrics: Metrics
+        self,
+        routes: Iterable[BaseRoute],
+        stack: contextlib.AsyncExitStack,
+        channels: Channels,
+        metrics: Metrics,
     ) -> None:
         super().__init__(routes)
         self._stack = stack
-        self.metrics = metrics
+        self.channels, self.metrics = channels, metrics
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: object) -> AsyncIterator[None]:
@@ -97,6 +102,7 @@ def create_app(
     uploads: bool = False,
     channels: Channels | None = None,
     may_publish: MayPublish | None = None,
+    redis: str | None = None,
 ) -> Starlette:
     """Make an app with the routes ``/api/fal/...``; arguments and errors as in :func:`routes`."""
     fal = routes(
@@ -110,6 +116,7 @@ def create_app(
         uploads=uploads,
         channels=channels,
         may_publish=may_publish,
+        redis=redis,
     )
     return Starlette(routes=fal, lifespan=fal.lifespan)
 
@@ -126,6 +133,7 @@ def routes(
     uploads: bool = False,
     channels: Channels | None = None,
     may_publish: MayPublish | None = None,
+    redis: str | None = None,
     prefix: str = "/api/fal",
 ) -> Routes:
     """Return the routes, for an app of your own.
@@ -143,6 +151,8 @@ def routes(
         channels: What is watched; give one to publish on it yourself.
         may_publish: ``(user, channel) -> bool``: who may show relayed pictures to others, by adding ``?channel=``
             to the socket's URL. Default: nobody.
+        redis: Where workers share limits and channels, such as ``"redis://localhost:6379/0"``; the extra ``redis``.
+            Default: each process has its own.
         prefix: Where the routes begin.
 
     Raises:
@@ -155,6 +165,10 @@ def routes(
         )
     allowed, limits = Allowed.of(allow), limit or Limit()
     limiter: Limiter = LocalLimiter()
+    if redis is not None:
+        from falrt.server.shared import RedisChannels, RedisLimiter
+
+        limiter, channels = RedisLimiter(redis), channels or RedisChannels(redis)
     entrance = Entrance(authorize, Origins.of(origins), limits, limiter)
     fal_key = find_key(key)
     base_url = base_url or os.environ.get(BASE_URL_VARIABLE, "").strip() or None
@@ -176,7 +190,7 @@ def routes(
         WebSocketRoute(f"{prefix}/realtime/{{app:path}}", guarded(entrance, metrics, "relay", relay.serve)),
         WebSocketRoute(f"{prefix}/watch/{{channel}}", guarded(entrance, metrics, "watch", watching.serve)),
     ]
-    return Routes(served, stack, metrics)
+    return Routes(served, stack, channels, metrics)
 
 
 @dataclass(frozen=True, slots=True)
