@@ -246,9 +246,10 @@ class _Http:
     async def proxied(self, request: Request) -> Response:
         """Any method, with ``x-fal-target-url``."""
         visitor = await self.entrance.visitor(request)
-        target = judge(
-            request.headers.get("x-fal-target-url"), request.method, self.allowed, uploads=self.uploads
-        )
+        targets = request.headers.getlist("x-fal-target-url")
+        if len(targets) > 1:
+            raise Refused(400, "More than one x-fal-target-url header")
+        target = judge("".join(targets), request.method, self.allowed, uploads=self.uploads)
         if not (target.service is Service.QUEUE and request.method != "POST"):
             await self.entrance.count(visitor)
         return await self.proxy.forward(request, target)

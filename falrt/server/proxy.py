@@ -141,8 +141,10 @@ class Proxy:
         # Passed on as it comes: unpacking here would make the caller's limits ours.
         headers["accept-encoding"] = "identity"
         headers.setdefault("accept", "application/json")
-        if has_body and request.headers.get("content-length", "").isdigit():
-            headers["content-length"] = request.headers["content-length"]
+        length = request.headers.get("content-length", "")
+        # Where both were given, the chunks have told the length, and the other may be a lie.
+        if has_body and length.isdigit() and "transfer-encoding" not in request.headers:
+            headers["content-length"] = length
         return headers
 
     def _headers_out(self, answer: httpx.Response) -> dict[str, str]:
