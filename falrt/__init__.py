@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from falrt.exceptions import *  # noqa: F403 - the whole error tree is public
+from falrt.version import __version__
 
 if TYPE_CHECKING:
     from falrt import auth as auth
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from falrt.protocol.wire.queue import Completed as Completed
     from falrt.protocol.wire.queue import InProgress as InProgress
     from falrt.protocol.wire.queue import Queued as Queued
-
-__version__ = "0.1.0"
 
 # Public name -> the module that defines it.
 _HOMES = {

@@ -20,7 +20,7 @@ PACKAGE = Path(falrt.__file__).parent
 
 # Lowest first. A module imports from lower floors and from its own room.
 FLOORS = (
-    ("exceptions", "typing", "tasks", "threads"),
+    ("exceptions", "typing", "version", "tasks", "threads"),
     ("protocol",),
     ("codecs", "media", "pacing"),
     ("models",),

@@ -6,7 +6,10 @@ import ast
 import asyncio
 import importlib
 import inspect
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +22,8 @@ from falrt.protocol.events import TRANSITIONS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# Where a reader saves each block as a file and runs it.
+PROGRAMS = [ROOT / "README.md", ROOT / "docs" / "tutorial" / "first-picture.md"]
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -63,7 +68,26 @@ def stand_in() -> Iterator[str]:
         yield server.url
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if _blocks(p)], ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PROGRAMS, ids=lambda p: p.name)
+def test_every_block_of_a_first_page_is_a_program(page: Path, stand_in: str, tmp_path: Path) -> None:
+    (tmp_path / "me.jpg").write_bytes(media.jpeg_bytes(np.full((64, 64, 3), 128, np.uint8)))
+    environment = {**os.environ, "FAL_KEY": "local", "FALRT_BASE_URL": stand_in, "PYTHONPATH": str(ROOT)}
+    for number, block in enumerate(_blocks(page), 1):
+        program = tmp_path / f"program{number}.py"
+        program.write_text(block)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", program.name],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), f"block {number}: {done.stderr}"
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if _blocks(p) and p not in PROGRAMS], ids=lambda p: p.name)
 def test_every_block_of_a_page_runs(
     page: Path, stand_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ from falrt.protocol.wire.messages import OWN_ID_PREFIX
 from falrt.protocol.wire.proxies import Proxies
 from falrt.tasks import is_own_cancellation
 from falrt.typing import Codec, Frame, InputT, ModeName, OutputT
+from falrt.version import __version__
 
 if TYPE_CHECKING:
     from falrt.auth import Key, Token, TokenCache
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Link"]
 
-USER_AGENT = "falrt/0.1.0 (python)"
+USER_AGENT = f"falrt/{__version__} (python)"
 
 
 class Link(Generic[InputT, OutputT]):
