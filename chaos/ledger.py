@@ -43,7 +43,6 @@ class Ledger:
         failing: Numbers of inputs that the app refuses.
         received: Numbers that came out of ``recv()``.
         troubles: Errors that came out of ``recv()``.
-        overtaken: Requests that were told that a later input had been answered first.
         newest_send: The newest number whose ``send()`` returned.
     """
 
@@ -55,7 +54,6 @@ class Ledger:
     failing: set[int] = field(default_factory=set)
     received: set[int] = field(default_factory=set)
     troubles: list[Exception] = field(default_factory=list)
-    overtaken: set[int] = field(default_factory=set)
     newest_send: int | None = None
     _next: int = 0
     _started_at: float = field(default_factory=time.monotonic)
@@ -91,8 +89,6 @@ class Ledger:
         kind = type(error).__name__
         self.note(f"{what} {number or ''}: {kind}: {str(error)[:150]}")
         self.counts[f"{what}: {kind}"] += 1
-        if isinstance(error, falrt.RequestDropped) and number is not None:
-            self.overtaken.add(number)
         if isinstance(error, falrt.ServerError):
             self._judge_server_error(error, what, number)
         elif isinstance(error, falrt.RequestTimeout):

@@ -183,8 +183,6 @@ def _with_excuses(plan: Plan) -> Plan:
         excuses.add("ServerError")
     if faults & {"Swallow", "Garbage", "Truncated", "Huge", "GatewayError"}:
         excuses |= {"swallowed", "timeout"}
-    if plan.echoes:
-        excuses.add("RequestDropped")
     if faults & {*ENDING}:
         excuses |= {"end", *FINAL_ERRORS}
     return replace(plan, excuses=frozenset(excuses))

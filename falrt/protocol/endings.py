@@ -94,7 +94,7 @@ def with_unsent(error: FalrtError, unsent: tuple[Any, ...]) -> ConnectionClosed:
 
 
 def no_such_app(app: str, loss: Loss) -> ConnectError:
-    """Return the error of an app that never answered and whose sockets are all closed at the door."""
+    """Return the error of an app that never answered and whose sockets are all closed at once."""
     said = f" {loss.reason!r}" if loss.reason else ""
     return ConnectError(
         f"no such realtime app? check the id {app!r} and its path: "

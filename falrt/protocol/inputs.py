@@ -212,7 +212,7 @@ class Lane:
     def put_back(self, inputs: list[Input]) -> None:
         """Queue inputs that have to leave again before all others, in their order."""
         for input in inputs:
-            # Its journey begins anew: what the pacing learns from it must not count the outage.
+            # It starts again: what the pacing learns from it must not count the outage.
             input.sent_at = input.taken_at = None
         self.waiting[:0] = inputs
         self.size_bytes += sum(len(input.frame) for input in inputs)

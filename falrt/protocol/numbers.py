@@ -1,6 +1,6 @@
 """What counts as a number: one table of rules for every option, and one reading of what others send.
 
-A bool is a slip of the pen, not a number; neither is a string, an infinity, or a whole number too large for a float.
+A bool, a string, an infinity and a whole number too large for a float are none.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from falrt.protocol.pairing import replay
 from falrt.protocol.pairing.facts import AppFacts
 from falrt.protocol.pairing.timeouts import Timeouts
 from falrt.protocol.pairing.unanswered import Order
-from falrt.protocol.reconnect.lifecycle import SETTLED_AFTER, LifeCycle
+from falrt.protocol.reconnect.lifecycle import SETTLED_AFTER, Circumstances, LifeCycle
 from falrt.protocol.reconnect.liveness import Pulse
 from falrt.protocol.send_queue import SendQueue
 from falrt.protocol.settings import Settings
@@ -302,9 +302,9 @@ class RealtimeProtocol:
         if loss.cause is not Cause.SETUP and socket.leaving is not None:
             loss = socket.leaving  # what we were leaving for is the better explanation
         self._last_failure = None if endings.in_order(loss) else loss
-        answered, used = socket.answers.count > 0, socket.sent > 0
+        answered, used, was_open = socket.answers.count > 0, socket.sent > 0, life.phase is State.OPEN
         blame = replay.blame(socket.unanswered, loss, mode, used=used, answered_here=answered)
-        self._accuse(blame, loss)
+        self._tell_fault(blame, loss)
         if loss.cause is Cause.IDLE or (loss.cause is Cause.RECYCLED and self.quiet):
             socket.unanswered.end_unproven(Outcome.SUPERSEDED)  # in order: nothing was left undone
         unanswered = [input for input in socket.unanswered.take_all() if input.outcome is None]
@@ -317,10 +317,8 @@ class RealtimeProtocol:
         went_again = self._sort_out(unanswered, loss, spoke=spoke)
         if mode.ends and used and not went_again:
             self._end_session(loss)
-        end = life.after(
-            loss,
-            now,
-            opened_at=socket.opened_at,
+        case = Circumstances(
+            opened_at=socket.opened_at if was_open else None,
             waits=self._queue.waits,
             asked=bool(unanswered),
             # An app that says that its session is over has spoken, be it without any output.
@@ -328,19 +326,20 @@ class RealtimeProtocol:
             blamed=blame.settled,
             rests=self.settings.lazy or self.session_end is not None,
         )
+        end = life.after(loss, case, now)
         if end is not None:
             self._end(end)
 
     def _left(self, now: float) -> None:
-        """The socket, where there was one, is a thing of the past."""
+        """The present socket is gone: count its time, and make the state of the next."""
         if self._life.phase is State.OPEN:
             self._counters.open_seconds += now - self._socket.opened_at
         for lane in self._queue.lanes:
             lane.pacer.lost(now)
         self._socket = self._new_socket(now)
 
-    def _accuse(self, blame: replay.Blame, loss: Loss) -> None:
-        """Tell the error of a fault to whom it concerns; several suspects will go out one at a time."""
+    def _tell_fault(self, blame: replay.Blame, loss: Loss) -> None:
+        """Tell the error of a fault to whoever sent the input; several suspects will leave one at a time."""
         culprit, error = blame.culprit, loss.error
         if blame.suspects:
             self._queue.suspect(blame.suspects)
@@ -488,7 +487,7 @@ class RealtimeProtocol:
         self.abandon(request, Failed(request, error))
 
     def _give_up_the_silent(self, now: float) -> None:
-        """Draw the conclusions from the silence of a socket, the longest first."""
+        """Do what follows from the silence of a socket."""
         socket = self._socket
         # The outputs of a session come as the app likes: a pause between them says nothing.
         if self.settings.mode.pairs and _reached(socket.overdue.settles_at(), now):

@@ -113,7 +113,7 @@ class SendQueue:
         """Return when the stream that wants to send may take its next frame; None: not before something happens."""
         main, unanswered, limit = self.main, len(socket.unanswered), lane.pacer.in_flight_limit
         if lane.waiting or unanswered >= (UNANSWERED_MAX if limit is None else limit):
-            return None  # a frame that was taken now would only grow old
+            return None  # a frame taken now would be old when it leaves
         if main.waiting and (due_at := main.due_at(now, 0)) is not None and due_at <= now:
             return None
         if not self._may_leave(Kind.STREAM, lane, lane.wants_id, socket):

@@ -43,7 +43,7 @@ LOCAL_SHARE: Final = 0.02
 """Delay, as a share of the service time, below which waiting for each answer is as fast and always certain."""
 
 LATE_SHARE: Final = 0.6
-"""How late an answer must be to smell of a drop, in service times: a drop makes it late by one …"""
+"""How late an answer must be to suggest a drop, in service times: a drop makes it late by one …"""
 
 LATE_SPREADS: Final = 3.0
 """… unless such delays are usual: then as many spreads, as long as that is less than a service time."""
@@ -163,7 +163,7 @@ class AdaptivePacer:
         self._offered_at: float | None = None
         # It replaced an older one that waited.
         self._passed_over = False
-        # Answers that came since something smelt of a drop; empty otherwise.
+        # Answers that came since something suggested a drop; empty otherwise.
         self._lessons: list[_Lesson] = []
         # Two inputs were unanswered together since the count was last known to be right: one may be dropped.
         self._overlapped = False
@@ -217,20 +217,20 @@ class AdaptivePacer:
         if not self._server.known:
             return None if unanswered else now
         others = unanswered > len(self._unanswered)  # another lane's inputs, of which nothing is known here
-        hopeless_at = self._hopeless_at
+        latest_at = self._latest_at
         if others or (self._draining and unanswered) or unanswered >= (self.in_flight_limit or 1):
-            return hopeless_at
+            return latest_at
         free_at = self._expected(now) - self._server.delay
         earliest = free_at - self._server.service + self._guard
         leaves_at = max(earliest, self._right_at(now, free_at))
-        if hopeless_at is not None:
-            leaves_at = min(leaves_at, hopeless_at)
+        if latest_at is not None:
+            leaves_at = min(leaves_at, latest_at)
         return leaves_at
 
     def _right_at(self, now: float, free_at: float) -> float:
         """When a frame should leave, given when the server is free for it; later where a better one is near."""
         period = self._source.period
-        advance = self._advance.aimed(period, self._server)
+        advance = self._advance.for_next(period, self._server)
         right_at, captured_at = free_at - advance, self._offered_at
         if captured_at is None or period is None or period > SLOW_SOURCE * self._server.service:
             return right_at
@@ -249,7 +249,7 @@ class AdaptivePacer:
         return expected
 
     @property
-    def _hopeless_at(self) -> float | None:
+    def _latest_at(self) -> float | None:
         """When an input leaves although something forbids it: whatever that waits for did not come."""
         limit = self._max_in_flight
         if not self._unanswered or (limit is not None and len(self._unanswered) >= limit):

@@ -9,7 +9,7 @@ time: each answer tells how its input missed, and the advance moves a little. Ji
 camera's phase and the drift of clocks all act through that share and need no estimate of their own.
 
 What is known of the server comes from inputs that missed (see ``estimates.py``). Where none has missed clearly for
-a while, one is aimed wrongly on purpose: a *probe*, one camera frame too early or too late. An early one finds
+a while, one is mistimed on purpose: a *probe*, one camera frame too early or too late. An early one finds
 the server busy and shows its service time, a late one finds it idle and shows the delay. A probe whose input
 did not miss clearly is repeated: the world is not as it was thought to be, and each try moves the estimate.
 """
@@ -101,7 +101,7 @@ class Advance:
         """Return the advance without probes, given the camera's period (None: no camera)."""
         return (period or 0.0) / 2 if self._advance is None else self._advance
 
-    def aimed(self, period: float | None, server: ServerEstimate) -> float:
+    def for_next(self, period: float | None, server: ServerEstimate) -> float:
         """Return the advance for the next input, its probe included."""
         advance = self.advance(period)
         if self.probe is not None:

@@ -7,8 +7,8 @@ be seen; two differences can:
 
     interval  D = d - d'        gap  G = s - d'
 
-If the input found the server busy, the answers are one service apart: D = W. If the server stood idle, the input's
-own journey counts: d = s + N + W, so D = W + (G + N). Both together are one bent line::
+If the input found the server busy, the answers are one service apart: D = W. If the server was idle, the input's
+own delay counts: d = s + N + W, so D = W + (G + N). Both together are one bent line::
 
     D = W + max(0, G + N)            D |          /
                                        |         /
@@ -127,7 +127,7 @@ class ServerEstimate:
     __slots__ = ("_answers", "_counted", "_fit_in", "_points", "_typical", "delay", "service", "spread")
 
     def __init__(self) -> None:
-        # N: seconds of an input's journey that others may share.
+        # N: seconds of an input's delay that others may share.
         self.delay = 0.0
         # W: seconds between two answers of a server that is never idle.
         self.service = 0.0

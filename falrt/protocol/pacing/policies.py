@@ -1,6 +1,6 @@
 """Pacing: when a waiting input may leave, and whether a newer one takes its place.
 
-Theory of operation. Two objects share the work:
+Two objects share the work:
 
 * A *policy* (``Immediate``, ``Throttle``, ``Debounce``, ``Latest``, ``Adaptive``) is what users write down:
   a frozen set of options, checked when built, free of state and so shareable between connections.
@@ -95,7 +95,7 @@ class Pacer(Protocol):
         """An input left.
 
         Args:
-            now: When it was taken for sending; encoding it afterwards counts as part of its journey.
+            now: When it was taken for sending; encoding it afterwards counts as part of its delay.
             unanswered: How many others await an answer, without this one.
             size_bytes: Length of its frame; 0 where unknown.
         """
@@ -217,7 +217,7 @@ class _ThrottlePacer(_Unpaced):
         self._interval = interval
         self._leading = leading
         # Before this instant nothing leaves: one interval after the last send, or (leading=False) after the
-        # first input that came when the gate stood open.
+        # first input that came when an input could leave at once.
         self._open_at = -math.inf
         # An input was offered and none has left since: only the first of a burst may close the gate.
         self._waiting = False

@@ -47,7 +47,7 @@ def head_may_join(unanswered: Unanswered, facts: AppFacts, lane: Lane) -> bool:
 
 
 def held_up(unanswered: Unanswered, facts: AppFacts, lanes: Sequence[Lane]) -> bool:
-    """Whether an input waits for answers that may never come, and that nobody with a clock of his own waits for."""
+    """Whether an input waits for answers that may never come, and that nobody with a timeout of their own waits for."""
     if unanswered.strict and any(_owed(input) for input in unanswered.inputs):
         return False
     return any(
@@ -56,7 +56,7 @@ def held_up(unanswered: Unanswered, facts: AppFacts, lanes: Sequence[Lane]) -> b
 
 
 def _blocks_requests(unanswered: Unanswered, lane: Lane) -> bool:
-    """Whether a send waits for room among the unanswered: it has no hurry, but a request behind it has."""
+    """Whether a send waits for room among the unanswered: that can wait, but a request behind it cannot."""
     limit = lane.pacer.in_flight_limit
     return (
         limit is not None
@@ -66,5 +66,5 @@ def _blocks_requests(unanswered: Unanswered, lane: Lane) -> bool:
 
 
 def _owed(input: Input) -> bool:
-    """Whether somebody waits for this answer, and has a clock of his own."""
+    """Whether somebody waits for this answer, and has a timeout of their own."""
     return input.kind is not Kind.SEND and input.outcome is None

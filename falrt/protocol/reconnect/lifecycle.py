@@ -21,7 +21,7 @@ from falrt.protocol.settings import Settings
 
 __all__ = ["Circumstances", "LifeCycle", "Step", "step_after"]
 
-# A socket that lived this long was not refused at the door; a later refusal earns a renewal of its own.
+# A socket that lived this long was accepted; a later refusal is answered by a new token again.
 SETTLED_AFTER: Final = 5.0
 # What fal's gateway closes a socket with that leads to no realtime app, and how often and how soon it has to do so,
 # before anything was ever answered, until that is believed: a runner that restarts looks the same, but not for long.
@@ -52,30 +52,33 @@ class Circumstances:
     """What matters besides the loss itself.
 
     Attributes:
+        opened_at: When the lost socket had opened; None if it had not.
         waits: Something waits to be sent, the unanswered that are asked again included.
         asked: Something was unanswered whose caller still waits.
         answered: The lost socket had given a result.
         blamed: The loss was some input's own fault, and that input's caller was told.
         rests: Without anything to send no socket is wanted: a lazy connection, a session that is over.
-        opened: The socket had been open.
-        warming: The model is known to be starting.
-        may_renew: A new token can be had, and the last refusal was not just answered by one.
     """
 
+    opened_at: float | None
     waits: bool
     asked: bool
     answered: bool
     blamed: bool
     rests: bool
-    opened: bool
-    warming: bool
-    may_renew: bool
 
 
-def step_after(loss: Loss, case: Circumstances) -> Step:
-    """Return what follows a loss: the cases from the most final to the most hopeful."""
+def step_after(loss: Loss, case: Circumstances, *, warming: bool, may_renew: bool) -> Step:
+    """Return what follows a loss: the cases from the most final to the most hopeful.
+
+    Args:
+        loss: What happened.
+        case: In which circumstances.
+        warming: The model is known to be starting.
+        may_renew: A new token can be had, and may help.
+    """
     verdict = verdict_on(loss)
-    if verdict is Verdict.FINAL or (verdict is Verdict.RENEW and not case.may_renew):
+    if verdict is Verdict.FINAL or (verdict is Verdict.RENEW and not may_renew):
         return Step.END
     if not case.waits and (verdict is Verdict.REST or case.rests):
         return Step.REST
@@ -84,7 +87,7 @@ def step_after(loss: Loss, case: Circumstances) -> Step:
     if verdict is Verdict.REST and (loss.cause is Cause.RECYCLED or case.blamed or case.answered):
         return Step.NOW
     ended_in_order = verdict is Verdict.REST and loss.cause is not Cause.SERVER_FAULT
-    if case.warming or (ended_in_order and case.asked and case.opened):
+    if warming or (ended_in_order and case.asked and case.opened_at is not None):
         return Step.WARM_UP
     return Step.BACK_OFF
 
@@ -94,9 +97,9 @@ class LifeCycle:
 
     __slots__ = (
         "_answered",
+        "_closed_at_once",
         "_renewed",
         "_settings",
-        "_turned_away",
         "phase",
         "retry",
         "retry_at",
@@ -112,8 +115,8 @@ class LifeCycle:
         self.warming = Warming(settings.warmup_timeout, now)
         # The last credential was refused and replaced; cleared by a good answer.
         self._renewed = False
-        # Whether the app ever gave a good answer, and how many sockets in a row were closed at the door before that.
-        self._answered, self._turned_away = False, 0
+        # Whether the app ever gave a good answer, and how many sockets in a row were closed at once before that.
+        self._answered, self._closed_at_once = False, 0
 
     def _go(self, change: Change, retry_at: float | None = None) -> None:
         self.phase, self.retry_at = TRANSITIONS[self.phase, change], retry_at
@@ -143,47 +146,16 @@ class LifeCycle:
         """It is over."""
         self._go(Change.OVER)
 
-    def after(
-        self,
-        loss: Loss,
-        now: float,
-        *,
-        opened_at: float,
-        waits: bool,
-        asked: bool,
-        answered: bool,
-        blamed: bool,
-        rests: bool,
-    ) -> Loss | None:
-        """Decide what follows a loss; return the loss with which the connection ends, or None where it goes on.
-
-        Args:
-            loss: What happened.
-            now: The present.
-            opened_at: When the lost socket had opened, if it had.
-            waits: As in `Circumstances`.
-            asked: As there.
-            answered: As there.
-            blamed: As there.
-            rests: As there.
-        """
-        opened = self.phase is State.OPEN
-        if opened and self._is_no_app(loss, now - opened_at):
+    def after(self, loss: Loss, case: Circumstances, now: float) -> Loss | None:
+        """Decide what follows a loss; return the loss with which the connection ends, or None where it goes on."""
+        lived = -1.0 if case.opened_at is None else now - case.opened_at
+        if self._is_no_app(loss, lived):
             return Loss(Cause.SETUP, loss.code, error=endings.no_such_app(self._settings.app, loss))
-        settled = opened and now - opened_at > SETTLED_AFTER
-        if settled and not asked:
+        settled = lived > SETTLED_AFTER
+        if settled and not case.asked:
             self.retry.restored()  # a socket that lived and owed nothing has not failed: the hours are not counted
-        case = Circumstances(
-            waits=waits,
-            asked=asked,
-            answered=answered,
-            blamed=blamed,
-            rests=rests,
-            opened=opened,
-            warming=bool(self.warming),
-            may_renew=self._may_renew(loss, settled),
-        )
-        match step_after(loss, case):
+        may_renew = self._may_renew(loss, settled)
+        match step_after(loss, case, warming=bool(self.warming), may_renew=may_renew):
             case Step.END:
                 return loss
             case Step.REST:
@@ -195,7 +167,8 @@ class LifeCycle:
                 self._renewed = True
                 return self._go_on(now, loss)
             case Step.WARM_UP:
-                return self._go_on(self.warming.swallowed(now, since=opened_at), self.still_cold())
+                since = now if case.opened_at is None else case.opened_at
+                return self._go_on(self.warming.swallowed(now, since), self.still_cold())
             case _:  # Step.BACK_OFF
                 delay = self.retry.delay_after(now, loss.retry_after)
                 return self._go_on(None if delay is None else now + delay, loss)
@@ -207,10 +180,10 @@ class LifeCycle:
         )
 
     def _is_no_app(self, loss: Loss, lived: float) -> bool:
-        """Whether an app that never answered has closed so many sockets at the door that there can be none."""
-        at_the_door = loss.cause is Cause.CLOSED and loss.code == NO_APP_CODE and lived < NO_APP_SECONDS
-        self._turned_away = 0 if self._answered or not at_the_door else self._turned_away + 1
-        return self._turned_away >= NO_APP_TRIES
+        """Whether an app that never answered has closed so many sockets at once that there can be none."""
+        at_once = loss.cause is Cause.CLOSED and loss.code == NO_APP_CODE and 0 <= lived < NO_APP_SECONDS
+        self._closed_at_once = 0 if self._answered or not at_once else self._closed_at_once + 1
+        return self._closed_at_once >= NO_APP_TRIES
 
     def _go_on(self, at: float | None, otherwise: Loss) -> Loss | None:
         if at is None:

@@ -1,7 +1,7 @@
-"""Finds half-open connections without accusing the innocent.
+"""Finds half-open connections, and takes no stalled event loop for one.
 
 Any byte from the peer counts as life, so a busy connection is never pinged. After ``interval`` seconds of silence a
-ping is due; if silence goes on for ``timeout`` seconds after it, the peer is taken for dead.
+ping is due; if silence goes on for ``timeout`` seconds after it, the peer counts as dead.
 
 A stalled event loop looks the same from inside: bytes may have been waiting all the time. So a check that comes much
 later than asked for does not judge; it grants the peer another ``timeout`` first, in which the waiting bytes are read.

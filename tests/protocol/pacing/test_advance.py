@@ -122,7 +122,7 @@ def test_the_server_idles_for_the_share_that_was_set() -> None:
 
 
 def test_without_a_probe_the_advance_is_what_is_aimed_at() -> None:
-    assert Advance().aimed(PERIOD, server()) == 0.015
+    assert Advance().for_next(PERIOD, server()) == 0.015
 
 
 # --- probes
@@ -154,14 +154,14 @@ def test_no_probe_is_due_while_inputs_miss_both_ways() -> None:
 def test_a_probe_misses_by_one_period_of_the_camera(way: Probe, sign: int) -> None:
     lane = Lane()
     lane.aim.probe = way
-    assert lane.aim.aimed(PERIOD, lane.server) == pytest.approx(0.015 + sign * PERIOD)
+    assert lane.aim.for_next(PERIOD, lane.server) == pytest.approx(0.015 + sign * PERIOD)
 
 
 def test_without_a_camera_a_probe_misses_by_a_tenth_of_the_service_or_by_more_than_the_noise() -> None:
     aim = Advance()
     aim.probe = Probe.EARLY
-    assert aim.aimed(None, server(0.1)) == pytest.approx(0.01)
-    assert aim.aimed(None, server(0.1, spread=0.02)) == pytest.approx(0.06)
+    assert aim.for_next(None, server(0.1)) == pytest.approx(0.01)
+    assert aim.for_next(None, server(0.1, spread=0.02)) == pytest.approx(0.06)
 
 
 def test_only_one_probe_is_under_way() -> None:
