@@ -23,7 +23,7 @@ from falrt.connection.replies import Replies, Reply, reply_to
 from falrt.connection.sources import Source, source_cancelled, source_of
 from falrt.exceptions import ConfigurationError, ConnectionClosedOK, DecodeError, ServerError
 from falrt.protocol.events import Answered, State
-from falrt.protocol.inputs import Input, Kind
+from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.pacing.policies import Adaptive, Immediate, Pacing
 from falrt.tasks import begin, settle
 from falrt.typing import InputT, OutputT
@@ -87,6 +87,9 @@ class Stream(Generic[InputT, OutputT]):
         # Inputs skipped by the consumer's slowness and by failures, and how many skipped ones were told.
         self._skipped = 0
         self._skipped_told = 0
+        # The newest input submitted, and the newest failure that the stream went on after.
+        self._last: Input | None = None
+        self._last_fault: Exception | None = None
         self._faults = 0
         # Why the stream ends; raised behind the replies that are there already.
         self._error: BaseException | None = None
@@ -203,6 +206,7 @@ class Stream(Generic[InputT, OutputT]):
             self._faults += 1
             if self._faults < FAULTS_IN_A_ROW_MAX and self._source.skips:
                 self._skipped += 1
+                self._last_fault = error
                 if self._gate is not None:
                     self._gate.forget()
                 self._connection._delivery.report(error)
@@ -289,9 +293,16 @@ class Stream(Generic[InputT, OutputT]):
         if self._gate is not None and self._error is None:
             await self._send_held(self._gate.last())
         while self._error is None:
-            if not self._supervisor.protocol.owes(self._lane):
-                return
-            await self._wait_until(None)
+            if self._supervisor.protocol.owes(self._lane):
+                await self._wait_until(None)
+                continue
+            if (
+                self._last_fault is not None
+                and self._last is not None
+                and self._last.outcome is Outcome.FAILED
+            ):
+                self._fail(self._last_fault)  # nothing newer stands for it
+            return
 
     @property
     def _is_live(self) -> bool:
@@ -303,6 +314,7 @@ class Stream(Generic[InputT, OutputT]):
             self._offered()
         item: Input = await self._connection._prepare(frame, Kind.STREAM)
         item.lane, item.waiter, item.taken_at = self._lane, self, taken_at
+        self._last = item
         self._supervisor.submit(item)
 
     async def _until_slot(self) -> bool:

@@ -246,6 +246,27 @@ async def test_an_error_in_the_clean_up_of_a_stream_that_was_left_is_reported() 
     assert "stuck shutter" in repr(reported[0]["exception"])
 
 
+@pytest.mark.parametrize("failing", [{0}, {1, 2}, {2}])
+async def test_a_stream_whose_last_inputs_fail_says_so_behind_its_replies(failing: set[int]) -> None:
+    count, got = max(failing) + 1, list[int]()
+
+    def fails(message: Any) -> dict[str, Any]:
+        if message["n"] in failing:
+            raise RuntimeError(f"refused {message['n']}")
+        return {"n": message["n"]}
+
+    async with FakeServer(fails) as server, server.connect() as conn:
+        replies = conn.stream(patient_camera(server, count))
+
+        async def collected() -> None:
+            async for reply in replies:
+                got.append(reply.output["n"])  # noqa: PERF401 - what came before the error counts
+
+        with pytest.raises(falrt.ServerError, match=f"refused {count - 1}"):
+            await soon(collected())
+    assert got == [n for n in range(count) if n not in failing]
+
+
 async def test_a_wrong_input_ends_the_stream_with_its_error() -> None:
     async with FakeServer() as server, server.connect(models.LCM) as conn:
         with pytest.raises(ValueError, match="promt"):
