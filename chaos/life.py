@@ -111,7 +111,7 @@ async def _live(plan: Plan, sdk_url: str | None, ledger: Ledger, report: LifeRep
         if not storm.cancelled() and (error := storm.exception()) is not None:
             raise error
         await _check_nothing_left(life, url, app)
-        report.reconnects += conn.stats.reconnects if conn._supervisor is not None else 0
+        report.reconnects += conn.stats.reconnects
         report.struck += weather.count()
 
 
@@ -211,7 +211,7 @@ async def _reckon(life: Life) -> None:
     ledger.note("reckoning")
     if conn.state is falrt.State.CLOSED:
         if not life.ended:
-            ledger.broke(f"the connection ended by itself: {conn._supervisor.protocol.error!r}")
+            ledger.broke(f"the connection ended by itself: {conn._core.supervisor().protocol.error!r}")
         ledger.counts["ended for good"] += 1
         return
     calm = Life(conn, replace(plan, fails=0.0), ledger, life.rng, life.over)

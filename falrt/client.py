@@ -12,8 +12,10 @@ from falrt import tasks
 from falrt.auth import Key, TokenCache, TokenProvider, find_key
 from falrt.auth.pool import HTTPPool
 from falrt.connection.connection import RealtimeConnection
-from falrt.connection.opening import Link
-from falrt.exceptions import ConcurrencyError, ConfigurationError
+from falrt.connection.core import Core
+from falrt.connection.opening import Opening
+from falrt.connection.sharing import SharedConnection, Sharing
+from falrt.exceptions import ConfigurationError
 from falrt.http.methods import HTTPClient, Services
 from falrt.options import (
     AllOptions,
@@ -24,8 +26,7 @@ from falrt.options import (
     check_seconds,
     find_proxies,
 )
-from falrt.protocol.events import State
-from falrt.protocol.wire.endpoint import Hosts
+from falrt.protocol.wire.endpoint import Endpoint, Hosts
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
@@ -147,8 +148,9 @@ class Client(HTTPClient):
         super().__init__(services)
         self._ssl = ssl
         self._ssl_task: asyncio.Task[tls.SSLContext] | None = None
-        self._connections: set[RealtimeConnection[Any, Any]] = set()
-        self._shared: dict[str, SharedConnection[Any, Any]] = {}
+        # Those that were opened, until they have ended.
+        self._connections: set[Core[Any, Any]] = set()
+        self._shared: dict[str, Sharing[Any, Any]] = {}
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
 
@@ -173,7 +175,7 @@ class Client(HTTPClient):
         await tasks.completed(self._closing, self._cut)
 
     async def _finish(self) -> None:
-        closings = (connection._shut_down() for connection in list(self._connections))
+        closings = (connection.close() for connection in list(self._connections))
         await asyncio.gather(*closings, return_exceptions=True)
         if self._ssl_task is not None and not self._ssl_task.done():
             self._ssl_task.cancel()
@@ -184,7 +186,7 @@ class Client(HTTPClient):
 
     def _cut(self) -> None:
         for connection in self._connections:
-            connection._cut()
+            connection.cut()
 
     @overload
     def connect(
@@ -214,32 +216,23 @@ class Client(HTTPClient):
         settings = ConnectionSettings.of(options)
         if connection_key is not None:
             return self._share(connection_key, app, settings, options)
-        return self._new(RealtimeConnection, app, settings, close_client=close_client)
+        return RealtimeConnection(self._core(app, settings, close_client=close_client))
 
-    def _new(
-        self,
-        kind: type[ConnectionT],
-        app: Any,
-        settings: ConnectionSettings,
-        *,
-        name: str | None = None,
-        close_client: bool = False,
-    ) -> ConnectionT:
-        if not isinstance(app, str):
-            _check_model(app)
+    def _core(self, app: Any, settings: ConnectionSettings, *, close_client: bool = False) -> Core[Any, Any]:
+        spec: RealtimeModel[Any, Any] | None = None if isinstance(app, str) else _checked_model(app)
         if self._needs_key:
             self._find_key()
-        connection: ConnectionT
 
-        async def on_close() -> None:
-            self._connections.discard(connection)
-            if name is not None and self._shared.get(name) is connection:
+        async def on_close(core: Core[Any, Any]) -> None:
+            self._connections.discard(core)
+            for name in [name for name, sharing in self._shared.items() if sharing.core is core]:
                 del self._shared[name]
             if close_client:
                 await self.aclose()
 
-        link: Link[Any, Any] = Link(
-            app,
+        opening = Opening(
+            Endpoint.parse(app if spec is None else spec.app),
+            settings.path if settings.path is not None or spec is None else spec.path,
             settings,
             hosts=self._hosts,
             key=self._key if self._auth == "key" else None,
@@ -247,30 +240,24 @@ class Client(HTTPClient):
             ssl_context=self._ssl_context,
             # True, the default, is whatever the client was told.
             proxies=self._proxies if settings.proxy is True else find_proxies(settings.proxy),
-            on_close=on_close,
         )
-        connection = kind(link, settings)
-        self._connections.add(connection)
-        return connection
+        return Core(spec, settings, opening, on_start=self._on_start, on_close=on_close)
+
+    def _on_start(self, core: Core[Any, Any]) -> None:
+        self._check_open()
+        self._connections.add(core)
 
     def _share(
         self, name: str, app: Any, settings: ConnectionSettings, options: Any
     ) -> RealtimeConnection[Any, Any]:
         given: object = name
         if not isinstance(given, str) or not given:
-            raise ConfigurationError(f"connection_key must be a text that is not empty, got {name!r}")
-        shared = self._shared.get(name)
-        if shared is not None and not shared.over and shared.state is not State.CLOSED:
-            if (app, options) != (shared.asked_app, shared.asked_options):
-                raise ConfigurationError(
-                    f"connection_key {name!r} is in use with another app or other options: "
-                    "use the same ones, or another key"
-                )
-            return shared.for_another()
-        shared = self._new(SharedConnection, app, settings, name=name)
-        shared.asked_app, shared.asked_options = app, options
-        self._shared[name] = shared
-        return shared
+            raise ConfigurationError(f"connection_key must be a non-empty string, got {name!r}")
+        sharing = self._shared.get(name)
+        if sharing is None or sharing.core.is_over:
+            sharing = self._shared[name] = Sharing(name, self._core(app, settings), app, options)
+        sharing.check(app, options)
+        return SharedConnection(sharing)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -297,63 +284,7 @@ class Client(HTTPClient):
         return self._ssl
 
 
-class SharedConnection(RealtimeConnection[InputT, OutputT]):
-    """One caller's hold on a connection that several callers enter; it closes when the last of them leaves.
-
-    All holds share their attributes, and so are one connection; only how often its own caller is inside belongs to
-    each. Otherwise one caller who closes twice, as in the middle of an ``async with``, would count for two.
-    """
-
-    __slots__ = ("_entries",)
-
-    asked_app: Any = None
-    asked_options: Any = None
-    # How many are inside, all holds together.
-    users: int = 0
-    over: bool = False
-    _opening: asyncio.Task[None] | None = None
-
-    def __init__(self, link: Link[InputT, OutputT], settings: ConnectionSettings) -> None:
-        super().__init__(link, settings)
-        self._entries = 0
-
-    def for_another(self) -> SharedConnection[InputT, OutputT]:
-        """Return the hold of another caller."""
-        hold: SharedConnection[InputT, OutputT] = SharedConnection.__new__(SharedConnection)
-        hold.__dict__ = self.__dict__
-        hold._entries = 0
-        return hold
-
-    async def _start(self) -> None:
-        if self.over:
-            raise ConcurrencyError("this connection was used already: call connect() again for another")
-        self.users += 1
-        self._entries += 1
-        if self._opening is None:
-            self._opening = tasks.begin(super()._start(), name="falrt opening")
-            # Where nobody waits for it any more, nobody is to be told how it ended.
-            self._opening.add_done_callback(lambda opening: opening.cancelled() or opening.exception())
-        try:
-            await asyncio.shield(self._opening)
-        except BaseException:
-            await self.close()
-            raise
-
-    async def close(self) -> None:
-        """Leave; the last one closes the connection. Who has left already does nothing."""
-        if self._entries:
-            self._entries -= 1
-            self.users -= 1
-        if self.users:
-            return
-        await self._shut_down()
-
-    async def _shut_down(self) -> None:
-        self.over = True
-        await super()._shut_down()
-
-
-def _check_model(app: object) -> None:
+def _checked_model(app: object) -> RealtimeModel[Any, Any]:
     from falrt.models.spec import RealtimeModel
 
     if not isinstance(app, RealtimeModel):
@@ -361,6 +292,7 @@ def _check_model(app: object) -> None:
             f"app must be an endpoint id such as 'fal-ai/fast-lcm-diffusion' or a RealtimeModel such as models.KLEIN, "
             f"got {type(app).__name__}"
         )
+    return app
 
 
 @overload

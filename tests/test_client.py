@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import ssl
+import weakref
 from typing import Any
 
 import pytest
@@ -221,8 +223,7 @@ async def test_leaving_a_client_closes_its_connections() -> None:
 async def test_a_client_cancelled_while_it_closes_leaves_nothing() -> None:
     async with FakeServer(echo) as server, leaves_nothing(server.url):
         fal = client_of(server)
-        for _ in range(3):
-            await fal.connect("acme/app")
+        connections = [await fal.connect("acme/app") for _ in range(3)]
         for connection in server.connections:
             connection.silence()
         closing = asyncio.create_task(fal.aclose())
@@ -230,6 +231,21 @@ async def test_a_client_cancelled_while_it_closes_leaves_nothing() -> None:
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await soon(closing)
+        assert [conn.state for conn in connections] == [falrt.State.CLOSED] * 3
+
+
+async def test_a_client_keeps_no_connection_that_was_never_entered() -> None:
+    async with falrt.Client(key="k", base_url="http://127.0.0.1:9") as fal:
+        seen = weakref.ref(fal.connect("acme/app"))
+        gc.collect()
+        assert seen() is None
+
+
+async def test_a_connection_made_by_a_client_that_was_closed_meanwhile_is_refused() -> None:
+    async with falrt.Client(key="k", base_url="http://127.0.0.1:9") as fal:
+        conn = fal.connect("acme/app")
+    with pytest.raises(falrt.ConfigurationError, match="client is closed"):
+        await conn
 
 
 async def test_closing_a_client_ends_its_openings() -> None:
@@ -327,7 +343,7 @@ async def test_another_app_or_other_options_under_the_same_key_are_refused() -> 
             for app, options in (("acme/other", {}), ("acme/app", {"max_buffering": 2})):
                 with pytest.raises(falrt.ConfigurationError, match="other options"):
                     fal.connect(app, connection_key="canvas", **options)  # type: ignore[arg-type]
-        with pytest.raises(falrt.ConfigurationError, match="not empty"):
+        with pytest.raises(falrt.ConfigurationError, match="non-empty"):
             fal.connect("acme/app", connection_key="")
         with pytest.raises(falrt.ConfigurationError, match="app must be"):
             fal.connect(5, connection_key="new")  # type: ignore[call-overload]

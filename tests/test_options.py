@@ -126,7 +126,7 @@ def test_a_connection_key_in_use_is_not_lent_to_another_app() -> None:
     client = falrt.Client(key="k")
     first = client.connect("acme/app", connection_key="camera")
     second = client.connect("acme/app", connection_key="camera")
-    assert second._link is first._link
+    assert second._core is first._core
     with pytest.raises(
         ConfigurationError, match="'camera' is in use with another app or other options: use the same"
     ):

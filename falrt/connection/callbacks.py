@@ -13,7 +13,7 @@ from falrt.exceptions import ConnectionClosedOK, FalrtError
 from falrt.tasks import begin, is_own_cancellation
 
 if TYPE_CHECKING:
-    from falrt.connection.opening import Link
+    from falrt.connection.translation import Translation
 
 __all__ = ["Callbacks", "blame"]
 
@@ -24,7 +24,7 @@ class Callbacks:
     """What ``on_result`` and ``on_error`` of one connection are called with.
 
     Args:
-        link: Makes results typed.
+        translation: Makes results typed.
         on_result: Called with each result; None where they go to ``recv()``.
         on_error: Called with each error; None where it is logged, or goes to ``recv()``.
         ended: Returns the connection's last error once it is closed, else None.
@@ -33,26 +33,26 @@ class Callbacks:
 
     __slots__ = (
         "_ended",
-        "_link",
         "_on_error",
         "_on_result",
         "_returned",
         "_running",
         "_stopping",
+        "_translation",
         "inbox",
         "task",
     )
 
     def __init__(
         self,
-        link: Link[Any, Any],
+        translation: Translation[Any, Any],
         on_result: Callable[[Any], object] | None,
         on_error: Callable[[Exception], object] | None,
         *,
         ended: Callable[[], FalrtError | None],
         returned: Callable[[], None],
     ) -> None:
-        self._link = link
+        self._translation = translation
         self._on_result, self._on_error = on_result, on_error
         self._ended, self._returned = ended, returned
         self._running = self._stopping = False
@@ -61,7 +61,7 @@ class Callbacks:
 
     def start(self) -> None:
         """Begin to call."""
-        self.task = begin(self._run(), name=f"falrt callbacks {self._link.app}")
+        self.task = begin(self._run(), name=f"falrt callbacks {self._translation.app}")
 
     def stop(self) -> None:
         """Call no more; a function that is running is cancelled."""
@@ -109,7 +109,7 @@ class Callbacks:
     async def _hand_over(self, item: Any) -> None:
         if not isinstance(item, Exception):
             try:
-                item = self._link.load(item)
+                item = self._translation.load(item)
             except Exception as exc:  # whatever it is: this task must live on
                 item = exc
         if not isinstance(item, Exception):
@@ -119,7 +119,7 @@ class Callbacks:
 
     async def _call(self, function: Callable[[Any], object] | None, value: Any) -> None:
         if function is None:
-            logger.error("%s: %s", self._link.app, value)
+            logger.error("%s: %s", self._translation.app, value)
             return
         try:
             outcome = function(value)

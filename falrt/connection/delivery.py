@@ -14,7 +14,7 @@ from falrt.protocol.inputs import Kind
 from falrt.protocol.realtime import RealtimeProtocol
 
 if TYPE_CHECKING:
-    from falrt.connection.opening import Link
+    from falrt.connection.translation import Translation
     from falrt.options import ConnectionSettings
 
 __all__ = ["Delivery"]
@@ -26,7 +26,7 @@ class Delivery:
     """Hands over what a protocol tells of one connection.
 
     Args:
-        link: Makes results typed.
+        translation: Makes results typed.
         settings: Name the user's functions.
         protocol: Says whether anything more will come.
 
@@ -36,12 +36,12 @@ class Delivery:
         newest: The newest answer to a send or in a stream.
     """
 
-    __slots__ = ("_link", "_protocol", "_receiving", "_settings", "callbacks", "inbox", "newest")
+    __slots__ = ("_protocol", "_receiving", "_settings", "_translation", "callbacks", "inbox", "newest")
 
     def __init__(
-        self, link: Link[Any, Any], settings: ConnectionSettings, protocol: RealtimeProtocol
+        self, translation: Translation[Any, Any], settings: ConnectionSettings, protocol: RealtimeProtocol
     ) -> None:
-        self._link, self._settings, self._protocol = link, settings, protocol
+        self._translation, self._settings, self._protocol = translation, settings, protocol
         self._receiving = False
         self.callbacks: Callbacks | None = None
         self.inbox = Inbox()
@@ -56,7 +56,11 @@ class Delivery:
         settings = self._settings
         if settings.on_result is not None or settings.on_error is not None:
             self.callbacks = Callbacks(
-                self._link, settings.on_result, settings.on_error, ended=self.final_error, returned=returned
+                self._translation,
+                settings.on_result,
+                settings.on_error,
+                ended=self.final_error,
+                returned=returned,
             )
             self.callbacks.start()
 
@@ -94,14 +98,16 @@ class Delivery:
             case Problem(error) | Ended(error):
                 self._put(error, 0)
             case Noticed(notice):
-                logger.debug("%s: notice %r", self._link.app, notice.action)
+                logger.debug("%s: notice %r", self._translation.app, notice.action)
 
     def report(self, error: Exception) -> None:
         """Tell of an error that a stream lived through."""
         if self.callbacks is not None and self._settings.on_error is not None:
             self.callbacks.inbox.put(error)
         else:
-            logger.warning("%s: the stream goes on after %s: %s", self._link.app, type(error).__name__, error)
+            logger.warning(
+                "%s: the stream goes on after %s: %s", self._translation.app, type(error).__name__, error
+            )
 
     def _put(self, item: Any, size_bytes: int) -> None:
         """Give a result or an error to the callbacks where there is one for it, else to recv()."""

@@ -15,7 +15,7 @@ from falrt.typing import Frame
 
 if TYPE_CHECKING:
     from falrt.connection.framing import Received
-    from falrt.connection.opening import Link
+    from falrt.connection.translation import Translation
     from falrt.connection.transport import Socket
 
 __all__ = ["Reader"]
@@ -33,31 +33,41 @@ class Reader:
     Args:
         socket: An open one.
         protocol: What is told.
-        link: What decodes.
+        translation: What decodes.
         react: Called after each message with the instant at which it came and its size in bytes.
         look: Called when the socket has gone, for whoever waits in `has_room`.
         has_room: Waits until a result that comes next can be kept, where the server can be held up for that.
     """
 
     __slots__ = (
-        "_at_once", "_bell", "_broken", "_has_room", "_link", "_look", "_loop", "_protocol", "_react", "_socket",
-        "_unread", "_waiting",
+        "_at_once",
+        "_bell",
+        "_broken",
+        "_has_room",
+        "_look",
+        "_loop",
+        "_protocol",
+        "_react",
+        "_socket",
+        "_translation",
+        "_unread",
+        "_waiting",
     )  # fmt: skip
 
     def __init__(
         self,
         socket: Socket,
         protocol: RealtimeProtocol,
-        link: Link[Any, Any],
+        translation: Translation[Any, Any],
         *,
         react: Callable[[float, int], None],
         look: Callable[[], None],
         has_room: Callable[[], Awaitable[None]],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._socket, self._protocol, self._link = socket, protocol, link
+        self._socket, self._protocol, self._translation = socket, protocol, translation
         self._react, self._look, self._has_room = react, look, has_room
-        self._at_once = protocol.settings.mode.pairs and not link.has_decoder
+        self._at_once = protocol.settings.mode.pairs and not translation.has_decoder
         # Messages that wait, and the bell that wakes the one who processes them.
         self._unread: list[tuple[Frame, int]] = []
         self._bell: asyncio.Future[None] | None = None
@@ -120,9 +130,9 @@ class Reader:
         self.ring()
 
     async def _process(self, frame: Frame, size: int) -> None:
-        if self._link.has_decoder and control_in(frame) is None:
+        if self._translation.has_decoder and control_in(frame) is None:
             try:
-                message = await self._link.decode_by_hook(frame)
+                message = await self._translation.decode_by_hook(frame)
             except DecodeError as exc:
                 message = exc
         else:
@@ -135,7 +145,7 @@ class Reader:
         """Return a frame's message, or the error that says why it has none."""
         try:
             control = control_in(frame)
-            return self._link.decode(frame) if control is None else control
+            return self._translation.decode(frame) if control is None else control
         except DecodeError as exc:
             return exc
 

@@ -1,20 +1,17 @@
-"""What a stream yields, and what its consumer holds."""
+"""What a stream yields."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Self
+from typing import TYPE_CHECKING, Generic
 
-from falrt.exceptions import ConcurrencyError
 from falrt.protocol.events import Answered
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
-    from falrt.connection.opening import Link
-    from falrt.connection.stream import Stream
+    from falrt.connection.translation import Translation
 
-__all__ = ["Replies", "Reply", "reply_to"]
+__all__ = ["Reply", "reply_to"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,9 @@ class Reply(Generic[InputT, OutputT]):
     certain: bool
 
 
-def reply_to(link: Link[InputT, OutputT], answered: Answered, dropped: int) -> Reply[InputT, OutputT]:
+def reply_to(
+    translation: Translation[InputT, OutputT], answered: Answered, dropped: int
+) -> Reply[InputT, OutputT]:
     """Build the reply of an answered input.
 
     Raises:
@@ -50,44 +49,10 @@ def reply_to(link: Link[InputT, OutputT], answered: Answered, dropped: int) -> R
     request_id = message.get("request_id") if type(message) is dict else None
     return Reply(
         input=item.value,
-        output=link.load(message),
+        output=translation.load(message),
         request_id=request_id or None,
         latency=answered.latency,
         inference_time=item.inference_time,
         dropped=dropped,
         certain=answered.certain,
     )
-
-
-class Replies(AsyncIterator[Reply[InputT, OutputT]]):
-    """What ``RealtimeConnection.stream`` returns: iterate over it with ``async for``.
-
-    Leaving the loop stops the stream. To stop it at a certain point, whoever else may hold it, use
-    ``contextlib.aclosing(conn.stream(...))`` or :meth:`aclose`, which also waits until the source is closed.
-    A cancelled ``anext()`` loses no reply.
-    """
-
-    __slots__ = ("_reading", "_stream")
-
-    def __init__(self, stream: Stream[InputT, OutputT]) -> None:
-        self._stream = stream
-        self._reading = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Reply[InputT, OutputT]:
-        if self._reading:
-            raise ConcurrencyError("another task iterates over this stream already: let one task do it")
-        self._reading = True
-        try:
-            return await self._stream.next_reply()
-        finally:
-            self._reading = False
-
-    async def aclose(self) -> None:
-        """Stop the stream and wait until its source is closed."""
-        await self._stream.aclose()
-
-    def __del__(self) -> None:
-        self._stream.forgotten()

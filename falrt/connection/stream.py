@@ -15,13 +15,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeAlias
 
 from falrt.connection.gate import Gate
-from falrt.connection.replies import Replies, Reply, reply_to
+from falrt.connection.replies import Reply, reply_to
 from falrt.connection.sources import Source, source_cancelled, source_of
-from falrt.exceptions import ConfigurationError, ConnectionClosedOK, DecodeError, ServerError
+from falrt.exceptions import (
+    ConcurrencyError,
+    ConfigurationError,
+    ConnectionClosedOK,
+    DecodeError,
+    ServerError,
+)
 from falrt.protocol.events import Answered, State
 from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.pacing.policies import Adaptive, Immediate, Pacing
@@ -29,7 +35,7 @@ from falrt.tasks import begin, settle
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
-    from falrt.connection.connection import RealtimeConnection
+    from falrt.connection.core import Core
 
 __all__ = ["Inputs", "Replies", "Reply", "Stream", "reply_to"]
 
@@ -54,22 +60,22 @@ class Stream(Generic[InputT, OutputT]):
 
     def __init__(
         self,
-        connection: RealtimeConnection[InputT, OutputT],
+        core: Core[InputT, OutputT],
         inputs: Inputs[InputT],
         pacing: Pacing | None,
         *,
         every: bool,
         gate: Callable[[Any, Any], bool] | None,
     ) -> None:
-        own = connection._protocol_settings.pacing
+        own = core.settings.effective_pacing
         if pacing is None:
             pacing = Adaptive() if own == Immediate() else own
         elif isinstance(pacing, type) or not callable(getattr(pacing, "start", None)):
             raise ConfigurationError(f"pacing must be a policy such as falrt.pacing.Latest(), got {pacing!r}")
         if gate is not None and not callable(gate):
             raise ConfigurationError(f"gate must be a function of two inputs, got {type(gate).__name__}")
-        self._connection = connection
-        self._supervisor = connection._running()
+        self._core = core
+        self._supervisor = core.supervisor()
         self._loop = self._supervisor.loop
         self._inputs = inputs
         self._source: Source = source_of(inputs, every=every, ring=self._ring, offered=self._offered)
@@ -116,7 +122,7 @@ class Stream(Generic[InputT, OutputT]):
         if self._replies and not self._stopped:
             answered = self._replies.pop(0)
             self._ring()
-            return reply_to(self._connection._link, answered, self._dropped_since())
+            return reply_to(self._core.translation, answered, self._dropped_since())
         error, self._error = self._error, None
         await self.aclose()
         if error is not None and not isinstance(error, ConnectionClosedOK):
@@ -124,11 +130,11 @@ class Stream(Generic[InputT, OutputT]):
         raise StopAsyncIteration
 
     def _begin(self) -> None:
-        connection = self._connection
+        core = self._core
         self._lane = self._supervisor.protocol.add_lane(self._pacing, keeps_all=not self._source.skips)
-        connection._stream = self
+        core.stream = self
         self._supervisor.on_turn = self.wake
-        inside = connection.inside.context()
+        inside = core.inside.context()
         draining = inside.run(self._source.start)
         if draining is not None:
             self.tasks.append(draining)
@@ -147,8 +153,7 @@ class Stream(Generic[InputT, OutputT]):
         self._tell_news()
         if self._lane is None:
             return
-        connection = self._connection
-        connection._stream = self._supervisor.on_turn = None
+        self._core.stream = self._supervisor.on_turn = None
         self._supervisor.protocol.skipped(self.skipped)
         self._supervisor.protocol.remove_lane(self._lane)
         for task in self.tasks:
@@ -209,7 +214,7 @@ class Stream(Generic[InputT, OutputT]):
                 self._last_fault = error
                 if self._gate is not None:
                     self._gate.forget()
-                self._connection._delivery.report(error)
+                self._core.delivery.report(error)
                 self._ring()
                 return
         self._fail(error)
@@ -312,7 +317,8 @@ class Stream(Generic[InputT, OutputT]):
         taken_at = self._loop.time()
         if not self._is_live:
             self._offered()
-        item: Input = await self._connection._prepare(frame, Kind.STREAM)
+        core = self._core
+        item = core.prepared(frame, Kind.STREAM) or await core.prepared_in_turn(frame, Kind.STREAM)
         item.lane, item.waiter, item.taken_at = self._lane, self, taken_at
         self._last = item
         self._supervisor.submit(item)
@@ -323,7 +329,7 @@ class Stream(Generic[InputT, OutputT]):
         Returns:
             False where the stream has failed.
         """
-        probe = "" if self._connection._link.echoes else None
+        probe = "" if self._core.translation.echoes else None
         while self._error is None:
             if self._source.ended:
                 return True  # it needs no slot to say so
@@ -357,3 +363,39 @@ class Stream(Generic[InputT, OutputT]):
             self._bell = None
             if timer is not None:
                 timer.cancel()
+
+
+class Replies(AsyncIterator[Reply[InputT, OutputT]]):
+    """What ``RealtimeConnection.stream`` returns: iterate over it with ``async for``.
+
+    Leaving the loop stops the stream. To stop it at a certain point, whoever else may hold it, use
+    ``contextlib.aclosing(conn.stream(...))`` or :meth:`aclose`, which also waits until the source is closed.
+    A cancelled ``anext()`` loses no reply.
+    """
+
+    __slots__ = ("_holder", "_reading", "_stream")
+
+    def __init__(self, stream: Stream[InputT, OutputT], holder: object) -> None:
+        self._stream = stream
+        # The connection, which would be closed if nobody held it.
+        self._holder = holder
+        self._reading = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Reply[InputT, OutputT]:
+        if self._reading:
+            raise ConcurrencyError("another task iterates over this stream already: let one task do it")
+        self._reading = True
+        try:
+            return await self._stream.next_reply()
+        finally:
+            self._reading = False
+
+    async def aclose(self) -> None:
+        """Stop the stream and wait until its source is closed."""
+        await self._stream.aclose()
+
+    def __del__(self) -> None:
+        self._stream.forgotten()

@@ -21,7 +21,8 @@ from falrt.protocol.realtime import RealtimeProtocol
 from falrt.tasks import begin, settle
 
 if TYPE_CHECKING:
-    from falrt.connection.opening import Link
+    from falrt.connection.opening import Opening
+    from falrt.connection.translation import Translation
     from falrt.connection.transport import Socket
 
 __all__ = ["Supervisor"]
@@ -36,7 +37,8 @@ class Supervisor:
     """Does for a protocol what it cannot do itself: sockets, waiting and the clock. Belongs to one event loop.
 
     Args:
-        link: The way to the app.
+        translation: What decodes.
+        opening: The way to the app.
         protocol: What decides.
         tell: Called with every event, in order, and the bytes of the frame that brought it.
         ended: Called when the protocol is CLOSED.
@@ -50,13 +52,15 @@ class Supervisor:
     """
 
     __slots__ = (
-        "_alarm", "_alive_at", "_ended", "_farewells", "_has_room", "_hurried", "_link", "_reader", "_tell", "_timer",
-        "_timer_at", "_unwritten", "_watchers", "loop", "on_turn", "protocol", "socket", "task",
+        "_alarm", "_alive_at", "_ended", "_farewells", "_has_room", "_hurried", "_opening", "_queueing", "_reader",
+        "_tell", "_timer", "_timer_at", "_translation", "_unwritten", "_watchers", "loop", "on_turn", "protocol",
+        "socket", "task",
     )  # fmt: skip
 
     def __init__(
         self,
-        link: Link[Any, Any],
+        translation: Translation[Any, Any],
+        opening: Opening,
         protocol: RealtimeProtocol,
         *,
         tell: Callable[[Event, int], None],
@@ -65,7 +69,7 @@ class Supervisor:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.protocol = protocol
-        self._link = link
+        self._translation, self._opening = translation, opening
         self._tell, self._ended, self._has_room = tell, ended, has_room
         self.on_turn: Callable[[], None] | None = None
         self.socket: Socket | None = None
@@ -80,6 +84,8 @@ class Supervisor:
         self._alarm: asyncio.Future[None] | None = None
         # Those who wait for some state of the connection: open, room, quiet, flushed.
         self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        # Whose turn it is to be queued.
+        self._queueing = asyncio.Lock()
         # A closer was cancelled: lines are cut instead of closed.
         self._hurried = False
         # What is about to end: polite closings of sockets that are no longer used, tasks of streams that were left.
@@ -88,7 +94,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Begin to supervise."""
-        self.task = begin(self._run(), name=f"falrt {self._link.app}")
+        self.task = begin(self._run(), name=f"falrt {self._opening.app}")
 
     # --- what others ask for
 
@@ -123,6 +129,13 @@ class Supervisor:
         finally:
             if entry in self._watchers:
                 self._watchers.remove(entry)
+
+    async def room_for(self, input: Input) -> None:
+        """Wait until an input may be queued, behind those that came before."""
+        lane, size, protocol = input.lane, len(input.frame), self.protocol
+        # One at a time: where each of a thousand that wait looked at every answer, they would look a million times.
+        async with self._queueing:
+            await self.until(lambda: lane.has_room_for(size) or protocol.state is State.CLOSED)
 
     def look(self) -> None:
         """Let those look again who wait for a condition."""
@@ -166,7 +179,7 @@ class Supervisor:
     async def _run(self) -> None:
         """Open a socket, read it until it is lost, begin again; until the protocol says that it is over."""
         protocol = self.protocol
-        self._link.begin()
+        self._opening.begin()
         try:
             while protocol.state is not State.CLOSED:
                 if not protocol.wants_socket(self.loop.time()):
@@ -175,7 +188,7 @@ class Supervisor:
                 loss = await self._live()
                 self._note(loss)
                 if verdict_on(loss) is Verdict.RENEW:
-                    self._link.refused()
+                    self._opening.refused()
                 protocol.lost(loss, self.loop.time())
                 self.react()
         except asyncio.CancelledError:
@@ -186,10 +199,10 @@ class Supervisor:
             raise
         except Exception as exc:
             # A mistake of ours, or of a codec that breaks its promises: whoever waits must hear of it.
-            logger.exception("%s: the connection ends by an unexpected error", self._link.app)
+            logger.exception("%s: the connection ends by an unexpected error", self._opening.app)
             self._end(Loss(Cause.SETUP, reason=f"unexpected {type(exc).__name__}", error=exc))
         finally:
-            self._link.end()
+            self._opening.end()
 
     def _end(self, loss: Loss) -> None:
         self.protocol.lost(loss, self.loop.time())
@@ -202,7 +215,7 @@ class Supervisor:
         level = logging.WARNING if worrying else logging.INFO
         more = f"; nothing was answered on the last {WORRYING_TRIES} sockets" if worrying else ""
         said = loss.error or loss.reason
-        logger.log(level, "%s: %s (code %d) %s%s", self._link.app, loss.cause.value, loss.code, said, more)
+        logger.log(level, "%s: %s (code %d) %s%s", self._opening.app, loss.cause.value, loss.code, said, more)
 
     async def _sleep(self) -> None:
         self._arm(self.loop.time())
@@ -214,18 +227,20 @@ class Supervisor:
 
     async def _live(self) -> Loss:
         """The life of one socket, from its opening to its loss."""
-        protocol, link = self.protocol, self._link
+        protocol, opening = self.protocol, self._opening
         protocol.connecting(self.loop.time())
         self.react()
         try:
-            socket = await link.open()
+            socket = await opening.open()
         except Exception as exc:
-            return link.loss_of_opening(exc)
+            return opening.loss_of_opening(exc)
         self.socket = socket
-        self._reader = Reader(socket, protocol, link, react=self.react, look=self.look, has_room=self._room)
+        self._reader = Reader(
+            socket, protocol, self._translation, react=self.react, look=self.look, has_room=self._room
+        )
         socket.on_writable = self.react
         protocol.opened(self.loop.time())
-        logger.debug("%s: open", link.app)
+        logger.debug("%s: open", opening.app)
         self._tell(Opened(), 0)
         polite = False
         try:
@@ -239,7 +254,7 @@ class Supervisor:
             socket.ignore()
             # Cancelled by anybody but close(), the loop is ending and waits for no farewell.
             if (polite or protocol.state is State.CLOSED) and not self._hurried:
-                farewell = begin(socket.close_politely(), name=f"falrt closing {link.app}")
+                farewell = begin(socket.close_politely(), name=f"falrt closing {opening.app}")
                 self.see_off(farewell, socket)
             else:
                 socket.cut()

@@ -235,7 +235,9 @@ async def test_a_server_that_does_not_read_cannot_hold_up_a_cancelled_close() ->
         conn = await server.connect()
         server.connections[0].pause_reading()
         sends = [asyncio.create_task(conn.send({"image": bytes(4_000_000)})) for _ in range(6)]
-        await until(lambda: conn._supervisor.socket is not None and not conn._supervisor.socket.writable)
+        await until(
+            lambda: conn._core._supervisor.socket is not None and not conn._core._supervisor.socket.writable
+        )
         closing = asyncio.create_task(conn.close())
         await turns()
         closing.cancel()
@@ -249,7 +251,7 @@ def test_a_loop_that_ends_with_an_open_connection_complains_of_nothing(recwarn: 
     async def forget() -> None:
         server = FakeServer(echo)
         await server.start()
-        conn = await server.connect()
+        conn = await server.connect(auth="key")  # an HTTP client would stay open
         await conn.request({"n": 1})
 
     asyncio.run(forget())
@@ -262,11 +264,36 @@ async def test_a_closed_connection_is_garbage() -> None:
         conn = server.connect()
         async with conn:
             await soon(conn.request({"n": 1}))
-        seen = weakref.ref(conn)
+        seen = [weakref.ref(conn), weakref.ref(conn._core)]
         del conn
         await turns()
         gc.collect()
-        assert seen() is None
+        assert [each() for each in seen] == [None, None]
+
+
+@pytest.mark.parametrize("key", [None, "canvas"])
+async def test_a_connection_that_is_forgotten_while_open_is_closed_with_a_warning(key: str | None) -> None:
+    async with (
+        FakeServer(echo) as server,
+        leaves_nothing(server.url),
+        falrt.Client(base_url=server.url, key="test") as fal,
+    ):
+        with pytest.warns(ResourceWarning, match="when it was forgotten"):  # noqa: PT031 - gc is when
+            await fal.connect("acme/app", connection_key=key)
+            gc.collect()
+        await soon(server.wait_for_close(0))
+        assert server.connections[0].close_code == 1000
+
+
+async def test_a_stream_holds_its_connection() -> None:
+    async with FakeServer(echo) as server:
+        replies = (await server.connect()).stream([{"n": n} for n in range(3)])
+        gc.collect()
+        assert [reply.output async for reply in replies] == [{"got": {"n": n}} for n in range(3)]
+        with pytest.warns(ResourceWarning, match="when it was forgotten"):  # noqa: PT031 - gc is when
+            del replies
+            gc.collect()
+        await soon(server.wait_for_close(0))
 
 
 async def test_a_connection_that_was_never_opened_is_garbage() -> None:
@@ -327,7 +354,9 @@ async def test_a_congested_socket_does_not_spin_and_sends_everything(monkeypatch
         asked = count_calls(monkeypatch, Supervisor, "_on_timer")
         # Beyond the kernel's buffers each waits for room.
         sends = [asyncio.create_task(conn.send({"n": n, "image": bytes(1_000_000)})) for n in range(20)]
-        await until(lambda: conn._supervisor.socket is not None and not conn._supervisor.socket.writable)
+        await until(
+            lambda: conn._core._supervisor.socket is not None and not conn._core._supervisor.socket.writable
+        )
         await asyncio.sleep(0.1)
         assert asked() < 20
         proxy.restore()

@@ -162,7 +162,7 @@ async def test_one_buffer_serves_all_sockets_of_a_loop() -> None:
         )
         assert answers == [picture for picture in pictures for _ in range(2)]
         buffers = buffers_of(asyncio.get_running_loop())
-        sockets: Any = [one._supervisor.socket, two._supervisor.socket]
+        sockets: Any = [one._core._supervisor.socket, two._core._supervisor.socket]
         assert [socket._buffers for socket in sockets] == [buffers, buffers]
         # Between messages nobody holds a buffer of its own.
         await until(lambda: [socket._own for socket in sockets] == [None, None])
@@ -179,7 +179,7 @@ def test_the_largest_buffer_is_kept_for_the_next_message() -> None:
 
 async def test_a_loop_within_a_loop_reads_into_another_buffer() -> None:
     async with FakeServer(lambda message: message) as server, server.connect() as conn:
-        socket: Any = conn._supervisor.socket
+        socket: Any = conn._core._supervisor.socket
         buffers = buffers_of(asyncio.get_running_loop())
         buffers.in_use = True
         assert socket.get_buffer(-1).obj is not buffers.shared.obj

@@ -72,10 +72,10 @@ async def test_a_send_queue_that_is_full_makes_the_next_sender_wait() -> None:
     faults = [script.SlowHandshake(0.05)]
     async with FakeServer(echo, faults=faults) as server, server.connect(lazy=True) as conn:
         sends = [asyncio.create_task(conn.send({"n": n})) for n in range(260)]
-        await until(lambda: len(conn._supervisor.protocol.main.waiting) == 256)
+        await until(lambda: len(conn._core._supervisor.protocol.main.waiting) == 256)
         late = asyncio.create_task(conn.request({"n": 260}))
         await turns(5)
-        assert len(conn._supervisor.protocol.main.waiting) == 256
+        assert len(conn._core._supervisor.protocol.main.waiting) == 256
         assert await soon(late) == {"n": 260}
         await soon(asyncio.gather(*sends))
 
@@ -84,7 +84,7 @@ async def test_those_who_wait_for_room_are_told_when_it_ends() -> None:
     faults = [script.Hang(times=None)]
     async with FakeServer(echo, faults=faults) as server, server.connect(lazy=True) as conn:
         sends = [asyncio.create_task(conn.send({"n": n})) for n in range(260)]
-        await until(lambda: len(conn._supervisor.protocol.main.waiting) == 256)
+        await until(lambda: len(conn._core._supervisor.protocol.main.waiting) == 256)
         await conn.close()
         errors = await soon(asyncio.gather(*sends, return_exceptions=True))
         assert [error.unsent for error in errors] == [({"n": n},) for n in range(260)]

@@ -382,8 +382,8 @@ async def test_without_reconnect_the_error_says_which_side_fell_silent() -> None
 
 async def test_pings_keep_a_quiet_line_open() -> None:
     async with FakeServer(echo) as server, server.connect(ping_interval=0.01, ping_timeout=0.5) as conn:
-        received = conn._supervisor.socket.heard_at  # type: ignore[union-attr]
-        await until(lambda: conn._supervisor.socket.heard_at > received)  # type: ignore[union-attr]
+        received = conn._core._supervisor.socket.heard_at  # type: ignore[union-attr]
+        await until(lambda: conn._core._supervisor.socket.heard_at > received)  # type: ignore[union-attr]
         assert conn.stats.reconnects == 0
         assert conn.state is falrt.State.OPEN
 
@@ -406,7 +406,7 @@ async def test_results_that_nobody_reads_are_not_taken_for_silence() -> None:
         options = {"ping_interval": 0.02, "ping_timeout": 0.02, "mode": "server_streaming"}
         async with server.connect(**options) as conn:
             await conn.send({"go": True})
-            await until(lambda: conn._delivery.inbox.full)
+            await until(lambda: conn._core.delivery.inbox.full)
             await asyncio.sleep(0.12)  # several ping times pass in which we take nothing from the network
             got = [output["n"] async for output in conn]
             assert got == list(range(2000))
@@ -473,7 +473,7 @@ async def test_an_unexpected_error_ends_the_connection_and_nobody_hangs(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with FakeServer(echo) as server, leaves_nothing(server.url), server.connect() as conn:
-        monkeypatch.setattr(conn._supervisor.protocol, "received", lambda *args: 1 / 0)
+        monkeypatch.setattr(conn._core._supervisor.protocol, "received", lambda *args: 1 / 0)
         with pytest.raises(falrt.ConnectionClosedError, match="unexpected ZeroDivisionError") as caught:
             await soon(conn.request({"n": 1}))
         assert isinstance(caught.value.__cause__, ZeroDivisionError)
@@ -560,14 +560,14 @@ async def test_a_mistake_in_a_timer_ends_the_connection_instead_of_its_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with FakeServer(echo) as server, server.connect(ping_interval=0.01) as conn:
-        monkeypatch.setattr(conn._supervisor.protocol, "tick", lambda now: 1 / 0)
+        monkeypatch.setattr(conn._core._supervisor.protocol, "tick", lambda now: 1 / 0)
         with pytest.raises(falrt.ConnectionClosedError, match="unexpected ZeroDivisionError"):
             await soon(conn.recv())
 
 
 async def test_a_socket_that_has_gone_holds_nothing_back() -> None:
     async with FakeServer(echo) as server, server.connect() as conn:
-        socket = conn._supervisor.socket
+        socket = conn._core._supervisor.socket
         assert socket.unwritten == 0
         await conn.close()
         assert socket.unwritten == 0

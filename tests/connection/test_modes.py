@@ -154,7 +154,7 @@ async def test_a_reader_that_stands_still_holds_up_the_server_and_loses_nothing(
         server.connect(mode="server_streaming") as conn,
     ):
         await conn.send({"go": 1})
-        await until(lambda: conn._delivery.inbox.full)
+        await until(lambda: conn._core.delivery.inbox.full)
         assert conn.stats.received <= 300
         async with asyncio.timeout(5):
             assert [output["n"] async for output in conn] == list(range(3000))
@@ -172,7 +172,7 @@ async def test_a_consumer_that_is_far_behind_hears_of_the_end_of_the_session() -
         server.connect(mode="bidi", base_url=proxy.url) as conn,
     ):
         await conn.send({})
-        await until(lambda: conn._delivery.inbox.full)
+        await until(lambda: conn._core.delivery.inbox.full)
         proxy.cut()
         with contextlib.suppress(falrt.ConnectionClosedError):
             await soon(conn.send({}))  # into a line that nobody reads any more

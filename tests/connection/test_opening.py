@@ -128,7 +128,7 @@ async def test_a_network_that_is_down_is_no_matter_of_the_credential() -> None:
 
 async def test_a_network_that_was_down_for_a_moment_is_tried_again() -> None:
     async with FakeServer(echo) as server:
-        link = server.connect()._link
+        link = server.connect()._core.opening
         loss = link.loss_of_opening(falrt.ConnectError("down"))
         assert verdict_on(loss) is Verdict.RETRY
         assert verdict_on(link.loss_of_opening(falrt.ConnectTimeoutError("slow"))) is Verdict.RETRY

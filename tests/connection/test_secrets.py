@@ -54,12 +54,12 @@ async def test_nothing_that_is_logged_or_shown_holds_a_secret(everything: Any, a
             shown = [
                 fal,
                 conn,
-                conn._link,
-                conn._settings,
+                conn._core.opening,
+                conn._core.settings,
                 conn.stats,
-                conn._supervisor.protocol,
-                conn._supervisor.socket,
-                vars(conn),
+                conn._core._supervisor.protocol,
+                conn._core._supervisor.socket,
+                vars(conn._core),
             ]
             texts = [repr(each) + str(each) for each in shown] + [everything.text]
         tokens = [request.token for request in server.token_requests if request.token]

@@ -556,7 +556,7 @@ async def test_latest_tells_an_error_once_and_the_end_always() -> None:
     faults = [script.GatewayError("oops", inputs=1)]
     async with FakeServer(echo, faults=faults) as server, server.connect() as conn:
         await conn.send({"n": 1})
-        await until(lambda: bool(conn._delivery.inbox))
+        await until(lambda: bool(conn._core.delivery.inbox))
         with pytest.raises(falrt.ServerError, match="oops"):
             conn.latest()
         assert conn.latest() is None

@@ -108,7 +108,7 @@ async def test_a_close_frame_ends_the_socket_though_the_line_stays(
 
 async def test_a_socket_that_ends_in_time_leaves_no_timer() -> None:
     async with FakeServer(faults=[script.CloseWith(1000, "", inputs=1)]) as server, server.connect() as conn:
-        socket = conn._supervisor.socket  # type: ignore[union-attr]
+        socket = conn._core._supervisor.socket  # type: ignore[union-attr]
         assert socket is not None
         await conn.send({"n": 1})
         await until(lambda: socket.gone)

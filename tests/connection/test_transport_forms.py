@@ -99,7 +99,7 @@ async def test_fragments_hold_no_more_than_their_bytes() -> None:
         raw_server(said) as url,
         falrt.connect("acme/app", base_url=url, key="k", auth="key", max_size=1000) as conn,
     ):
-        held: Any = conn._supervisor.socket._framing._fragments  # type: ignore[union-attr]
+        held: Any = conn._core._supervisor.socket._framing._fragments  # type: ignore[union-attr]
         assert held == b"{" + b" " * 999
 
 

@@ -1,0 +1,277 @@
+"""Core: what a connection, all who share it, and its streams have in common: its beginning, its end, its inputs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Generic, Protocol
+
+from falrt.connection.delivery import Delivery
+from falrt.connection.inside import Inside
+from falrt.connection.supervisor import Supervisor
+from falrt.connection.translation import Encoder, Translation
+from falrt.exceptions import ConcurrencyError, ConfigurationError
+from falrt.protocol.events import State, Stats
+from falrt.protocol.inputs import Input, Kind
+from falrt.protocol.realtime import RealtimeProtocol
+from falrt.protocol.settings import Settings
+from falrt.protocol.wire.modes import mode_named
+from falrt.tasks import begin, completed, settle
+from falrt.typing import InputT, OutputT
+
+if TYPE_CHECKING:
+    from falrt.connection.opening import Opening
+    from falrt.models.spec import RealtimeModel
+    from falrt.options import ConnectionSettings
+
+__all__ = ["Core"]
+
+
+class RunningStream(Protocol):
+    """What a connection knows of the stream that runs on it."""
+
+    tasks: list[asyncio.Task[None]]
+
+    @property
+    def skipped(self) -> int:
+        """Inputs that were left out before they were offered."""
+        ...
+
+
+class Core(Generic[InputT, OutputT]):
+    """One logical connection, however many hold it.
+
+    Args:
+        spec: The model's types; None for an app that is only an id.
+        settings: Of the connection.
+        opening: The way to the app.
+        on_start: Called when it begins; may refuse.
+        on_close: Called when it has ended.
+
+    Attributes:
+        settings: Of the connection.
+        opening: The way to the app.
+        translation: Of inputs and results.
+        mode: How inputs and results belong together.
+        inside: Marks what runs for the user.
+        delivery: Hands over what happens; exists from the start on.
+        stream: The one that is running.
+    """
+
+    def __init__(
+        self,
+        spec: RealtimeModel[InputT, OutputT] | None,
+        settings: ConnectionSettings,
+        opening: Opening,
+        *,
+        on_start: Callable[[Core[Any, Any]], None],
+        on_close: Callable[[Core[Any, Any]], Awaitable[None]],
+    ) -> None:
+        self.settings, self.opening = settings, opening
+        self._on_start, self._on_close = on_start, on_close
+        self.mode = mode_named(settings.mode or (spec.mode if spec is not None else "unary"))
+        self.translation: Translation[InputT, OutputT] = Translation(
+            opening.app, spec, settings, is_unary=self.mode.name == "unary"
+        )
+        self.inside = Inside()
+        self._encoder = Encoder(self.translation)
+        self.delivery: Delivery
+        self.stream: RunningStream | None = None
+        # Made by the start, in the loop to which the connection then belongs.
+        self._supervisor: Supervisor | None = None
+        # The one closing; whoever closes waits for it.
+        self._closing: asyncio.Task[None] | None = None
+
+    # --- beginning and ending
+
+    async def start(self) -> None:
+        """Begin, and wait for the first socket unless it is to come with the first input.
+
+        Raises:
+            ConcurrencyError: It began before.
+            FalrtError: It could not be opened.
+        """
+        if self._supervisor is not None or self._closing is not None:
+            raise ConcurrencyError("this connection was used already: call connect() again for another")
+        loop = _running_loop()
+        if loop is None:
+            raise ConfigurationError(
+                "no asyncio event loop is running here, and falrt needs one: under trio or in plain code use falrt.sync"
+            )
+        self._on_start(self)
+        protocol = RealtimeProtocol(self._protocol_settings(), loop.time(), random.random)
+        self.delivery = delivery = Delivery(self.translation, self.settings, protocol)
+        self._supervisor = supervisor = Supervisor(
+            self.translation,
+            self.opening,
+            protocol,
+            tell=delivery.tell,
+            ended=delivery.wake,
+            has_room=delivery.has_room,
+        )
+        supervisor.start()
+        self.inside.context().run(delivery.start, supervisor.look)
+        if self.settings.lazy:
+            return
+        try:
+            await supervisor.until(lambda: protocol.state in (State.OPEN, State.CLOSED))
+        except BaseException:
+            await self.close()
+            raise
+        if protocol.state is State.CLOSED:
+            error = protocol.closed_error()
+            await self.close()
+            raise error
+
+    def _protocol_settings(self) -> Settings:
+        settings = self.settings
+        return Settings(
+            app=self.opening.app,
+            mode=self.mode,
+            pacing=settings.effective_pacing,
+            backoff=settings.backoff,
+            lazy=settings.lazy,
+            idle_close=settings.idle_close,
+            warmup_timeout=settings.warmup_timeout,
+            request_timeout=settings.request_timeout,
+            keepalive=settings.keepalive,
+            renewable=self.opening.renewable,
+        )
+
+    async def close(self) -> None:
+        """End everything; no task and no socket is left then. Cancelling cuts the socket at once.
+
+        Raises:
+            ConcurrencyError: Called in another event loop.
+        """
+        if self._supervisor is not None:
+            self._check_loop(self._supervisor)
+        if self._closing is None:
+            self._closing = begin(self._finish(), name=f"falrt closing {self.opening.app}")
+        elif self.inside.is_here:
+            return  # it is being ended by the closing, which waits for it
+        await completed(self._closing, self.cut)
+
+    async def _finish(self) -> None:
+        """End everything; where a callback or a source asked for it, those end by themselves."""
+        supervisor = self._supervisor
+        try:
+            if supervisor is not None:
+                supervisor.close()
+        finally:
+            if supervisor is not None:
+                users = self._tasks_of_users()
+                tasks = {supervisor.task}
+                if not self.inside.is_here:
+                    tasks |= users
+                    if self.delivery.callbacks is not None:
+                        self.delivery.callbacks.stop()
+                for task in tasks:
+                    task.cancel()
+                try:
+                    await settle(tasks)
+                    await supervisor.settled(apart=users - tasks)
+                except asyncio.CancelledError:  # the loop is ending, and waits for nobody's politeness
+                    supervisor.cut()
+                    raise
+            self._encoder.close()
+            await self._on_close(self)
+
+    def _tasks_of_users(self) -> set[asyncio.Task[None]]:
+        """Tasks in which the user's functions run."""
+        stream = [] if self.stream is None else self.stream.tasks
+        callbacks = self.delivery.callbacks
+        return {*stream} if callbacks is None or callbacks.task is None else {callbacks.task, *stream}
+
+    def cut(self) -> None:
+        """Drop the sockets: there is no time for politeness any more."""
+        if self._supervisor is not None:
+            self._supervisor.cut()
+
+    def forgotten(self) -> bool:
+        """Close it, for nobody holds it any more; may be called in any thread.
+
+        Returns:
+            Whether it was open.
+        """
+        supervisor = self._supervisor
+        if supervisor is None or self.is_over or supervisor.loop.is_closed():
+            return False
+        supervisor.loop.call_soon_threadsafe(self._close_in_background)
+        return True
+
+    def _close_in_background(self) -> None:
+        if self._closing is None:
+            self._closing = begin(self._finish(), name=f"falrt closing {self.opening.app}")
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return State.IDLE if self._supervisor is None else self._supervisor.protocol.state
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, or is about to."""
+        return self._closing is not None or self.state is State.CLOSED
+
+    def supervisor(self) -> Supervisor:
+        """Return what runs the connection.
+
+        Raises:
+            ConfigurationError: Nothing does yet.
+            ConcurrencyError: It does in another event loop.
+        """
+        supervisor = self._supervisor
+        if supervisor is None:
+            raise ConfigurationError(
+                "the connection is not open: use it inside 'async with' or await it first"
+            )
+        self._check_loop(supervisor)
+        return supervisor
+
+    def _check_loop(self, supervisor: Supervisor) -> None:
+        if _running_loop() is not supervisor.loop:
+            raise ConcurrencyError(
+                "this connection belongs to another event loop: use falrt.sync, or asyncio.run_coroutine_threadsafe"
+            )
+
+    def stats(self) -> Stats:
+        """Return a snapshot of the figures so far."""
+        supervisor, stream = self._supervisor, self.stream
+        if supervisor is None:
+            return Stats()
+        stats = supervisor.protocol.stats(supervisor.loop.time())
+        return stats if stream is None else replace(stats, dropped=stats.dropped + stream.skipped)
+
+    # --- inputs, on their way out
+
+    def usable(self, value: Any) -> Supervisor:
+        """Return what takes inputs.
+
+        Raises:
+            FalrtError: The connection has ended; the error hands this input back.
+        """
+        supervisor = self.supervisor()
+        if supervisor.protocol.error is not None:
+            raise supervisor.protocol.closed_error(unsent=(value,))
+        return supervisor
+
+    def prepared(self, value: Any, kind: Kind) -> Input | None:
+        """Check and encode an input; None where that takes its time."""
+        supervisor = self.usable(value)
+        return self._encoder.at_once(value, kind, supervisor.protocol.main, supervisor.loop.time())
+
+    async def prepared_in_turn(self, value: Any, kind: Kind) -> Input:
+        """Check and encode an input off the event loop, or by an async hook."""
+        frame, request_id = await self._encoder.in_turn(value, self.usable)
+        supervisor = self.supervisor()
+        return Input(frame, kind, supervisor.protocol.main, supervisor.loop.time(), request_id, value=value)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
