@@ -113,7 +113,7 @@ def test_every_option_has_a_wrong_value_here() -> None:
 
 @pytest.mark.parametrize("value", ["", 5, ["camera"]])
 def test_a_connection_key_is_a_text(value: Any) -> None:
-    with pytest.raises(ConfigurationError, match="connection_key must be a text that is not empty, got"):
+    with pytest.raises(ConfigurationError, match="connection_key must be a non-empty string, got"):
         falrt.Client(key="k").connect("acme/app", connection_key=value)
 
 
