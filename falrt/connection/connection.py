@@ -21,9 +21,10 @@ from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
+    from falrt.connection.consumer import Replies
     from falrt.connection.core import Core
     from falrt.connection.replies import Reply
-    from falrt.connection.stream import Inputs, Replies
+    from falrt.connection.stream import Inputs
     from falrt.connection.supervisor import Supervisor
     from falrt.protocol.pacing.policies import Pacing
 
@@ -276,7 +277,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             FalrtError: As :meth:`recv`.
             ConcurrencyError: A stream is running on this connection already.
         """
-        from falrt.connection.stream import Replies, Stream
+        from falrt.connection.consumer import Replies
+        from falrt.connection.stream import Stream
 
         self._check_pairs("stream()")
         return Replies(Stream(self._core, inputs, pacing, every=every, gate=gate), self)

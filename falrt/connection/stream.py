@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeAlias
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
 
 from falrt.connection.gate import Gate
 from falrt.connection.replies import Reply, reply_to
 from falrt.connection.sources import Source, source_cancelled, source_of
 from falrt.exceptions import (
-    ConcurrencyError,
     ConfigurationError,
     ConnectionClosedOK,
     DecodeError,
@@ -37,7 +36,7 @@ from falrt.typing import InputT, OutputT
 if TYPE_CHECKING:
     from falrt.connection.core import Core
 
-__all__ = ["Inputs", "Replies", "Reply", "Stream", "reply_to"]
+__all__ = ["Inputs", "Reply", "Stream"]
 
 Inputs: TypeAlias = (
     AsyncIterable[InputT]
@@ -363,39 +362,3 @@ class Stream(Generic[InputT, OutputT]):
             self._bell = None
             if timer is not None:
                 timer.cancel()
-
-
-class Replies(AsyncIterator[Reply[InputT, OutputT]]):
-    """What ``RealtimeConnection.stream`` returns: iterate over it with ``async for``.
-
-    Leaving the loop stops the stream. To stop it at a certain point, whoever else may hold it, use
-    ``contextlib.aclosing(conn.stream(...))`` or :meth:`aclose`, which also waits until the source is closed.
-    A cancelled ``anext()`` loses no reply.
-    """
-
-    __slots__ = ("_holder", "_reading", "_stream")
-
-    def __init__(self, stream: Stream[InputT, OutputT], holder: object) -> None:
-        self._stream = stream
-        # The connection, which would be closed if nobody held it.
-        self._holder = holder
-        self._reading = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Reply[InputT, OutputT]:
-        if self._reading:
-            raise ConcurrencyError("another task iterates over this stream already: let one task do it")
-        self._reading = True
-        try:
-            return await self._stream.next_reply()
-        finally:
-            self._reading = False
-
-    async def aclose(self) -> None:
-        """Stop the stream and wait until its source is closed."""
-        await self._stream.aclose()
-
-    def __del__(self) -> None:
-        self._stream.forgotten()

@@ -19,8 +19,9 @@ from falrt.threads import Worker
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
+    from falrt.connection.consumer import Replies
     from falrt.connection.replies import Reply
-    from falrt.connection.stream import Inputs, Replies
+    from falrt.connection.stream import Inputs
     from falrt.protocol.pacing.policies import Pacing
 
 __all__ = ["PATIENCE_AT_EXIT", "Connection"]
