@@ -1,7 +1,9 @@
 """The fake server against fal's own server SDK: the same client, the same frames, the same answers.
 
 Each test drives both; what they say must be equal. Where fal's own mix depends on timing (wire fact W31), a burst is
-sent until it shows what it mostly shows.
+sent until it shows what it mostly shows. From Python 3.12 on, fal's reader empties the socket before its worker wakes
+even with a session_timeout, since `asyncio.wait_for` no longer gives the loop a turn; and outputs of inputs that came
+in one burst may pass each other. The fake server plays what 3.11 does.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from ast import literal_eval
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -232,15 +235,23 @@ def saying(*inputs: Any) -> Talk:
     return talk
 
 
-def hearing(count: int, *inputs: Any) -> Talk:
-    """A talk without an end: these inputs at once, and this many answers."""
+def hearing(*inputs: Any) -> Talk:
+    """A talk without an end: these inputs at once, and every answer until the newest has its own."""
 
     async def talk(ws: ClientConnection) -> Any:
         send_together(ws, inputs)
+        answers = []
         async with asyncio.timeout(5):
-            return [msgpack.unpackb(await ws.recv()) for _ in range(count)]
+            while not answers or inputs[-1] not in answers[-1]["inputs"]:
+                answers.append(msgpack.unpackb(await ws.recv()))
+        return answers
 
     return talk
+
+
+def batches(*inputs: list[int]) -> str:
+    """Return an outcome: one answer for each batch of inputs."""
+    return repr([{"inputs": batch} for batch in inputs])
 
 
 @pytest.mark.wire("W31")
@@ -249,19 +260,23 @@ async def test_a_burst_loses_the_same_inputs(
     peers: list[str], buffering: int | None, session_timeout: float | None, count: int, answered: list[int]
 ) -> None:
     case = (work, {"buffering": buffering, "session_timeout": session_timeout})
-    fals, ours = await compare(peers, case, hearing(len(answered), *range(count)), rounds=3)
-    assert ours == repr([{"inputs": [number]} for number in answered])
-    assert ours == fals
+    fals, ours = await compare(peers, case, hearing(*range(count)), rounds=3)
+    assert ours == batches(*([number] for number in answered))
+    if sys.version_info >= (3, 12) and buffering is not None:
+        answered = answered[-buffering:]
+    assert fals == batches(*([number] for number in answered))
 
 
-@pytest.mark.parametrize(("options", "answers"), [(BATCHES[0], 2), (BATCHES[1], 3)])
-async def test_batches_are_the_same(peers: list[str], options: dict[str, Any], answers: int) -> None:
-    fals, ours = await compare(peers, (work, options), hearing(answers, *range(6)), rounds=3)
-    assert ours == fals
+@pytest.mark.parametrize("options", BATCHES[:2])
+async def test_batches_are_the_same(peers: list[str], options: dict[str, Any]) -> None:
+    fals, ours = await compare(peers, (work, options), hearing(*range(6)), rounds=3)
+    together, first_alone = batches([0, 1, 2, 3], [4, 5]), batches([0], [1, 2, 3, 4], [5])
+    assert ours == (first_alone if "session_timeout" in options else together)
+    assert fals == (together if sys.version_info >= (3, 12) else ours)
 
 
 async def test_a_batch_swallows_the_end_mark(peers: list[str]) -> None:
-    fals, ours = await compare(peers, (work, BATCHES[2]), hearing(1, 1, 2, None))
+    fals, ours = await compare(peers, (work, BATCHES[2]), hearing(1, 2, None))
     assert ours == repr([{"inputs": [1, 2, None]}])
     assert ours == fals
 
@@ -271,6 +286,8 @@ async def test_a_session_says_the_same_to_its_end(
     peers: list[str], function: Any, options: dict[str, Any], inputs: list[Any]
 ) -> None:
     fals, ours = await compare(peers, (function, options), saying(*inputs))
+    if len(inputs) > 1 and sys.version_info >= (3, 12):
+        fals, ours = (sorted(map(repr, literal_eval(outcome)[0])) for outcome in (fals, ours))
     assert ours == fals
 
 
