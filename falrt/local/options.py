@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from falrt.exceptions import ConfigurationError
+from falrt.testing.allowed import check_fields
 
 __all__ = ["LocalOptions"]
 
@@ -39,17 +39,4 @@ class LocalOptions:
 
     def __post_init__(self) -> None:
         """Check each value."""
-        if not self.speed > 0:
-            raise ConfigurationError(f"speed must be above 0, not {self.speed!r}")
-        if not 0 <= self.latency <= 60:
-            raise ConfigurationError(f"latency must be 0 to 60 seconds, not {self.latency!r}")
-        if self.idle_timeout is not None and not self.idle_timeout > 0:
-            raise ConfigurationError(
-                f"idle_timeout must be above 0 seconds, or None, not {self.idle_timeout!r}"
-            )
-        if self.buffering is not None and not self.buffering >= 1:
-            raise ConfigurationError(
-                f"buffering must be 1 or more, or None for no limit, not {self.buffering!r}"
-            )
-        if self.key == "":
-            raise ConfigurationError("key must not be empty; check_keys=False lets everybody in")
+        check_fields(self)

@@ -11,9 +11,11 @@ import json
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from falrt.exceptions import ConfigurationError
+from falrt.protocol import numbers
+from falrt.typing import ModeName
 
 __all__ = ["RULES", "Helpful", "Rule", "check", "check_fields"]
 
@@ -73,13 +75,13 @@ def check_fields(owner: Any) -> None:
     check({field.name: getattr(owner, field.name) for field in fields(owner)}, type(owner).__name__)
 
 
-def _is_whole(value: object) -> bool:
+def _number(rule: numbers.Rule) -> Rule:
+    return Rule(rule.text, rule.allows)
+
+
+def _is_whole(value: Any) -> bool:
+    # Members of the standard library's enums of codes and statuses are whole numbers too; True is a slip.
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    # True is a number to Python, and a mistake here.
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _whole(words: str, least: int, most: float = float("inf")) -> Rule:
@@ -118,8 +120,8 @@ def _is_codec(value: object) -> bool:
     return callable(getattr(value, "encode", None)) and callable(getattr(value, "decode", None))
 
 
-_SECONDS = Rule("0 seconds or more", lambda value: _is_number(value) and value >= 0)
-_SOME_SECONDS = Rule("above 0 seconds", lambda value: _is_number(value) and value > 0)
+_SECONDS = _number(numbers.PAUSE)
+_SOME_SECONDS = _number(numbers.SECONDS)
 _FLAG = _a(bool, "True or False")
 _JSON = Rule("what JSON can hold", _is_json)
 
@@ -127,7 +129,7 @@ RULES: Final[Mapping[str, Rule]] = {
     # Faults.
     "times": _whole("1 or more", 1).or_none("always"),
     "connection": _whole("a connection's number, counted from 0", 0).or_none("any"),
-    "probability": Rule("above 0 and at most 1", lambda value: _is_number(value) and 0 < value <= 1),
+    "probability": _number(numbers.Rule("above 0 and at most 1", 0, 1, open=True)),
     "after": _whole("a number of answers, 0 or more", 0).or_none("any"),
     "inputs": _whole("a number of inputs, 1 or more", 1).or_none(),
     "input": _whole("an input's number, counted from 0", 0).or_none("any"),
@@ -148,9 +150,10 @@ RULES: Final[Mapping[str, Rule]] = {
     "how": _one_of("reset", "end"),
     "endpoint": _one_of("general", "realtime", None),
     # Apps.
+    "mode": _one_of(*get_args(ModeName)),
     "buffering": _whole("1 or more", 1).or_none("no limit"),
     "service_time": Rule(
-        "0 seconds or more, or a function", lambda value: callable(value) or _SECONDS.allows(value)
+        f"{numbers.PAUSE.text}, or a function", lambda value: callable(value) or _SECONDS.allows(value)
     ),
     "session_timeout": _SOME_SECONDS.or_none("never"),
     "emit_timings": _FLAG,
@@ -161,13 +164,18 @@ RULES: Final[Mapping[str, Rule]] = {
     # The path to the server and the socket.
     "latency": _SECONDS,
     "jitter": _SECONDS,
-    "bandwidth": Rule("above 0 bytes a second", lambda value: _is_number(value) and value > 0).or_none(
+    "bandwidth": _number(numbers.Rule("a positive number of bytes a second", 0, 2**63, open=True)).or_none(
         "no limit"
     ),
     "max_size": _whole("a number of bytes above 0", 1).or_none("no limit"),
     "ping_interval": _SOME_SECONDS.or_none("no pings"),
     "ping_timeout": _SOME_SECONDS.or_none("ever"),
     "direction": _one_of("up", "down", "both"),
+    # The stand-in.
+    "speed": _number(numbers.Rule("a positive number", 0, 1e6, open=True)),
+    "LocalOptions.latency": _number(numbers.Rule("0 to 60 seconds", 0, 60)),
+    "idle_timeout": _SOME_SECONDS.or_none("never"),
+    "check_keys": _FLAG,
     # The server.
     "apps": Rule(
         "a map of endpoint paths to apps",
@@ -176,8 +184,10 @@ RULES: Final[Mapping[str, Rule]] = {
     "seed": _whole("a whole number", -(2**63), 2**63),
     "auth": _FLAG,
     "strict": _FLAG,
-    "key": _a(str, "text").or_none("any"),
-    "token_lifetime": Rule("a number of seconds", _is_number).or_none("what is asked for"),
+    "key": Rule("a non-empty string", lambda value: isinstance(value, str) and value != "").or_none("any"),
+    "token_lifetime": _number(numbers.Rule("a number of seconds", -numbers.YEAR, numbers.YEAR)).or_none(
+        "what is asked for"
+    ),
     "token_reply": _one_of("string", "token", "jwt", "detail"),
     "refusal": Rule(
         '"frame", "close" or an HTTP status, 300 to 599',

@@ -54,7 +54,7 @@ def test_serves_until_it_is_interrupted(
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--speed", "0"], "speed must be above 0"),
+        (["--speed", "0"], "speed must be a positive number"),
         (["--latency", "99"], "latency"),
         (["--key", ""], "--no-auth|key"),
     ],

@@ -96,7 +96,7 @@ async def test_slow_handshake_may_end_in_a_refusal() -> None:
 
 @pytest.mark.wire("W15")
 async def test_cold_start_swallows_inputs_and_closes_with_1000() -> None:
-    async with FakeServer(echo, faults=[script.ColdStart(0.01, times=2)]) as server:
+    async with FakeServer(echo, faults=[script.ColdStart(0.2, times=2)]) as server:
         for number in range(2):
             async with dial(server) as ws:
                 await say(ws, 1)
@@ -341,12 +341,15 @@ def test_senseless_faults_are_refused_by_name(options: dict[str, Any], field: st
         (lambda: script.CloseWith(1011, 5), "reason must be text"),
         (lambda: script.CloseWith(1011, after=-1), "after must be .* not -1"),
         (lambda: script.CloseWith(1011, inputs=0), "inputs must be .* not 0"),
-        (lambda: script.Delay("x"), "seconds must be 0 seconds or more, not 'x'"),
-        (lambda: script.Delay(-1), "seconds must be 0 seconds or more, not -1"),
-        (lambda: script.Delay(None), "seconds must be 0 seconds or more, not None"),
+        (lambda: script.Delay("x"), "seconds must be a number of seconds, 0 or more, not 'x'"),
+        (lambda: script.Delay(-1), "seconds must be a number of seconds, 0 or more, not -1"),
+        (lambda: script.Delay(None), "seconds must be a number of seconds, 0 or more, not None"),
         (lambda: script.Delay(float("nan")), "seconds must be .* not nan"),
         (lambda: script.Jitter(True), "seconds must be .* not True"),
-        (lambda: script.StopReading(-1), "seconds must be 0 seconds or more, or None for ever, not -1"),
+        (
+            lambda: script.StopReading(-1),
+            "seconds must be a number of seconds, 0 or more, or None for ever, not -1",
+        ),
         (lambda: script.Stall(1, after="x"), "after must be .* not 'x'"),
         (lambda: script.Garbage(3), "data must be bytes or text, not 3"),
         (lambda: script.Truncated(-1), "keep must be .* not -1"),

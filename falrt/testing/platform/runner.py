@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from falrt.exceptions import ConfigurationError
+from falrt.testing.allowed import check_fields
 
 if TYPE_CHECKING:
     from falrt.typing import ModeName
@@ -53,8 +53,6 @@ __all__ = [
     "error_text",
     "timings_text",
 ]
-
-MODES: Final = ("unary", "server_streaming", "client_streaming", "bidi")
 
 TEXT_FRAME_REASON: Final = "'bytes'"
 """Why a session ends at a text frame: the runner asks for bytes and shows the name of the missing key."""
@@ -111,18 +109,7 @@ class RunnerOptions:
 
     def __post_init__(self) -> None:
         """Check each value."""
-        if self.mode not in MODES:
-            raise ConfigurationError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}")
-        if self.buffering is not None and self.buffering < 1:
-            raise ConfigurationError(
-                f"buffering must be 1 or more, or None for no limit, not {self.buffering!r}"
-            )
-        if self.session_timeout is not None and self.session_timeout <= 0:
-            raise ConfigurationError(
-                f"session_timeout must be above 0 seconds, or None, not {self.session_timeout!r}"
-            )
-        if self.max_batch_size < 1:
-            raise ConfigurationError(f"max_batch_size must be 1 or more, not {self.max_batch_size!r}")
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
