@@ -48,8 +48,8 @@ class Job:
         status: ``IN_QUEUE``, ``IN_PROGRESS`` or ``COMPLETED``.
         logs: Its lines.
         response: What came of it.
-        started_at: Instant of the loop, or None.
         seconds: How long it was worked on.
+        task: What works on it or sends its webhook, once it has begun.
     """
 
     request_id: str
