@@ -6,7 +6,7 @@ VENV ?= .venv$(if $(filter-out python3 python,$(notdir $(PYTHON))),-$(notdir $(P
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help setup demo test test-core test-lowest test-package autobahn check fmt cov docs bench chaos soak interop clean
+.PHONY: help setup demo test test-core test-lowest test-package autobahn check fmt cov docs pictures bench chaos soak interop clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -72,8 +72,12 @@ cov: $(VENV)/.dev ## line and branch coverage of the pure core, which must be co
 	$(BIN)/coverage run -m pytest -q tests/protocol
 	$(BIN)/coverage report --include='falrt/protocol/*' --fail-under=100
 
-docs: $(VENV)/.dev ## run every code block of the README and the docs, follow their links
+docs: $(VENV)/.dev ## build the site (docs/_build), warnings are errors; run every code block, follow the links
+	$(BIN)/sphinx-build -q -E -W --keep-going -j $(JOBS) docs docs/_build
 	$(BIN)/pytest -q tests/test_docs.py tests/test_wire.py
+
+pictures: $(VENV)/.dev ## make the pictures of the pages anew
+	$(BIN)/python docs/pictures/make.py
 
 bench: $(VENV)/.dev ## compare with fal-client and a bare socket loop; then how fresh the pictures are
 	$(BIN)/python -m benchmarks.compare

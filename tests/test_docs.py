@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import importlib
+import importlib.util
 import inspect
 import os
 import re
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -21,7 +23,10 @@ from falrt.local import LocalOptions, LocalServer
 from falrt.protocol.events import TRANSITIONS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts),
+]
 # Where a reader saves each block as a file and runs it.
 PROGRAMS = [ROOT / "README.md", ROOT / "docs" / "tutorial" / "first-picture.md"]
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -100,6 +105,25 @@ def test_every_block_of_a_page_runs(
         _run(block, f"{page.name} block {number}", namespace)
 
 
+def test_the_drawing_of_the_life_cycle_shows_the_whole_table() -> None:
+    spec = importlib.util.spec_from_file_location("life_cycle", ROOT / "docs/_extensions/life_cycle.py")
+    assert spec is not None
+    assert spec.loader is not None
+    extension = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(extension)
+    svg = ElementTree.fromstring(extension.drawing())
+    words = [text.text for text in svg.iter("text")]
+    states = {state.name for (state, _), _ in TRANSITIONS.items()} | {
+        state.name for state in TRANSITIONS.values()
+    }
+    assert states <= set(words)
+    arrows = {(source, target) for (source, _), target in TRANSITIONS.items()}
+    assert len([path for path in svg.iter("path") if path.get("class") is None]) == len(arrows)
+    assert {str(event) for _, event in TRANSITIONS} <= {
+        word for text in words if text for word in text.split(", ")
+    } | set(words)
+
+
 def test_the_life_cycle_diagram_is_the_transition_table() -> None:
     page = (ROOT / "docs/explanation/life-cycle.md").read_text()
     lines = [f"    {a.name} --> {b.name}: {event}" for (a, event), b in TRANSITIONS.items()]
@@ -127,7 +151,7 @@ def test_every_link_of_the_pages_leads_somewhere() -> None:
     missing = [
         f"{page.name}: {target}"
         for page in PAGES
-        for target in re.findall(r"\]\(([^)#:]+?\.md)[^)]*\)", page.read_text())
+        for target in re.findall(r"\]\(([^)#:]+\.(?:md|jpg|png|svg|ipynb|py))[^)]*\)", page.read_text())
         if not (page.parent / target).exists()
     ]
     assert missing == []
