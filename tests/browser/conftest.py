@@ -13,7 +13,8 @@ from tests.browser.threads import serving_in_thread
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-@pytest.fixture(scope="session")
+# Not for the session: Playwright's loop would run in the main thread until its end, and no other test could run one.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """The system's Chromium, with a camera that shows a test picture."""
     if CHROMIUM is None:
