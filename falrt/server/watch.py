@@ -1,7 +1,10 @@
 """Watching: one stream to many viewers, each at its own speed.
 
 A viewer's task waits for a frame that the viewer has not seen, sends it, and only then looks which is the newest:
-who is slow sees fewer pictures, never old ones, and takes nothing from the others. The frame is one object for all.
+who is slow sees fewer pictures, never a backlog, and takes nothing from the others. The frame is one object for all.
+
+ASGI's ``send`` waits for room before it writes, not after: to wait until a picture has left takes a second message.
+Viewers who keep up are spared it.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ __all__ = ["Watching"]
 
 # A viewer that takes nothing for so long is let go.
 SEND_TIMEOUT: Final = 30.0
+# A picture that had to wait longer than this for the one before shows a viewer who lags; for so long, once it does.
+PROMPT: Final = 0.01
+LAG: Final = 5.0
 # Viewers have nothing to say; a few words are passed over, a flood is not.
 _WORDS: Final = 10.0
 _WORDS_PER: Final = 10.0
@@ -50,15 +56,20 @@ class Watching:
 
 
 async def _show(socket: WebSocket, channel: Channel, metrics: Metrics) -> End:
-    seen = 0
+    seen, now = 0, asyncio.get_running_loop().time
+    lags_until = now() + LAG  # nobody knows yet
     try:
         while True:
             seen, frame = await channel.newer_than(seen)
+            began = now()
             async with asyncio.timeout(SEND_TIMEOUT):
                 await socket.send_bytes(frame)
                 metrics.count("falrt_watched_total")
-                # This waits until the picture has left; without it the next would be chosen too early.
-                await socket.send_text(message("watched", number=seen, viewers=channel.viewers))
+                if now() - began > PROMPT:
+                    lags_until = now() + LAG
+                if began < lags_until:
+                    # This waits until the picture has left; without it the next would be chosen too early.
+                    await socket.send_text(message("watched", number=seen, viewers=channel.viewers))
     except (TimeoutError, WebSocketDisconnect, RuntimeError):
         return End(None)
 

@@ -126,18 +126,18 @@ async def test_what_one_worker_publishes_is_seen_in_the_other_and_by_who_comes_l
         async with connect(f"{sockets_of(urls[0])}/watch/stage") as one:
             async with connect(f"{sockets_of(urls[1])}/watch/stage") as two:
                 await channels.publish("stage", b"first")
-                assert (await next_picture(one))[0] == b"first"
-                assert (await next_picture(two))[0] == b"first"
+                assert await next_picture(one) == b"first"
+                assert await next_picture(two) == b"first"
                 async with connect(f"{sockets_of(urls[1])}/watch/stage") as late:
-                    assert (await next_picture(late))[0] == b"first"
+                    assert await next_picture(late) == b"first"
                 await channels.publish("stage", b"second")
-                assert (await next_picture(one))[0] == b"second"
+                assert await next_picture(one) == b"second"
         async with connect(f"{sockets_of(urls[1])}/watch/stage") as later:
-            assert (await next_picture(later))[0] == b"second"
+            assert await next_picture(later) == b"second"
         await channels.forget("stage")
         async with connect(f"{sockets_of(urls[0])}/watch/stage") as latest:
             await channels.publish("stage", b"third")
-            assert (await next_picture(latest))[0] == b"third"
+            assert await next_picture(latest) == b"third"
     await channels.aclose()
 
 
