@@ -33,9 +33,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 PICTURE_BYTES = 20_000
-PUBLISHED_PER_SECOND = 4.0
-FRAMES_PER_SECOND = 10.0
-SERVICE_SECONDS = 0.25
+PUBLISHED_PER_SECOND = 2.0
+FRAMES_PER_SECOND = 5.0
+SERVICE_SECONDS = 0.5
 APP = "acme/app"
 
 

@@ -30,16 +30,17 @@ class Channel:
     newest: bytes | None = None
     number: int = 0
     viewers: int = 0
-    # What all viewers who have seen the newest frame wait for.
-    _news: asyncio.Future[None] | None = field(default=None, repr=False)
+    # What the viewers who have seen the newest frame wait for, one each.
+    _waiting: set[asyncio.Future[None]] = field(default_factory=set, repr=False)
 
     def put(self, frame: bytes) -> None:
         """Show a frame to all viewers."""
         self.newest = frame
         self.number += 1
-        news, self._news = self._news, None
-        if news is not None and not news.done():
-            news.set_result(None)
+        waiting, self._waiting = self._waiting, set()
+        for news in waiting:
+            if not news.done():  # its viewer may have left
+                news.set_result(None)
 
     async def newer_than(self, seen: int) -> tuple[int, bytes]:
         """Wait for a frame that a viewer has not seen.
@@ -51,10 +52,12 @@ class Channel:
             Its number and the frame; those between are skipped.
         """
         while self.newest is None or self.number <= seen:
-            if self._news is None:
-                self._news = asyncio.get_running_loop().create_future()
-            # Not the future itself: one viewer who leaves must not cancel it for the others.
-            await asyncio.shield(self._news)
+            news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.add(news)
+            try:
+                await news
+            finally:
+                self._waiting.discard(news)
         return self.number, self.newest
 
 

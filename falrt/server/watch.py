@@ -26,7 +26,7 @@ __all__ = ["Watching"]
 # A viewer that takes nothing for so long is let go.
 SEND_TIMEOUT: Final = 30.0
 # A picture that had to wait longer than this for the one before shows a viewer who lags; for so long, once it does.
-PROMPT: Final = 0.01
+PROMPT: Final = 0.05
 LAG: Final = 5.0
 # Viewers have nothing to say; a few words are passed over, a flood is not.
 _WORDS: Final = 10.0
