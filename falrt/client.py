@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
@@ -16,8 +17,10 @@ from falrt.connection.core import Core
 from falrt.connection.opening import Opening
 from falrt.connection.sharing import SharedConnection, Sharing
 from falrt.exceptions import ConfigurationError
-from falrt.http.methods import HTTPClient, Services
+from falrt.http.methods import HTTPClient
+from falrt.http.services import Services
 from falrt.options import (
+    BASE_URL_VARIABLE,
     AllOptions,
     ClientOptions,
     ConnectionSettings,
@@ -38,8 +41,6 @@ __all__ = ["Client", "connect"]
 
 P = ParamSpec("P")
 ConnectionT = TypeVar("ConnectionT", bound=RealtimeConnection[Any, Any])
-
-BASE_URL_VARIABLE = "FALRT_BASE_URL"
 
 
 def _by_name(init: Callable[P, None]) -> Callable[P, None]:
@@ -115,8 +116,6 @@ class Client(HTTPClient):
             if not isinstance(ssl, tls.SSLContext):
                 raise ConfigurationError(f"ssl must be an ssl.SSLContext or None, got {ssl!r}")
         if base_url is None:
-            import os
-
             base_url = os.environ.get(BASE_URL_VARIABLE, "").strip() or None
         self._hosts = Hosts.at(base_url)
         self._proxies = find_proxies(proxy)
@@ -135,14 +134,17 @@ class Client(HTTPClient):
                 token_expiration_seconds=token_expiration_seconds,
                 http=self._pool.client,
             )
+        self._opened: set[Any] = set()  # pipelines; a closed one takes itself off
         services = Services(
-            hosts=self._hosts,
-            key=self._find_key,
-            tokens=self._tokens,
-            pool=self._pool,
-            ssl_context=self._ssl_context,
+            self._hosts,
+            self._find_key,
+            self._tokens,
+            self._pool,
+            self._ssl_context,
+            proxies=self._proxies,
             proxy_url=proxy_url,
             prefers_tokens=auth == "token" or token_provider is not None,
+            opened=self._opened,
             check_open=self._check_open,
         )
         super().__init__(services)
@@ -175,7 +177,8 @@ class Client(HTTPClient):
         await tasks.completed(self._closing, self._cut)
 
     async def _finish(self) -> None:
-        closings = (connection.close() for connection in list(self._connections))
+        closings = [connection.close() for connection in list(self._connections)]
+        closings += [each.close() for each in list(self._opened)]
         await asyncio.gather(*closings, return_exceptions=True)
         if self._ssl_task is not None and not self._ssl_task.done():
             self._ssl_task.cancel()

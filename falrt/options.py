@@ -25,8 +25,9 @@ from falrt.protocol.wire.modes import mode_named
 from falrt.protocol.wire.proxies import Proxies
 from falrt.typing import Codec, DecodeHook, EncodeHook, ModeName
 
-__all__ = ["ClientOptions", "ConnectOptions", "ConnectionSettings", "find_proxies"]
+__all__ = ["BASE_URL_VARIABLE", "ClientOptions", "ConnectOptions", "ConnectionSettings", "find_proxies"]
 
+BASE_URL_VARIABLE: Final = "FALRT_BASE_URL"
 # fal answers 20 MiB and more in one frame; this is room for a large PNG and a bound for a hostile server.
 DEFAULT_MAX_SIZE: Final = 64 * 1024 * 1024
 # What other libraries call our options, where the nearest spelling would lead astray.

@@ -124,6 +124,8 @@ SUBJECTS = {
     "W78": "queue|cancel",
     "W79": "http over websockets",
     "W80": "proxy",
+    "W81": "storing|storage|upload",
+    "W82": "storing|storage|upload",
 }
 CITATION = re.compile(r"\bW(\d\d)\b(?: to W(\d\d)\b)?")
 

@@ -15,10 +15,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from falrt.auth import Key
 from falrt.auth.pool import LOOPBACK
 from falrt.connection.opening import USER_AGENT
 from falrt.exceptions import (
@@ -26,19 +25,21 @@ from falrt.exceptions import (
     ConnectError,
     ConnectTimeoutError,
     FalrtError,
+    HandshakeError,
     HTTPCallError,
     MissingCredentialsError,
     RequestTimeout,
 )
 from falrt.http.options import DEFAULTS, CallSettings
+from falrt.http.services import Services
 from falrt.protocol.reconnect.backoff import Backoff, RetrySchedule
-from falrt.protocol.wire.endpoint import Hosts, redact
+from falrt.protocol.wire.endpoint import redact
 from falrt.protocol.wire.http_errors import is_safe_to_repeat, read_error
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Ask", "Caller", "Reply", "lost", "within"]
+__all__ = ["MAYBE_WORKED_ON", "Ask", "Caller", "Reply", "SizedPieces", "lost", "within"]
 
 logger = logging.getLogger("falrt.http")
 
@@ -51,8 +52,21 @@ REPLY_BYTES_MAX: Final = 256 * 1024 * 1024
 ERROR_BYTES_MAX: Final = 256 * 1024
 # TLS libraries take less than 2 GiB in one piece, and the service far less.
 BODY_BYTES_MAX: Final = 1024 * 1024 * 1024
+MAYBE_WORKED_ON: Final = "the request may have been worked on: repeatable=True sends it again"
 # Whoever is told to wait longer than this decides himself.
 RETRY_AFTER_MAX: Final = 60.0
+
+
+class SizedPieces(Protocol):
+    """A body that is made while it is sent."""
+
+    def __len__(self) -> int:
+        """Return its bytes."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Begin at its beginning."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +77,7 @@ class Ask:
         method: In upper case.
         url: Without query.
         what: What is called, for messages: an endpoint id as a rule.
-        body: Content, or None.
+        body: Content, or None; may be asked for its pieces again with each try.
         headers: Beside the usual ones; names in lower case.
         query: Parameters.
         settings: The call's options.
@@ -74,7 +88,7 @@ class Ask:
     method: str
     url: str
     what: str
-    body: bytes | None = field(default=None, repr=False)
+    body: bytes | SizedPieces | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str | int | float | bool] = field(default_factory=dict, repr=False)
     settings: CallSettings = DEFAULTS
@@ -82,7 +96,7 @@ class Ask:
     authorization: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.body is not None and len(self.body) > BODY_BYTES_MAX:
+        if isinstance(self.body, bytes) and len(self.body) > BODY_BYTES_MAX:
             raise ConfigurationError(
                 f"{self.what}: the input is {len(self.body)} bytes, more than {BODY_BYTES_MAX}: "
                 "upload() large files and pass their URLs"
@@ -117,25 +131,10 @@ class Reply:
 
 
 class Caller:
-    """Sends the requests of one client.
+    """Sends the requests of one client."""
 
-    Args:
-        hosts: Where the services are.
-        key: Returns the key; called for each request that needs one.
-        transport: Returns the pool.
-        proxy_url: A trusted server that adds the key; then ours is neither needed nor sent.
-    """
-
-    def __init__(
-        self,
-        *,
-        hosts: Hosts,
-        key: Callable[[], Key],
-        transport: Callable[[], Awaitable[httpx.AsyncBaseTransport]],
-        proxy_url: str | None = None,
-    ) -> None:
-        self.hosts, self.proxy_url = hosts, proxy_url
-        self._key, self._transport = key, transport
+    def __init__(self, services: Services) -> None:
+        self.services, self.hosts, self.proxy_url = services, services.hosts, services.proxy_url
 
     async def ask(self, ask: Ask) -> Reply:
         """Send a request until it is answered for good; return the answer.
@@ -198,19 +197,21 @@ class Caller:
     @asynccontextmanager
     async def _answer(self, ask: Ask) -> AsyncIterator[httpx.Response]:
         """Send once; give a good answer."""
-        transport = await self._transport()
+        transport = await self.services.pool.transport()
+        import httpx
+
         request = self._request(ask)
         logger.debug("> %s %s, %d bytes", ask.method, ask.what, len(ask.body or b""))
         try:
             response = await transport.handle_async_request(request)
-        except Exception as exc:
-            raise lost(exc, ask.what, urlsplit(self.proxy_url or ask.url).netloc) from exc
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
+            raise lost(exc, ask.what, request.url.netloc.decode()) from exc
         try:
             status = response.status_code
             logger.debug("< %d %s", status, ask.what)
             if not 200 <= status < 300:
                 body = await _read(response, ask.what, ERROR_BYTES_MAX, cut=True)
-                raise self._refused(status, response.headers, body, ask.what)
+                raise self.refused(status, response.headers, body, ask.what)
             yield response
         finally:
             await response.aclose()
@@ -232,24 +233,31 @@ class Caller:
         if ask.authorization is None:
             if self.proxy_url is not None:
                 headers["x-fal-target-url"], url = url, self.proxy_url
-            elif credential := self._credential():
+            elif credential := self.credential():
                 headers["authorization"] = credential
         elif ask.authorization:
             headers["authorization"] = ask.authorization
+        if ask.body is not None:
+            headers["content-length"] = str(len(ask.body))
         return httpx.Request(ask.method, url, headers=headers, content=ask.body, extensions=_TIMEOUTS)
 
-    def _credential(self) -> str:
+    def credential(self) -> str:
+        """Return the header's value; empty where a server on this machine needs none.
+
+        Raises:
+            MissingCredentialsError: A key is needed and there is none.
+        """
         try:
-            return self._key().header
+            return self.services.key().header
         except MissingCredentialsError:
             if urlsplit(self.hosts.run).hostname in LOOPBACK:
                 return ""  # a server on this machine: there is nobody to pay
             raise
 
-    def _refused(self, status: int, headers: Mapping[str, str], body: bytes, what: str) -> HTTPCallError:
+    def refused(self, status: int, headers: Mapping[str, str], body: bytes, what: str) -> HTTPCallError:
         """Make the error of an answer, without the key, in case the service quotes it."""
         try:
-            key = self._key().value
+            key = self.services.key().value
         except FalrtError:
             key = ""
         for part in {key, *key.split(":")}:
@@ -308,16 +316,15 @@ def lost(exc: Exception, what: str, where: str) -> FalrtError:
         return ConnectError(f"{what}: cannot reach {where}: {said}")
     if isinstance(exc, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
         return ConfigurationError(f"{what}: the request cannot be sent: {said}")
-    if isinstance(exc, FalrtError):
-        return exc
     return HTTPCallError(
-        f"{what}: the connection was lost before the answer was whole ({said}); the request may have been worked on: "
-        "repeatable=True sends it again",
+        f"{what}: the connection was lost before the answer was whole ({said}); {MAYBE_WORKED_ON}",
         retryable=True,
     )
 
 
 def _may_repeat(exc: HTTPCallError | ConnectError, *, anyway: bool) -> bool:
+    if isinstance(exc, HandshakeError):
+        return exc.status is None or exc.status == 429 or exc.status >= 500
     if isinstance(exc, ConnectError):
         # Nothing was sent. A certificate that cannot be trusted will not be trusted in a second.
         root: BaseException | None = exc

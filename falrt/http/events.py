@@ -14,7 +14,7 @@ from falrt.http.caller import Ask, Caller, lost
 from falrt.http.options import CallSettings
 from falrt.http.target import Target
 from falrt.protocol.wire.endpoint import redact
-from falrt.protocol.wire.http_errors import read_error
+from falrt.protocol.wire.http_errors import read_error, recast
 from falrt.protocol.wire.server_events import EventDecoder
 from falrt.typing import InputT, OutputT
 
@@ -176,19 +176,8 @@ def _failed(data: str, response: httpx.Response, what: str) -> RequestFailedErro
         value = {}
     status = value.get("status_code", value.get("status")) if isinstance(value, dict) else None
     status = status if isinstance(status, int) else 500
-    said = read_error(
-        status, {name.lower(): text for name, text in response.headers.items()}, data.encode(), what=what
-    )
-    return RequestFailedError(
-        str(said),
-        status=status,
-        detail=said.detail,
-        errors=said.errors,
-        error_type=said.error_type,
-        request_id=said.request_id,
-        retryable=said.retryable,
-        headers=said.headers,
-    )
+    headers = {name.lower(): text for name, text in response.headers.items()}
+    return recast(read_error(status, headers, data.encode(), what=what), RequestFailedError)
 
 
 def _json(data: str | bytes, what: str) -> Any:

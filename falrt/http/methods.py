@@ -2,60 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from falrt.auth import Key, TokenCache
-from falrt.auth.pool import HTTPPool
 from falrt.exceptions import ConfigurationError
 from falrt.http.options import (
     CallOptions,
     CallSettings,
     Lifetime,
     MapOptions,
+    PipelineOptions,
     Priority,
     SubmitOptions,
     SubscribeOptions,
 )
-from falrt.protocol.wire.endpoint import Hosts
+from falrt.http.services import Services
+from falrt.options import check_names
 from falrt.typing import EndpointModel, InputT, OutputT
 
 if TYPE_CHECKING:
-    import ssl as tls
-
     from falrt.http.caller import Caller
     from falrt.http.pipeline import Pipeline
     from falrt.http.queue import Job
     from falrt.http.upload import UploadSource
     from falrt.protocol.wire.queue import Status
 
-__all__ = ["HTTPClient", "Services"]
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What the calls of a client need.
-
-    Attributes:
-        hosts: Where the services are.
-        key: Returns the key.
-        tokens: The client's tokens; None where it uses none.
-        pool: Its HTTP connections.
-        ssl_context: Returns its TLS context.
-        proxy_url: A trusted server that adds the key.
-        prefers_tokens: Whether ``stream()`` puts a token into the URL unless told otherwise.
-        check_open: Raises where the client is closed.
-    """
-
-    hosts: Hosts
-    key: Callable[[], Key]
-    tokens: TokenCache | None
-    pool: HTTPPool
-    ssl_context: Callable[[], Awaitable[tls.SSLContext]]
-    proxy_url: str | None
-    prefers_tokens: bool
-    check_open: Callable[[], None]
+__all__ = ["HTTPClient"]
 
 
 class HTTPClient:
@@ -66,17 +38,11 @@ class HTTPClient:
         self._made: Caller | None = None
 
     def _caller(self) -> Caller:
-        services = self._services
-        services.check_open()
+        self._services.check_open()
         if self._made is None:
             from falrt.http.caller import Caller
 
-            self._made = Caller(
-                hosts=services.hosts,
-                key=services.key,
-                transport=services.pool.transport,
-                proxy_url=services.proxy_url,
-            )
+            self._made = Caller(self._services)
         return self._made
 
     @overload
@@ -373,9 +339,32 @@ class HTTPClient:
         )
 
     @overload
-    def pipeline(self, app: str, **options: Any) -> Pipeline[Any, dict[str, Any]]: ...
+    def pipeline(self, app: str, **options: Unpack[PipelineOptions]) -> Pipeline[Any, dict[str, Any]]: ...
     @overload
-    def pipeline(self, app: EndpointModel[InputT, OutputT], **options: Any) -> Pipeline[InputT, OutputT]: ...
-    def pipeline(self, app: Any, **options: Any) -> Pipeline[Any, Any]:
-        """Soon."""
-        raise NotImplementedError
+    def pipeline(
+        self, app: EndpointModel[InputT, OutputT], **options: Unpack[PipelineOptions]
+    ) -> Pipeline[InputT, OutputT]: ...
+    def pipeline(self, app: Any, **options: Unpack[PipelineOptions]) -> Pipeline[Any, Any]:
+        """Return a socket for many calls of one endpoint (HTTP over WebSockets); use it with ``async with``.
+
+        Saves the handshake and the scheduling of each call. It needs a key: no proxy carries it.
+
+        Args:
+            app: As in :meth:`run`.
+            **options: ``timeout`` of a call, ``retries`` and ``repeatable``, as in :meth:`run`.
+
+        Raises:
+            ConfigurationError: The id or an option is wrong, or the client goes by a ``proxy_url``.
+        """
+        from falrt.http.pipeline import Pipeline
+        from falrt.http.target import Target
+
+        check_names(
+            options, PipelineOptions.__annotations__, CallOptions.__annotations__, "run(), not a pipeline"
+        )
+        services = self._services
+        if services.proxy_url is not None:
+            raise ConfigurationError(
+                "pipeline() opens a socket to fal itself and needs a key: proxy_url gives none"
+            )
+        return Pipeline(self._caller(), Target(app), CallSettings.of(options))

@@ -16,6 +16,7 @@ __all__ = [
     "CallSettings",
     "Lifetime",
     "MapOptions",
+    "PipelineOptions",
     "Priority",
     "SubmitOptions",
     "SubscribeOptions",
@@ -51,6 +52,14 @@ class CallOptions(TypedDict, total=False):
     retries: int
     repeatable: bool
     method: str
+
+
+class PipelineOptions(TypedDict, total=False):
+    """Options of ``pipeline()``."""
+
+    timeout: float | None
+    retries: int
+    repeatable: bool
 
 
 class MapOptions(CallOptions, total=False):

@@ -1,11 +1,229 @@
-"""Soon."""
+"""HTTP over WebSockets: many calls over one socket, with no handshake for each."""
 
 from __future__ import annotations
 
-from typing import Generic
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Generic, Self
+from urllib.parse import urlsplit
 
+from falrt.exceptions import (
+    ConcurrencyError,
+    ConnectError,
+    ConnectionClosedOK,
+    ConnectTimeoutError,
+    FalrtError,
+    HTTPCallError,
+)
+from falrt.http.caller import MAYBE_WORKED_ON, Ask, Caller, Reply, within
+from falrt.http.options import CallSettings
+from falrt.http.target import Target
+from falrt.options import check_seconds
+from falrt.protocol.wire.pipelined import BODY_BYTES_MAX, Answer, AnswerReader
 from falrt.typing import InputT, OutputT
+
+if TYPE_CHECKING:
+    from falrt.connection.transport import Socket
+
+__all__ = ["Pipeline"]
+
+_OPEN_TIMEOUT: Final = 90.0
+# A model may work for minutes; whether the other side is there at all is asked meanwhile.
+_PROBE_INTERVAL: Final = 20.0
+_SILENCE_MAX: Final = 45.0
 
 
 class Pipeline(Generic[InputT, OutputT]):
-    """Soon."""
+    """One socket for many calls of an endpoint; made by ``Client.pipeline``, used with ``async with``.
+
+    Calls may be made at the same time: they leave at once and are answered in their order. A lost socket is replaced;
+    calls whose answers went with it are sent again only where ``repeatable`` says that this is safe.
+    """
+
+    def __init__(self, caller: Caller, target: Target[InputT, OutputT], settings: CallSettings) -> None:
+        self._caller, self._target, self._settings = caller, target, settings
+        self._line: _Line | None = None
+        # One handshake, however many calls wait for it.
+        self._opening = asyncio.Lock()
+        self._state = "new"
+
+    def __repr__(self) -> str:
+        return f"<falrt pipeline {self._target.app}>"
+
+    async def __aenter__(self) -> Self:
+        if self._state != "new":
+            raise ConcurrencyError("this pipeline was used already: call pipeline() again for another")
+        self._state = "open"
+        self._caller.services.opened.add(self)
+        try:
+            await self._caller.patiently(self._usable_line, self._ask(self._settings))
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the socket; calls that wait for an answer fail with ``ConnectionClosedOK``."""
+        self._state = "closed"
+        self._caller.services.opened.discard(self)
+        if self._line is not None:
+            await self._line.close()
+
+    async def run(
+        self,
+        input: InputT | Mapping[str, Any],
+        *,
+        timeout: float | None = None,
+        repeatable: bool | None = None,
+    ) -> OutputT:
+        """Call the endpoint and wait for the result.
+
+        Args:
+            input: As in ``Client.run``.
+            timeout: Seconds; default: that of ``pipeline()``. A late answer is given to nobody.
+            repeatable: Whether this call may run twice; default: as ``pipeline()`` was told.
+
+        Raises:
+            HTTPStatusError: The endpoint answered with an error status.
+            HTTPCallError: The connection was lost before the answer was whole.
+            ConnectError: The service cannot be reached.
+            RequestTimeout: No result in time.
+            ConnectionClosedOK: The pipeline is closed.
+        """
+        check_seconds("timeout", timeout, optional=True)
+        settings = self._settings
+        if repeatable is not None:
+            settings = CallSettings(retries=settings.retries, timeout=settings.timeout, repeatable=repeatable)
+        app = self._target.app
+        async with within(timeout or settings.timeout, app):
+            frame = (await self._target.dump(input)).decode()
+
+            async def attempt() -> Answer:
+                answer = await (await self._usable_line()).ask(frame)
+                if not 200 <= answer.status < 300:
+                    headers = {"x-fal-request-id": answer.request_id, **answer.headers}
+                    raise self._caller.refused(answer.status, headers, answer.body, app)
+                return answer
+
+            answer = await self._caller.patiently(attempt, self._ask(settings))
+            return self._target.load(Reply(answer.status, answer.headers, answer.body).json(app))
+
+    def _ask(self, settings: CallSettings) -> Ask:
+        return Ask("POST", self._caller.hosts.pipeline, self._target.app, settings=settings)
+
+    async def _usable_line(self) -> _Line:
+        async with self._opening:
+            if self._state != "open":
+                raise ConnectionClosedOK(1000, f"the pipeline is {self._state}")
+            if self._line is None or self._line.is_over:
+                self._line = _Line(await self._open(), self._target.app)
+            return self._line
+
+    async def _open(self) -> Socket:
+        from falrt.connection.dialing import open_socket
+        from falrt.connection.losses import loss_of_opening
+        from falrt.connection.opening import USER_AGENT
+
+        url = f"{self._caller.hosts.pipeline}/{self._target.app}"
+        secure = url.startswith("wss:")
+        proxy = self._caller.services.proxies.to(url)
+        credential = self._caller.credential()
+        try:
+            async with asyncio.timeout(_OPEN_TIMEOUT):
+                return await open_socket(
+                    url,
+                    headers={"Authorization": credential} if credential else {},
+                    ssl=await self._caller.services.ssl_context() if secure or proxy else None,
+                    max_size=BODY_BYTES_MAX,
+                    proxy=proxy,
+                    compression=None,
+                    user_agent=USER_AGENT,
+                )
+        except TimeoutError as exc:
+            raise ConnectTimeoutError(f"{self._target.app}: no handshake within {_OPEN_TIMEOUT:g} s") from exc
+        except Exception as exc:
+            loss = loss_of_opening(exc, self._target.app, urlsplit(url).netloc)
+            raise loss.error or ConnectError(f"{self._target.app}: {loss.reason}") from exc
+
+
+class _Line:
+    """What lives as long as one socket: the calls that are unanswered on it, oldest first."""
+
+    def __init__(self, socket: Socket, app: str) -> None:
+        self._socket, self._app = socket, app
+        self._loop = asyncio.get_running_loop()
+        self._reader = AnswerReader()
+        self._waiting: deque[asyncio.Future[Answer]] = deque()
+        self._writable = asyncio.Event()
+        # What ended it, once that has happened.
+        self._ended_by: FalrtError | None = None
+        socket.on_writable = self._writable.set
+        socket.listen(self._message, self._lost)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no request can leave any more."""
+        return self._ended_by is not None
+
+    async def ask(self, frame: str) -> Answer:
+        """Send a request and wait for its answer; whoever stops waiting leaves its place to the late answer."""
+        while not self._socket.writable and not self.is_over:
+            self._writable.clear()
+            await self._writable.wait()
+        if isinstance(self._ended_by, HTTPCallError):
+            raise ConnectError(f"{self._app}: the connection was lost before the request was sent")
+        if self._ended_by is not None:
+            raise self._ended_by
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self._waiting.append(future)
+        self._socket.write(frame)
+        while not future.done():
+            await asyncio.wait({future}, timeout=_PROBE_INTERVAL)
+            if not future.done() and self._loop.time() - self._socket.heard_at > _SILENCE_MAX:
+                self._socket.cut()
+            elif not future.done():
+                self._socket.probe()
+        return future.result()
+
+    async def close(self) -> None:
+        """Close the socket."""
+        self._fail(ConnectionClosedOK(1000, "closed by close()"))
+        await self._socket.close_politely()
+
+    def _message(self, frame: Any, size: int) -> None:
+        del size
+        try:
+            data = frame.encode() if isinstance(frame, str) else bytes(frame)
+            answer = self._reader.feed(data, is_text=isinstance(frame, str))
+        except FalrtError as exc:
+            # What comes after a message out of place belongs to nobody knows whom.
+            self._fail(exc)
+            self._socket.cut()
+            return
+        if answer is None:
+            return
+        if not self._waiting:
+            self._socket.cut()
+        elif not (future := self._waiting.popleft()).done():
+            future.set_result(answer)
+
+    def _lost(self) -> None:
+        reason = self._socket.loss().reason
+        self._fail(
+            HTTPCallError(f"{self._app}: {reason or 'connection closed'}; {MAYBE_WORKED_ON}", retryable=True)
+        )
+
+    def _fail(self, error: FalrtError) -> None:
+        self._ended_by = self._ended_by or error
+        self._writable.set()
+        while self._waiting:
+            if not (future := self._waiting.popleft()).done():
+                future.set_exception(error)
+                future.exception()  # its caller may have gone

@@ -22,6 +22,7 @@ from falrt.http.events import events_in, is_event_stream
 from falrt.http.options import CallSettings, Priority
 from falrt.http.target import Target
 from falrt.options import check_seconds
+from falrt.protocol.wire.http_errors import recast
 from falrt.protocol.wire.queue import Completed, NewLogs, Queued, Status, read_status, request_path
 from falrt.typing import InputT, OutputT
 
@@ -214,16 +215,8 @@ class Job(Generic[OutputT]):
         """Return the error of a job whose result is an error."""
         if self._completed is None or exc.status in (401, 403, 404, 429):
             return exc  # about this request, not about the job
-        return RequestFailedError(
-            str(exc),
-            status=exc.status,
-            detail=exc.detail,
-            errors=exc.errors,
-            error_type=exc.error_type or self._completed.error_type,
-            request_id=self.request_id,
-            retryable=exc.retryable,
-            headers=exc.headers,
-        )
+        kind = exc.error_type or self._completed.error_type
+        return recast(exc, RequestFailedError, error_type=kind, request_id=self.request_id)
 
 
 async def submit(

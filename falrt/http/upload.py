@@ -1,12 +1,274 @@
-"""Soon."""
+"""Files to the service's storage: read as they leave, in parts where they are large."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import inspect
+import io
+import json
+import mimetypes
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
-UploadSource = Any
+from falrt.exceptions import (
+    ConfigurationError,
+    DecodeError,
+    HTTPAuthenticationError,
+    HTTPCallError,
+    UploadError,
+)
+from falrt.http.caller import Ask, Caller
+from falrt.http.options import Lifetime, lifecycle
+from falrt.media import encode_image, parse_data_uri
+from falrt.media.source import check_no_folder, describe, is_pixels
+from falrt.protocol.wire.http_errors import recast
+from falrt.protocol.wire.storage import PARTS_AT_A_TIME, Place, content_type_of, part_sizes, read_place
+from falrt.threads import run_in_thread
+
+if TYPE_CHECKING:
+    from falrt.media import ImageSource
+
+    UploadSource: TypeAlias = ImageSource | BinaryIO
+
+__all__ = ["upload"]
+
+# What is read from the disk and handed on at a time; ten parts hold ten of these.
+_PIECE_BYTES: Final = 1024 * 1024
+_SPOOL_BYTES: Final = 8 * 1024 * 1024
+_WHAT: Final = "upload"
 
 
-async def upload(*args: Any, **options: Any) -> str:
-    """Store a file."""
-    raise NotImplementedError
+async def upload(
+    caller: Caller,
+    source: UploadSource,
+    *,
+    content_type: str | None,
+    file_name: str | None,
+    expires_in: Lifetime | None,
+    on_progress: Callable[[int, int], object] | None,
+) -> str:
+    """Store a file and return its URL; see ``Client.upload``."""
+    kept = lifecycle(expires_in)
+    for name, value in (("content_type", content_type), ("file_name", file_name)):
+        if value is not None and not (value.isprintable() and value.strip()):
+            raise ConfigurationError(f"{name} must be a non-empty line of text, got {value!r:.60}")
+    if on_progress is not None and not callable(on_progress):
+        raise ConfigurationError(f"on_progress must be a function, got {type(on_progress).__name__}")
+    with ExitStack() as stack:
+        file, name = await _opened(source, stack)
+        data = _File(file)
+        head = await run_in_thread(lambda: data.read(0, 32))
+        name = file_name or name
+        kind = content_type or content_type_of(head) or (mimetypes.guess_type(name)[0] if name else None)
+        kind = kind or "application/octet-stream"
+        name = (name or f"file{mimetypes.guess_extension(kind) or ''}").encode("ascii", "replace").decode()
+        sending = _Sending(caller, data, name.replace("?", "_"), kind, kept, on_progress)
+        try:
+            return await sending.send()
+        except (HTTPAuthenticationError, UploadError):
+            raise
+        except HTTPCallError as exc:
+            raise recast(exc, UploadError) from exc
+        except DecodeError as exc:
+            raise UploadError(f"{_WHAT}: {exc}") from exc
+
+
+async def _opened(source: Any, stack: ExitStack) -> tuple[BinaryIO, str]:
+    """Return a file that can be read anywhere, and its name if it has one."""
+    if is_pixels(source):
+        return io.BytesIO(await run_in_thread(lambda: encode_image(source, quality=95))), ""
+    if isinstance(source, str) and source.startswith("data:"):
+        return io.BytesIO(parse_data_uri(source).data), ""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return io.BytesIO(source), ""
+    if hasattr(source, "read") and not isinstance(source, type):
+        if isinstance(source, io.TextIOBase):
+            raise ConfigurationError(
+                "a file to upload must be opened in binary mode, such as open(path, 'rb')"
+            )
+        name = getattr(source, "name", "")
+        name = os.path.basename(name) if isinstance(name, str) else ""
+        if source.seekable():
+            return source, name
+        spool = stack.enter_context(tempfile.SpooledTemporaryFile(_SPOOL_BYTES))  # noqa: SIM115 - the stack closes it
+        await run_in_thread(lambda: shutil.copyfileobj(source, spool))
+        spool.seek(0)
+        return spool, name  # type: ignore[return-value]  # a SpooledTemporaryFile is a binary file
+    if not isinstance(source, str | os.PathLike):
+        raise ConfigurationError(
+            f"an upload cannot be made from {describe(source)}: give bytes, a path, an open binary file, "
+            "a PIL image or a numpy array"
+        )
+    if isinstance(source, str) and source.startswith(("http://", "https://")):
+        raise ConfigurationError(f"{describe(source)} is a web address already: pass it as it is")
+    check_no_folder(source)
+    file = await run_in_thread(lambda: open(source, "rb"))  # noqa: SIM115 - the stack closes it
+    return stack.enter_context(file), os.path.basename(os.fsdecode(source))
+
+
+class _File:
+    """A file of which several parts are read at the same time, from where it stands to its end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._begin = file.tell()
+        self.size = file.seek(0, os.SEEK_END) - self._begin
+        self._lock = threading.Lock()
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return bytes; blocks."""
+        with self._lock:
+            self._file.seek(self._begin + offset)
+            return self._file.read(count)
+
+
+class _Part:
+    """The body of one request: a piece of a file after the other, from the beginning with each try."""
+
+    def __init__(self, file: _File, offset: int, size: int, told: Callable[[int], Any]) -> None:
+        self._file, self._offset, self._size, self._told = file, offset, size, told
+
+    def __len__(self) -> int:
+        return self._size
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        sent = 0
+        while sent < self._size:
+            count, offset = min(_PIECE_BYTES, self._size - sent), self._offset + sent
+            piece = await run_in_thread(lambda: self._file.read(offset, count))  # noqa: B023 - awaited at once
+            if not piece:
+                raise UploadError(f"{_WHAT}: the file became shorter while it was read")
+            yield piece
+            sent += len(piece)
+            await self._told(sent)
+
+
+class _Sending:
+    """One upload."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        file: _File,
+        name: str,
+        kind: str,
+        kept: str | None,
+        on_progress: Callable[[int, int], object] | None,
+    ) -> None:
+        self._caller, self._file, self._name, self._kind = caller, file, name, kind
+        self._lifecycle = {} if kept is None else {"x-fal-object-lifecycle": kept}
+        self._on_progress = on_progress
+        # Bytes that have left, by part; a part that is tried again begins anew.
+        self._sent: dict[int, int] = {}
+
+    async def send(self) -> str:
+        sizes = part_sizes(self._file.size)
+        if len(sizes) > 1:
+            return await self._send_parts(sizes)
+        if self._caller.proxy_url is not None:
+            place = await self._initiated("")
+            await self._put("PUT", place, place.url, 1, 0, sizes[0], {})
+            return place.file_url
+        place = Place(f"{self._caller.hosts.cdn}/files/upload", authorization=await self._token())
+        reply = await self._put("POST", place, place.url, 1, 0, sizes[0], self._about)
+        url = _map(reply.json(_WHAT)).get("access_url")
+        if not isinstance(url, str):
+            raise DecodeError("the storage said not where the file is")
+        return url
+
+    async def _send_parts(self, sizes: list[int]) -> str:
+        if self._caller.proxy_url is not None:
+            place = await self._initiated("-multipart")
+        else:
+            url = f"{self._caller.hosts.cdn}/files/upload/multipart"
+            token = await self._token()
+            reply = await self._ask("POST", url, b"", headers=self._about, authorization=token)
+            place = read_place(reply.json(_WHAT), authorization=token, trusted=url)
+        etags: dict[int, str] = {}
+        numbers = iter(range(1, len(sizes) + 1))
+
+        async def work() -> None:
+            for number in numbers:
+                offset = sum(sizes[: number - 1])
+                url = place.part_url(number)
+                reply = await self._put("PUT", place, url, number, offset, sizes[number - 1], {})
+                etags[number] = reply.headers.get("etag", "")
+
+        await _all([work() for _ in range(PARTS_AT_A_TIME)])
+        parts = [{"partNumber": number, "etag": etags[number]} for number in sorted(etags)]
+        await self._ask(
+            "POST", place.part_url("complete"), {"parts": parts}, authorization=place.authorization
+        )
+        return place.file_url
+
+    @property
+    def _about(self) -> dict[str, str]:
+        return {"content-type": self._kind, "x-fal-file-name": self._name, **self._lifecycle}
+
+    async def _token(self) -> str:
+        url = f"{self._caller.hosts.rest}/storage/auth/token"
+        reply = await self._ask("POST", url, {}, query={"storage_type": "fal-cdn-v3"})
+        given = _map(reply.json(_WHAT))
+        token = given.get("token")
+        if not isinstance(token, str) or not token.isprintable():
+            raise DecodeError("the storage gave no token")
+        return f"{given.get('token_type', 'Bearer')} {token}"
+
+    async def _initiated(self, form: str) -> Place:
+        url = f"{self._caller.hosts.rest}/storage/upload/initiate{form}"
+        about = {"content_type": self._kind, "file_name": self._name}
+        headers = {f"{name}-preference": value for name, value in self._lifecycle.items()}
+        reply = await self._ask("POST", url, about, query={"storage_type": "fal-cdn-v3"}, headers=headers)
+        return read_place(reply.json(_WHAT))
+
+    async def _put(
+        self,
+        method: str,
+        place: Place,
+        url: str,
+        number: int,
+        offset: int,
+        size: int,
+        headers: dict[str, str],
+    ) -> Any:
+        async def told(sent: int) -> None:
+            self._sent[number] = sent
+            if self._on_progress is not None:
+                answer = self._on_progress(sum(self._sent.values()), self._file.size)
+                if inspect.isawaitable(answer):
+                    await answer
+
+        body = _Part(self._file, offset, size, told)
+        headers = {"content-type": self._kind, **headers}
+        return await self._ask(method, url, body, headers=headers, authorization=place.authorization)
+
+    async def _ask(self, method: str, url: str, body: Any, **more: Any) -> Any:
+        if isinstance(body, dict):
+            body = json.dumps(body).encode()
+        try:
+            # Storing the same bytes twice costs nothing, so all that may pass is tried again.
+            return await self._caller.ask(Ask(method, url, _WHAT, body, idempotent=True, **more))
+        except HTTPAuthenticationError as exc:
+            if more.get("authorization") is None:
+                raise
+            raise recast(exc, UploadError) from exc  # the storage's own token, not the key
+
+
+def _map(reply: Any) -> dict[str, Any]:
+    return reply if isinstance(reply, dict) else {}
+
+
+async def _all(works: list[Any]) -> None:
+    """Wait for all; where one fails, stop the others and raise its error."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

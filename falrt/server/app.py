@@ -16,8 +16,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from falrt.auth import find_key
-from falrt.client import BASE_URL_VARIABLE, Client
+from falrt.client import Client
 from falrt.exceptions import ConfigurationError
+from falrt.options import BASE_URL_VARIABLE
 from falrt.protocol.wire.endpoint import Hosts
 from falrt.server.allowed import Allowed
 from falrt.server.bodies import small_json

@@ -15,13 +15,15 @@ import json
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from falrt.exceptions import HTTPAuthenticationError, HTTPCallError, HTTPStatusError
 from falrt.protocol.wire.endpoint import redact
 from falrt.protocol.wire.token_endpoints import read_detail
 
-__all__ = ["is_safe_to_repeat", "read_error", "seconds_in"]
+__all__ = ["is_safe_to_repeat", "read_error", "recast", "seconds_in"]
+
+ErrorT = TypeVar("ErrorT", bound=HTTPCallError)
 
 # The platform's own failures: it gave up, says so, and asks for another try.
 _PLATFORM_FAILURES: Final = frozenset(
@@ -102,6 +104,11 @@ def read_error(
         retry_after=seconds_in(headers.get("retry-after"), wall_now),
         headers=headers,
     )
+
+
+def recast(error: HTTPCallError, kind: type[ErrorT], **changes: Any) -> ErrorT:
+    """Return an error of another type with what another one carries."""
+    return kind(str(error), **{**vars(error), **changes})
 
 
 def is_safe_to_repeat(error: HTTPCallError) -> bool:

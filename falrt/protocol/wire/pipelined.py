@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from falrt.exceptions import DecodeError
+from falrt.exceptions import DecodeError, ServerError, UnauthorizedError
 
 __all__ = ["Answer", "AnswerReader"]
 
@@ -56,10 +56,13 @@ class AnswerReader:
 
         Raises:
             DecodeError: A message does not belong where it came, or a body is longer than the limit.
+            UnauthorizedError: The gateway refused the key (wire fact W24).
+            ServerError: It reported another error.
         """
         meta = _meta_in(message) if is_text else None
         if self._start is None:
             if meta is None or meta["type"] != "start":
+                _raise_refusal(message)
                 raise DecodeError("a message came that belongs to no answer", size=len(message))
             self._start = meta
             return None
@@ -93,3 +96,16 @@ def _meta_in(message: bytes) -> dict[str, Any] | None:
         return None
     known = isinstance(meta, dict) and "request_id" in meta and meta.get("type") in ("start", "end")
     return meta if known else None
+
+
+def _raise_refusal(message: bytes) -> None:
+    """Raise what the gateway says instead of an answer."""
+    try:
+        told = json.loads(message)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(told, dict) and told.get("status") == "error":
+        error = str(told.get("error"))
+        if error == "Unauthorized":
+            raise UnauthorizedError("the gateway refused the key: check FAL_KEY or key=...")
+        raise ServerError(error, payload=told)
