@@ -123,6 +123,15 @@ async def test_the_clients_own_token_request_is_understood(stand_in: LocalServer
     assert seen["results"][0]["images"][0]["content"]["start"].startswith(JPEG)
 
 
+async def test_the_documented_token_provider_works(stand_in: LocalServer) -> None:
+    inputs = [{"prompt": "a fox", "image_size": "square"}]
+    seen = await run(stand_in.url, "fal-ai/fast-lcm-diffusion", inputs, tokens="documented")
+
+    assert seen["errors"] == []
+    assert seen["tokenApps"] == ["fal-ai/fast-lcm-diffusion/realtime"]
+    assert seen["results"][0]["images"][0]["content"]["start"].startswith(JPEG)
+
+
 async def test_an_app_error_reaches_the_clients_error_callback(stand_in: LocalServer) -> None:
     seen = await run(stand_in.url, "fal-ai/flux-2/klein/realtime", [{"prompt": "no picture"}])
 
