@@ -128,7 +128,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             ConfigurationError, EncodeError, ConnectionClosed: As for :meth:`send`.
         """
         self._check_pairs("request()")
-        check_seconds("timeout", timeout, optional=True)
+        if timeout is not None:
+            check_seconds("timeout", timeout, optional=True)
         core, supervisor = self._core, self._core.supervisor()
         now = supervisor.loop.time()
         timeout_at = None if timeout is None else now + timeout

@@ -34,24 +34,15 @@ class Reader:
         socket: An open one.
         protocol: What is told.
         translation: What decodes.
-        react: Called after each message with the instant at which it came and its size in bytes.
+        deliver: Called after each message with its size in bytes: what it meant is to be told.
+        react: Called after all that came together: what follows is to be done.
         look: Called when the socket has gone, for whoever waits in `has_room`.
         has_room: Waits until a result that comes next can be kept, where the server can be held up for that.
     """
 
     __slots__ = (
-        "_at_once",
-        "_bell",
-        "_broken",
-        "_has_room",
-        "_look",
-        "_loop",
-        "_protocol",
-        "_react",
-        "_socket",
-        "_translation",
-        "_unread",
-        "_waiting",
+        "_at_once", "_bell", "_broken", "_deliver", "_has_room", "_look", "_loop", "_protocol", "_react",
+        "_socket", "_told", "_translation", "_unread", "_waiting",
     )  # fmt: skip
 
     def __init__(
@@ -60,13 +51,16 @@ class Reader:
         protocol: RealtimeProtocol,
         translation: Translation[Any, Any],
         *,
-        react: Callable[[float, int], None],
+        deliver: Callable[[int], None],
+        react: Callable[[], None],
         look: Callable[[], None],
         has_room: Callable[[], Awaitable[None]],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._socket, self._protocol, self._translation = socket, protocol, translation
-        self._react, self._look, self._has_room = react, look, has_room
+        self._deliver, self._react, self._look, self._has_room = deliver, react, look, has_room
+        # Messages were told to the protocol, and what follows was not done yet.
+        self._told = False
         self._at_once = protocol.settings.mode.pairs and not translation.has_decoder
         # Messages that wait, and the bell that wakes the one who processes them.
         self._unread: list[tuple[Frame, int]] = []
@@ -83,7 +77,7 @@ class Reader:
             Exception: A mistake of ours, or of a codec that breaks its promises.
         """
         socket, protocol = self._socket, self._protocol
-        socket.listen(self._arrived, self._lost)
+        socket.listen(self._arrived, self._lost, self._settle)
         while protocol.leaving is None:
             if self._unread:
                 with contextlib.suppress(TimeoutError):  # given up meanwhile
@@ -138,6 +132,8 @@ class Reader:
         else:
             message = self._decoded(frame)
         self._tell(message, size)
+        self._told = False
+        self._react()
         if not self._protocol.settings.mode.pairs:
             await self._has_room()
 
@@ -155,4 +151,14 @@ class Reader:
             self._protocol.garbled(message, now, size)
         else:
             self._protocol.received(message, now, size)
-        self._react(now, size)
+        self._deliver(size)
+        self._told = True
+
+    def _settle(self) -> None:
+        """Do what follows from all that came in one read."""
+        if self._told:
+            self._told = False
+            try:
+                self._react()
+            except Exception as exc:  # the transport would swallow it
+                self.fail(exc)

@@ -236,7 +236,13 @@ class Supervisor:
             return opening.loss_of_opening(exc)
         self.socket = socket
         self._reader = Reader(
-            socket, protocol, self._translation, react=self.react, look=self.look, has_room=self._room
+            socket,
+            protocol,
+            self._translation,
+            deliver=self._deliver,
+            react=self.react,
+            look=self.look,
+            has_room=self._room,
         )
         socket.on_writable = self.react
         protocol.opened(self.loop.time())
@@ -266,18 +272,21 @@ class Supervisor:
 
     # --- after anything happened
 
-    def react(self, now: float | None = None, size_bytes: int = 0) -> None:
-        """Do what follows from the protocol's new state: tell people, send what is due, set the timer.
+    def _deliver(self, size_bytes: int = 0) -> None:
+        """Tell what happened; ``size_bytes`` are those of the frame that has come, if one has."""
+        for event in self.protocol.take_events():
+            self._tell(event, size_bytes)
+
+    def react(self, now: float | None = None) -> None:
+        """Do what follows from the protocol's new state: send what is due, tell people, set the timer.
 
         Args:
             now: The instant; read if not given.
-            size_bytes: Of the frame that has come, if one has.
         """
         protocol = self.protocol
         now = self.loop.time() if now is None else now
         self._pump(now)
-        for event in protocol.take_events():
-            self._tell(event, size_bytes)
+        self._deliver()
         if self._watchers:
             self.look()
         if self.on_turn is not None:
@@ -296,7 +305,7 @@ class Supervisor:
         socket, protocol = self.socket, self.protocol
         if socket is None:
             return
-        while protocol.waits and socket.writable and (item := protocol.take_due(now)) is not None:
+        while socket.writable and protocol.waits and (item := protocol.take_due(now)) is not None:
             socket.write(item.frame)
 
     def _arm(self, now: float) -> None:

@@ -53,14 +53,15 @@ class Socket(asyncio.BufferedProtocol):
         heard_at: Monotonic instant of the last bytes from the peer: traffic of any kind, half a frame included, is
             life.
         on_writable: Called when a full write buffer has emptied.
+        writable: Whether a frame may be written: the socket is open, and the transport has room.
         reading_paused: Whether we ourselves take nothing from the network, because what came is not used up.
         gone: Whether the connection has ended; :meth:`loss` says how.
     """
 
     __slots__ = (
-        "_answer", "_buffers", "_cause", "_closed", "_ending", "_filled", "_framing", "_full", "_head",
-        "_loop", "_max_size", "_on_lost", "_own", "_transport", "gone", "heard_at", "on_writable", "opened",
-        "reading_paused",
+        "_answer", "_buffers", "_cause", "_closed", "_ending", "_filled", "_framing", "_head",
+        "_loop", "_max_size", "_on_lost", "_on_read", "_own", "_transport", "gone", "heard_at", "on_writable", "opened",
+        "reading_paused", "writable",
     )  # fmt: skip
 
     def __init__(
@@ -84,12 +85,12 @@ class Socket(asyncio.BufferedProtocol):
         # A buffer of our own, and how many bytes are in it, while a frame has come in part.
         self._own: memoryview | None = None
         self._filled = 0
-        # Whether the transport has more to send than it should.
-        self._full = False
+        self.writable = False
         self.on_writable: Callable[[], None] | None = None
         self.reading_paused = False
-        # Called once, when the connection has ended.
+        # Called once, when the connection has ended; and after each read.
         self._on_lost: Callable[[], None] | None = None
+        self._on_read: Callable[[], None] | None = None
         # Cuts the connection when the closing handshake has begun and the peer does not end it.
         self._ending: asyncio.TimerHandle | None = None
         self.gone = False
@@ -100,31 +101,29 @@ class Socket(asyncio.BufferedProtocol):
     # --- for the connection
 
     @property
-    def writable(self) -> bool:
-        """Whether a frame may be written: the socket is open, and the transport has room."""
-        return not self._full and self._framing.is_open
-
-    @property
     def unwritten(self) -> int:
         """Bytes on this machine that the peer's has not acknowledged yet."""
         transport = self._transport
         return 0 if transport is None else transport.get_write_buffer_size() + _held_by_the_kernel(transport)
 
-    def listen(self, on_message: MessageTaker, on_lost: Callable[[], None]) -> None:
+    def listen(
+        self, on_message: MessageTaker, on_lost: Callable[[], None], on_read: Callable[[], None]
+    ) -> None:
         """Hand over each message from now on, in the turn of the loop in which its last bytes come.
 
         Args:
             on_message: Gets those first that came with the handshake.
             on_lost: Called once, when the connection has ended.
+            on_read: Called when everything that came together has been handed over.
         """
-        self._framing.on_message, self._on_lost = on_message, on_lost
+        self._framing.on_message, self._on_lost, self._on_read = on_message, on_lost, on_read
         self.pause_reading(False)
         if self._own is not None:
             self._read(self._own, self._filled)
 
     def ignore(self) -> None:
         """Hand over nothing any more."""
-        self._framing.on_message, self._on_lost = nobody, None
+        self._framing.on_message, self._on_lost, self._on_read = nobody, None, None
         self.pause_reading(False)
 
     def pause_reading(self, pause: bool) -> None:
@@ -149,6 +148,7 @@ class Socket(asyncio.BufferedProtocol):
 
     async def close_politely(self) -> None:
         """Close with code 1000, and cut the connection where the peer does not answer."""
+        self.writable = False
         self._framing.close()
         self._flush()
         try:
@@ -184,7 +184,9 @@ class Socket(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Use up what the loop has read, all but the beginning of a message."""
-        self.heard_at = max(self.heard_at, self._loop.time())
+        now = self._loop.time()
+        if now > self.heard_at:
+            self.heard_at = now
         own, buffers = self._own, self._buffers
         if own is not None:
             self._read(own, self._filled + nbytes)
@@ -197,12 +199,13 @@ class Socket(asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         """The peer sends nothing any more: end our side too."""
+        self.writable = False
         self._framing.end_of_stream()
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell everybody who waits."""
-        self.gone = True
+        self.gone, self.writable = True, False
         self._cause = self._cause or exc
         if self._ending is not None:
             self._ending.cancel()
@@ -218,11 +221,11 @@ class Socket(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The transport has enough to send."""
-        self._full = self._framing.holds_pings = True
+        self.writable, self._framing.holds_pings = False, True
 
     def resume_writing(self) -> None:
         """Answer the newest ping, then let waiting frames leave."""
-        self._full = False
+        self.writable = self._framing.is_open
         self._framing.answer_pings()
         self._flush()
         if self.on_writable is not None:
@@ -231,9 +234,9 @@ class Socket(asyncio.BufferedProtocol):
     def _flush(self) -> None:
         """Send what the protocol wants to be sent."""
         transport = self._transport
+        if transport is None or transport.is_closing():
+            return
         for data in self._framing.bytes_to_send():
-            if transport is None or transport.is_closing():
-                return
             if data:
                 transport.write(data)
             elif transport.can_write_eof():
@@ -254,10 +257,13 @@ class Socket(asyncio.BufferedProtocol):
         if framing.stirred:
             framing.stirred = False
             self._settle()
+        if self._on_read is not None:
+            self._on_read()
 
     def _settle(self) -> None:
         """See what followed from frames that are no plain messages."""
         framing = self._framing
+        self.writable = self.writable and framing.is_open
         self._flush()
         if framing.held_pings > HELD_PINGS_MAX:
             said = f"the server sent {framing.held_pings} pings and read nothing of what was sent"
@@ -302,7 +308,7 @@ class Socket(asyncio.BufferedProtocol):
                 del head[: answer.size]
                 if answer.status == 101:
                     self._framing.upgrade(answer)
-                    self._head = None
+                    self._head, self.writable = None, True
                     if not self.opened.done():
                         self.opened.set_result(None)
                     # Nobody listens yet.

@@ -438,16 +438,17 @@ class RealtimeProtocol:
         Asked after every message, where :meth:`next_deadline` would be half of the work: so it is quick, and says no
         wherever it is not sure. ``tests/protocol/realtime_world.py`` compares the two at each step of its walks.
         """
-        socket, queue = self._socket, self._queue
+        socket, queue, life = self._socket, self._queue, self._life
         check_at = socket.liveness.next_check_at()
         return (
-            self._sendable
+            life.phase is State.OPEN
+            and socket.leaving is None
             # The timer may stem from before this socket opened, when nobody was to be pinged.
             and (check_at is None or check_at >= until)
             and not queue.main.waiting
             and len(queue.lanes) == 1
             and self._timeouts.soonest >= until
-            and not self._life.warming
+            and not life.warming
             and self.settings.idle_close is None
             and socket.unanswered.order is not Order.BROKEN
             and socket.overdue.is_patient(until)

@@ -36,8 +36,8 @@ OWN_ID_PREFIX: Final = "falrt-"
 
 # Control messages are a line of JSON; a longer frame is a result, and is not searched.
 CONTROL_MAX_BYTES: Final = 16_384
-_MARKS: Final = ("x-fal-", '"status"')
-_BINARY_MARKS: Final = tuple(mark.encode() for mark in _MARKS)
+_MARK, _ERROR_MARK = "x-fal-", '"status"'
+_BINARY_MARK, _BINARY_ERROR_MARK = _MARK.encode(), _ERROR_MARK.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,10 @@ def control_in(frame: Frame | bytearray | memoryview) -> Control | None:
     if len(frame) > CONTROL_MAX_BYTES or isinstance(frame, memoryview):
         return None
     if isinstance(frame, str):
-        marked = any(mark in frame for mark in _MARKS)
+        marked = _MARK in frame or _ERROR_MARK in frame
     else:
         # No msgpack map begins with an opening brace, so this costs a result one comparison.
-        marked = frame[:1] == b"{" and any(mark in frame for mark in _BINARY_MARKS)
+        marked = frame[:1] == b"{" and (_BINARY_MARK in frame or _BINARY_ERROR_MARK in frame)
     if not marked:
         return None
     try:
