@@ -55,7 +55,7 @@ async def converse(url: str, *, compression: str | None = None, echo: bool = Tru
             texts.append(message)
 
     ws.on_writable = pump
-    ws.listen(take, lambda: ended.done() or ended.set_result(None), lambda: None)
+    ws.listen(take, lambda: ended.done() or ended.set_result(None))
     try:
         if not ws.gone:
             async with asyncio.timeout(CASE_SECONDS):

@@ -84,13 +84,15 @@ class Framing:
             sends.
         held_ping: The newest of those: the only one that needs an answer (RFC 6455, 5.5.3).
         held_pings: How many there were.
+        bytes_to_send: To be called after every other method, for what is to be sent now. Empty bytes stand for the
+            end of our side.
         stirred: Whether something other than whole messages came since this was set to False: there may be something
             to send, or the end may be near.
     """
 
     __slots__ = (
-        "_compressed", "_fragments", "_max_size", "_protocol", "_rest", "_text", "_too_large", "held_ping",
-        "held_pings", "holds_pings", "on_message", "stirred",
+        "_compressed", "_fragments", "_max_size", "_plain_max", "_protocol", "_rest", "_text", "_too_large",
+        "bytes_to_send", "held_ping", "held_pings", "holds_pings", "on_message", "stirred",
     )  # fmt: skip
 
     def __init__(
@@ -115,6 +117,8 @@ class Framing:
         self._protocol.send_request(request)
         # Whether the peer agreed to compression.
         self._compressed = False
+        # How many bytes a message may have that comes in one frame now and is not left to the library.
+        self._plain_max = -1
         # Bytes still to come of a frame that the library reads.
         self._rest = 0
         # The beginning of a message that comes in several frames, in one buffer: a list of them would hold an object
@@ -128,6 +132,7 @@ class Framing:
         self.held_ping: bytes | None = None
         self.held_pings = 0
         self.stirred = False
+        self.bytes_to_send = self._protocol.data_to_send
 
     # --- states
 
@@ -156,10 +161,6 @@ class Framing:
 
     # --- to the peer
 
-    def bytes_to_send(self) -> list[bytes]:
-        """Return what is to be sent now: after every other call. Empty bytes stand for the end of our side."""
-        return self._protocol.data_to_send()
-
     def send(self, frame: Frame) -> None:
         """Send a message while :attr:`is_open`."""
         if isinstance(frame, str):
@@ -183,6 +184,7 @@ class Framing:
         """Begin the closing handshake, with code 1000."""
         if self.is_open:
             self._protocol.send_close(1000)
+            self._find_plain_max()
 
     # --- from the peer
 
@@ -198,6 +200,7 @@ class Framing:
             raise NotAnUpgrade(str(exc) if isinstance(exc, InvalidHandshake) else "its answer is not valid")
         self._protocol.events_received()  # the answer itself, which nobody looks at again
         self._compressed = bool(self._protocol.extensions)
+        self._find_plain_max()
 
     def end_of_stream(self) -> None:
         """The peer sends nothing any more."""
@@ -214,7 +217,7 @@ class Framing:
         if at:
             self._rest -= at
             self._pass_on(view[:at])
-        max_size = self._plain_max()
+        max_size = self._plain_max
         while end - at >= 2:
             first, length = view[at], view[at + 1]
             body, short, masked = at + 2, length <= 125, length > 127
@@ -241,7 +244,7 @@ class Framing:
                 after = min(after, end)
                 self._begin_unusual(first, length, view[at:after])
             if self.stirred:
-                max_size = self._plain_max()
+                max_size = self._find_plain_max()
             at = after
         return at, need
 
@@ -254,11 +257,10 @@ class Framing:
             self._too_large = size
         self._pass_on(data)
 
-    def _plain_max(self) -> int:
-        """Return how many bytes a message may have that comes in one frame now and is not left to the library."""
-        if self._fragments is not None or not self.is_open:
-            return -1
-        return ASSEMBLED_MAX_BYTES if self._max_size is None else min(self._max_size, ASSEMBLED_MAX_BYTES)
+    def _find_plain_max(self) -> int:
+        limit = ASSEMBLED_MAX_BYTES if self._max_size is None else min(self._max_size, ASSEMBLED_MAX_BYTES)
+        self._plain_max = limit if self._fragments is None and self.is_open else -1
+        return self._plain_max
 
     def _take(self, data: memoryview, text: bool) -> None:
         """Hand over a whole message."""

@@ -107,7 +107,7 @@ class Socket(asyncio.BufferedProtocol):
         return 0 if transport is None else transport.get_write_buffer_size() + _held_by_the_kernel(transport)
 
     def listen(
-        self, on_message: MessageTaker, on_lost: Callable[[], None], on_read: Callable[[], None]
+        self, on_message: MessageTaker, on_lost: Callable[[], None], on_read: Callable[[], None] | None = None
     ) -> None:
         """Hand over each message from now on, in the turn of the loop in which its last bytes come.
 
@@ -134,8 +134,11 @@ class Socket(asyncio.BufferedProtocol):
 
     def write(self, frame: Frame) -> None:
         """Hand a frame to the transport of a socket that is :attr:`writable`."""
-        self._framing.send(frame)
-        self._flush()
+        framing, transport = self._framing, self._transport
+        assert transport is not None  # noqa: S101 - it is writable
+        framing.send(frame)
+        for data in framing.bytes_to_send():
+            transport.write(data)
 
     def probe(self) -> None:
         """Send a ping; whatever comes back counts as life."""
@@ -163,6 +166,7 @@ class Socket(asyncio.BufferedProtocol):
 
     def cut(self) -> None:
         """Drop the connection at once: the peer is dead, or there is no time."""
+        self.writable = False
         if self._transport is not None:
             self._transport.abort()
 

@@ -77,6 +77,8 @@ def _shown(value: object) -> str:
 
 def finite(value: Any) -> float | None:
     """Return a value as a float that can be reckoned with; None for anything else, NaN and infinities included."""
+    if type(value) is float:
+        return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

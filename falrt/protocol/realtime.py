@@ -111,7 +111,8 @@ class RealtimeProtocol:
     @property
     def waits(self) -> bool:
         """Whether any input waits to be sent."""
-        return self._queue.waits
+        queue = self._queue
+        return bool(queue.main.waiting) or (len(queue.lanes) > 1 and queue.waits)
 
     @property
     def quiet(self) -> bool:
@@ -254,7 +255,7 @@ class RealtimeProtocol:
 
     def take_due(self, now: float) -> Input | None:
         """Return an input that is to be written now, or None. It counts as sent."""
-        if not (self._sendable and self._queue.waits):
+        if not self._sendable:
             return None
         input = self._queue.take_due(self._socket, now)
         if input is not None:
@@ -272,7 +273,7 @@ class RealtimeProtocol:
         socket.liveness.heard(now)
         if not self._sendable:
             return
-        control = message if isinstance(message, Control) else classify(message)
+        control = message if type(message) is not dict and isinstance(message, Control) else classify(message)
         if control is None:
             if socket.sent:  # what nobody asked for restores no budget
                 self._life.answered(now)
@@ -448,7 +449,7 @@ class RealtimeProtocol:
             and not queue.main.waiting
             and len(queue.lanes) == 1
             and self._timeouts.soonest >= until
-            and not life.warming
+            and life.warming.since is None
             and self.settings.idle_close is None
             and socket.unanswered.order is not Order.BROKEN
             and socket.overdue.is_patient(until)

@@ -36,6 +36,7 @@ OWN_ID_PREFIX: Final = "falrt-"
 
 # Control messages are a line of JSON; a longer frame is a result, and is not searched.
 CONTROL_MAX_BYTES: Final = 16_384
+_raw_decode: Final = json.JSONDecoder().raw_decode
 _MARK, _ERROR_MARK = "x-fal-", '"status"'
 _BINARY_MARK, _BINARY_ERROR_MARK = _MARK.encode(), _ERROR_MARK.encode()
 
@@ -96,9 +97,11 @@ def control_in(frame: Frame | bytearray | memoryview) -> Control | None:
     if not marked:
         return None
     try:
-        return classify(json.loads(frame))
+        text = frame.strip() if isinstance(frame, str) else str(frame, "utf-8").strip()
+        message, end = _raw_decode(text)  # json.loads would look twice for white space
     except (ValueError, RecursionError):
         return None  # not JSON: the codec will say what it is
+    return classify(message) if end == len(text) else None
 
 
 def classify(message: Any) -> Control | None:

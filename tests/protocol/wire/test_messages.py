@@ -198,3 +198,14 @@ def test_any_message_can_be_classified(message: Any, more: dict[str, Any] | None
 def test_a_control_message_of_a_kind_to_come_is_a_notice_and_nobodys_answer() -> None:
     message = {"type": "x-fal-warning", "text": "slow"}
     assert classify(message) == Notice("x-fal-warning", message)
+
+
+@pytest.mark.parametrize(
+    "frame", ['  {"type": "x-fal-error", "error": "TIMEOUT"}\n', b'{"type":"x-fal-error","error":"TIMEOUT"} ']
+)
+def test_white_space_around_a_control_message_changes_nothing(frame: str | bytes) -> None:
+    assert isinstance(control_in(frame), IdleTimeout)
+
+
+def test_a_control_message_with_something_behind_it_is_none() -> None:
+    assert control_in('{"type": "x-fal-error", "error": "TIMEOUT"} {}') is None
