@@ -19,7 +19,7 @@ keeps the pairing right, in this order:
   inputs are answered. If they are, nothing was dropped; what was seen meanwhile is learnt only then, and not at all
   where the network or the app just stalled.
 * If some are not, ``overdue_at`` tells when they are to be taken for dropped, and a new socket follows, on which
-  pairing is right again. Estimates that led to several drops at once are learnt anew.
+  pairing is right again.
 * Where one input at a time costs next to nothing (N no more than a fiftieth of W), no second one is sent at all.
 
 Whatever happens, an input that waits leaves at the latest when all before it should long have been answered.
@@ -59,9 +59,6 @@ SLOW_SOURCE: Final = 1.5
 
 GRACE: Final = 0.05
 """Seconds added to what an overdue answer is waited for: schedulers and garbage collectors pause too."""
-
-DOUBT_MOST: Final = 8.0
-"""How much longer an answer may be waited for after repeated guesses: a stalled network is no drop."""
 
 CARE_MOST: Final = 4.0
 """How much more distance may be kept between inputs after repeated drops."""
@@ -131,7 +128,6 @@ class AdaptivePacer:
         "_advance",
         "_answered_at",
         "_care",
-        "_doubt",
         "_draining",
         "_lessons",
         "_max_in_flight",
@@ -172,9 +168,7 @@ class AdaptivePacer:
         # Answers came later than anything but a stall of the network or the app explains, and when that was over the
         # last time: a stall passes and teaches nothing, but two in a row are how the world is now.
         self._stall = _Stall.NONE
-        # How much longer than usual an overdue answer is waited for; grows with guesses, fades with answers.
-        self._doubt = 1.0
-        # How much more distance than usual is kept between inputs; the same.
+        # How much more distance than usual is kept between inputs; grows with drops, fades with answers.
         self._care = 1.0
 
     # --- limits
@@ -207,7 +201,7 @@ class AdaptivePacer:
     def _patience(self) -> float:
         """How long after its expected instant an answer is still waited for."""
         server = self._server
-        return self._doubt * (server.delay + server.service + 4 * server.spread + GRACE)
+        return server.delay + server.service + 4 * server.spread + GRACE
 
     # --- the decision
 
@@ -295,7 +289,6 @@ class AdaptivePacer:
                     self._learn(lesson)
             self._lessons.clear()
             self._stall = _Stall.JUST if self._stall is _Stall.NOW else _Stall.NONE
-        self._doubt = max(1.0, 0.98 * self._doubt)
         self._care = max(1.0, 0.999 * self._care)
 
     def timed(self, now: float, inference_time: float) -> None:
@@ -319,11 +312,8 @@ class AdaptivePacer:
         return expected + self._patience
 
     def dropped(self, now: float) -> None:
-        """Something unanswered is taken for dropped: wait longer before the next such guess, keep more distance."""
-        self._doubt = min(DOUBT_MOST, 2 * self._doubt)
+        """Something unanswered is taken for dropped: keep more distance."""
         self._care = min(CARE_MOST, 2 * self._care)
-        if len(self._unanswered) > 1:
-            self._server = ServerEstimate()  # estimates that led to several drops at once are worth nothing
 
     # --- bookkeeping
 

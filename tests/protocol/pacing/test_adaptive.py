@@ -254,35 +254,6 @@ def test_after_a_drop_the_new_socket_starts_with_what_is_known() -> None:
     assert lane.pacer.in_flight_limit == 2
 
 
-def test_guesses_take_longer_each_time() -> None:
-    lane = Lane().known()
-    waits = []
-    for _ in range(3):
-        start = lane.now + 2.0
-        lane.send(start)
-        lane.send(start + 0.1)
-        lane.answer(start + 0.16)
-        overdue_at = lane.pacer.overdue_at()
-        assert overdue_at is not None
-        waits.append(overdue_at - start)
-        drop(lane, overdue_at)
-        lane.pacer.due_at(overdue_at, 0)
-        lane.now = overdue_at
-    assert waits == sorted(waits)
-    assert waits[2] > 1.5 * waits[0]
-
-
-def test_estimates_that_led_to_several_drops_at_once_are_learnt_anew() -> None:
-    lane = Lane().known()
-    start = lane.now + 1.0
-    for n in range(3):
-        lane.send(start + n / 100)
-    lane.answer(start + 0.16)
-    drop(lane, start + 1.0)
-    assert lane.due_at(start + 1.0) == start + 1.0
-    assert lane.pacer.in_flight_limit == 1
-
-
 def test_a_stall_teaches_nothing_but_a_second_one_does() -> None:
     lane = Lane().known()
     server = lane.pacer._server
