@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from falrt import media as media
     from falrt import models as models
     from falrt import pacing as pacing
+    from falrt import server as server
     from falrt import sync as sync
     from falrt import testing as testing
     from falrt.auth import Token as Token
@@ -62,6 +63,7 @@ _ROOMS = {
     "media": "falrt.media",
     "models": "falrt.models",
     "pacing": "falrt.pacing",
+    "server": "falrt.server",
     "sync": "falrt.sync",
     "testing": "falrt.testing",
 }

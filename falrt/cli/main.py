@@ -72,7 +72,9 @@ def serve(
     key: Annotated[
         str | None, typer.Option(metavar="KEY", help="The only key that is accepted; default: any.")
     ] = None,
-    no_auth: Annotated[bool, typer.Option("--no-auth", help="Let in anybody, without key or token.")] = False,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Accept everybody, without key or token.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log connections.")] = False,
     quiet: _Quiet = False,
 ) -> None:
