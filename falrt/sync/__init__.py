@@ -13,5 +13,6 @@ run (plug-ins).
 from falrt.sync.client import Client, connect
 from falrt.sync.connection import Connection
 from falrt.sync.jobs import Job
+from falrt.sync.pipeline import Pipeline
 
-__all__ = ["Client", "Connection", "Job", "connect"]
+__all__ = ["Client", "Connection", "Job", "Pipeline", "connect"]

@@ -14,10 +14,12 @@ from falrt.sync.calls import iterate, wait
 from falrt.sync.connection import PATIENCE_AT_EXIT, Connection
 from falrt.sync.jobs import Job
 from falrt.sync.loop_thread import LoopThread
+from falrt.sync.pipeline import Pipeline
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
     from falrt.connection.connection import RealtimeConnection
+    from falrt.http.pipeline import Pipeline as AsyncPipeline
     from falrt.http.queue import Job as AsyncJob
     from falrt.models.spec import RealtimeModel
 
@@ -70,6 +72,21 @@ def _finding(
             return method(asynchronous, *args, **kwargs)
 
         return Job(wait(loop, find), loop)
+
+    functools.update_wrapper(call, method)
+    return call
+
+
+def _piping(
+    method: Callable[Concatenate[client.Client, P], AsyncPipeline[InputT, OutputT]],
+) -> Callable[Concatenate[Client, P], Pipeline[InputT, OutputT]]:
+    def call(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Pipeline[InputT, OutputT]:
+        asynchronous, loop = self._parts
+
+        async def make() -> AsyncPipeline[InputT, OutputT]:
+            return method(asynchronous, *args, **kwargs)
+
+        return Pipeline(wait(loop, make), loop)
 
     functools.update_wrapper(call, method)
     return call
@@ -135,6 +152,7 @@ class Client:
     job = _finding(client.Client.job)
     subscribe = _blocking(client.Client.subscribe)
     upload = _blocking(client.Client.upload)
+    pipeline = _piping(client.Client.pipeline)
 
 
 @overload

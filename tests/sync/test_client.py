@@ -18,6 +18,7 @@ import pytest
 
 import falrt
 import falrt.sync
+from falrt.http.pipeline import Pipeline
 from falrt.sync.loop_thread import LoopThread
 from falrt.testing import BackgroundFakeServer
 from tests.http.scripted import Asked, Said, scripted
@@ -94,6 +95,21 @@ def test_a_job_is_followed(fal: falrt.sync.Client) -> None:
     assert [type(status) for status in fal.job(APP, "r1").events()] == [falrt.Queued, falrt.Completed]
     assert job.result(timeout=5) == {"seed": 7}
     assert job.cancel() is True
+
+
+def test_the_platform_answers_runs_uploads_and_pipelines() -> None:
+    with (
+        BackgroundFakeServer() as server,
+        falrt.sync.Client(key="test", base_url=server.url) as fal,
+    ):
+        assert "images" in fal.run("acme/app", INPUT)
+        assert fal.upload(b"hello", content_type="text/plain").startswith(server.url)
+        with fal.pipeline("acme/app") as pipeline:
+            assert "acme/app" in repr(pipeline)
+            asking = [in_thread(lambda: pipeline.run(INPUT, timeout=5)) for _ in range(4)]
+            assert all("images" in results.get(timeout=5) for results in asking)
+        with pytest.raises(falrt.ConnectionClosedOK):
+            pipeline.run(INPUT)
 
 
 def test_leaving_an_iteration_leaves_nothing(fal: falrt.sync.Client) -> None:
@@ -228,6 +244,7 @@ def test_it_has_all_that_the_asynchronous_client_has() -> None:
     def public(kind: type) -> set[str]:
         return {name for name, _ in inspect.getmembers(kind, callable) if not name.startswith("_")}
 
-    assert public(falrt.sync.Client) == public(falrt.Client) - {"aclose", "pipeline"} | {"close"}
+    assert public(falrt.sync.Client) == public(falrt.Client) - {"aclose"} | {"close"}
+    assert public(falrt.sync.Pipeline) == public(Pipeline)
     assert public(falrt.sync.Job) == public(falrt.Job)
     assert public(falrt.sync.Connection) == public(falrt.RealtimeConnection) | {"open"}

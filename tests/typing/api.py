@@ -144,6 +144,8 @@ def blocking() -> None:
             assert_type(status, falrt.Queued | falrt.InProgress | falrt.Completed)
         assert_type(fal.job(models.LCM, job.request_id).result(), LCMOutput)
         assert_type(fal.upload(b"x"), str)
+        with fal.pipeline(models.LCM) as pipeline:
+            assert_type(pipeline.run(LCMInput(prompt="x")), LCMOutput)
 
 
 async def a_fake_server() -> None:
