@@ -138,6 +138,8 @@ def test_the_life_cycle_diagram_is_the_transition_table() -> None:
         "falrt.media",
         "falrt.testing",
         "falrt.local",
+        "falrt.server",
+        "falrt.telemetry",
         "falrt.codecs",
     ],
 )

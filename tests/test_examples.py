@@ -16,6 +16,7 @@ import httpx
 import numpy as np
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 import falrt
 import falrt.sync
@@ -27,7 +28,7 @@ EXAMPLES = sorted(ROOT.glob("*.py"))
 # Those that go on until told take the seconds as their argument.
 ARGUMENTS = {"webcam": ["1"], "game_loop": ["1"]}
 # Servers, which have a test of their own each.
-SERVERS = {"fastapi_relay", "gradio_webcam"}
+SERVERS = {"fastapi_canvas", "fastapi_relay", "gradio_webcam"}
 
 
 @pytest.fixture
@@ -74,6 +75,29 @@ async def test_the_relay_serves_its_page_and_pictures_to_a_browser() -> None:
             address = re.search(r'"(/api/fal/realtime/[^"]+)"', page)
             assert address is not None
             async with connect(url.replace("http", "ws", 1) + address[1], origin=url) as socket:
+                frame = falrt.data_uri(np.zeros((64, 64, 3), np.uint8))
+                await socket.send(json.dumps({"image_url": frame, "prompt": "gold"}))
+                while "images" not in (message := json.loads(await socket.recv())):
+                    pass
+        assert base64.b64decode(message["images"][-1]["content"]).startswith(b"\xff\xd8")
+
+
+async def test_the_canvas_is_for_who_is_logged_in() -> None:
+    pytest.importorskip("fastapi", reason="FastAPI is not installed")
+    from tests.server.serving import serving
+
+    async with LocalServer(LocalOptions(speed=50)) as fal, asyncio.timeout(60):
+        app = load("fastapi_canvas").create_app(base_url=fal.url, key="local")
+        async with serving(app) as url, httpx.AsyncClient(base_url=url, follow_redirects=True) as http:
+            address = url.replace("http", "ws", 1) + "/api/fal/realtime/fal-ai/flux-2/klein"
+            assert "password" in (await http.post("/login", content="name=anna&password=wrong")).text
+            async with connect(address) as stranger:
+                with pytest.raises(ConnectionClosed):
+                    await stranger.recv()
+            assert stranger.close_code == 4401
+            assert "Hello anna" in (await http.post("/login", content="name=anna&password=anna")).text
+            cookie = {"cookie": f"session={http.cookies['session']}"}
+            async with connect(address, origin=url, additional_headers=cookie) as socket:
                 frame = falrt.data_uri(np.zeros((64, 64, 3), np.uint8))
                 await socket.send(json.dumps({"image_url": frame, "prompt": "gold"}))
                 while "images" not in (message := json.loads(await socket.recv())):
