@@ -165,7 +165,9 @@ async def test_a_bad_key_is_a_401_over_http_and_a_frame_on_a_socket(fal: Fal, he
     async with httpx.AsyncClient(headers=headers) as client:
         reply = await client.post(f"{fal.url}/tokens/", json={"allowed_apps": ["a"]})
 
-    assert (reply.status_code, reply.json()) == (401, {"detail": "Unauthorized"})
+    is_missing = header in (None, "Key")
+    detail = "Unauthorized" if is_missing else "No user found for Key ID and Secret"
+    assert (reply.status_code, reply.json()) == (401, {"detail": detail})
     assert not await opens(fal, headers=headers)
 
 
@@ -210,3 +212,85 @@ async def test_a_text_frame_ends_the_session(fal: Fal) -> None:
 
     assert frames == [{"type": "x-fal-error", "error": "INTERNAL_ERROR", "reason": "'bytes'"}]
     assert code == 1000
+
+
+# Over HTTP. The app draws; what else it answers differs.
+
+
+async def test_a_run_answers_with_a_result_or_a_422(fal: Fal, http: httpx.AsyncClient) -> None:
+    good = await http.post(f"{fal.url}/{LCM}", json={"prompt": "a fox"})
+    bad = await http.post(f"{fal.url}/{LCM}", content=b"no JSON")
+    no_map = await http.post(f"{fal.url}/{LCM}", json=[1])
+
+    assert good.status_code == 200
+    assert isinstance(good.json()["images"], list)
+    assert good.headers["x-fal-request-id"]
+    assert [reply.json()["detail"][0]["loc"] for reply in (bad, no_map)] == [["body"], ["body"]]
+
+
+async def test_a_job_goes_through_the_queue(fal: Fal, http: httpx.AsyncClient) -> None:
+    submitted = (await http.post(f"{fal.url}/queue.fal.run/{LCM}", json={"prompt": "a fox"})).json()
+    async with asyncio.timeout(PATIENCE), http.stream("GET", f"{submitted['status_url']}/stream") as stream:
+        events = [json.loads(line[6:]) async for line in stream.aiter_lines() if line.startswith("data: ")]
+    status = await http.get(submitted["status_url"], params={"logs": "1"})
+    result = await http.get(submitted["response_url"])
+    late = await http.put(submitted["cancel_url"])
+
+    assert submitted["status_url"].startswith(f"{fal.url}/queue.fal.run/{LCM}/requests/")
+    assert [event["status"] for event in events][-1] == "COMPLETED"
+    assert (status.status_code, status.json()["status"]) == (200, "COMPLETED")
+    assert status.json()["metrics"]["inference_time"] >= 0
+    assert status.json()["logs"][0].keys() >= {"message", "timestamp"}
+    assert isinstance(result.json()["images"], list)
+    assert (late.status_code, late.json()) == (400, {"status": "ALREADY_COMPLETED"})
+
+
+async def test_an_unknown_job_and_an_unknown_app_are_404(fal: Fal, http: httpx.AsyncClient) -> None:
+    job = await http.get(f"{fal.url}/queue.fal.run/{LCM}/requests/nothing/status")
+    app = await http.post(f"{fal.url}/queue.fal.run/acme/nothing", json={})
+
+    assert (job.status_code, app.status_code) == (404, 404)
+
+
+async def test_a_stream_ends_with_the_whole_result(fal: Fal, http: httpx.AsyncClient) -> None:
+    asked = {"prompt": "a fox", "image_size": {"width": 32, "height": 32}}
+    async with (
+        asyncio.timeout(PATIENCE),
+        http.stream("POST", f"{fal.url}/{LCM}/stream", json=asked) as stream,
+    ):
+        events = [json.loads(line[6:]) async for line in stream.aiter_lines() if line.startswith("data: ")]
+
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert isinstance(events[-1]["images"], list)
+
+
+async def test_a_file_that_was_stored_can_be_fetched(fal: Fal, http: httpx.AsyncClient) -> None:
+    asked = {"content_type": "text/plain", "file_name": "note.txt"}
+    initiate = f"{fal.url}/storage/upload/initiate?storage_type=fal-cdn-v3"
+    addresses = (await http.post(initiate, json=asked)).json()
+    async with httpx.AsyncClient() as anybody:
+        await anybody.put(addresses["upload_url"], content=b"a note")
+        fetched = await anybody.get(addresses["file_url"])
+
+    assert (fetched.content, fetched.headers["content-type"]) == (b"a note", "text/plain")
+
+
+async def test_http_over_websockets_answers_in_order(fal: Fal) -> None:
+    async with fal.dial(f"ws.fal.run/{LCM}", headers=KEY) as socket, asyncio.timeout(PATIENCE):
+        for number in range(2):
+            await socket.send(json.dumps({"prompt": f"fox {number}"}))
+        messages = [json.loads(await socket.recv()) for _ in range(6)]
+
+    assert [message.get("type", "body") for message in messages] == ["start", "body", "end"] * 2
+    assert [message["status"] for message in messages if "status" in message] == [200] * 4
+
+
+@pytest.mark.parametrize("path", [LCM, f"queue.fal.run/{LCM}", f"{LCM}/stream"])
+async def test_http_needs_a_key_or_a_token(fal: Fal, http: httpx.AsyncClient, path: str) -> None:
+    asked = {"prompt": "a fox", "image_size": {"width": 32, "height": 32}}
+    token = (await http.post(f"{fal.url}/tokens/", json={"allowed_apps": ["fast-lcm-diffusion"]})).json()
+    async with httpx.AsyncClient() as anybody:
+        refused = await anybody.post(f"{fal.url}/{path}", json=asked)
+        let_in = await anybody.post(f"{fal.url}/{path}?fal_jwt_token={token}", json=asked)
+
+    assert (refused.status_code, let_in.status_code) == (401, 200)

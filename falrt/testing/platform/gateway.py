@@ -119,6 +119,11 @@ class Gateway:
             return "the token is for another app"
         return None
 
+    def refusal(self, request: Request) -> Refused:
+        """Return the 401 over HTTP, in the service's words (wire fact W46)."""
+        has_key = bool(request.headers.get("authorization", "").partition(" ")[2].strip())
+        return refused(401, "No user found for Key ID and Secret" if has_key else "Unauthorized")
+
     def is_token_request(self, request: Request) -> bool:
         """Whether a request is for one of the token endpoints."""
         known = request.path in (GENERAL, GENERAL.rstrip("/"), REALTIME)
@@ -141,7 +146,7 @@ class Gateway:
             if fault is not None:
                 raise Refused(fault)
             if not request.via_proxy and not self.has_good_key(request.headers):
-                raise refused(401, "Unauthorized")
+                raise self.refusal(request)
             body = request.json()
             token, response = self._mint(path, body, now, lifetime)
         except Refused as exc:

@@ -88,7 +88,7 @@ class Platform:
             route, groups = self._route(request)
             problem = self.gateway.problem(request, time.time()) if route.needs_key else None
             if problem is not None:
-                raise refused(401, "Unauthorized")
+                raise self.gateway.refusal(request)
             return await route.answer(request, **groups)
         except Refused as exc:
             return exc.response
