@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from falrt import sync as sync
     from falrt import testing as testing
     from falrt.auth import Token as Token
+    from falrt.batches import BatchProgress as BatchProgress
+    from falrt.batches import BatchReport as BatchReport
+    from falrt.batches import batch as batch
     from falrt.client import Client as Client
     from falrt.client import connect as connect
     from falrt.connection.connection import RealtimeConnection as RealtimeConnection
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 # Public name -> the module that defines it.
 _HOMES = {
+    "BatchProgress": "falrt.batches",
+    "BatchReport": "falrt.batches",
     "Backoff": "falrt.protocol.reconnect.backoff",
     "Client": "falrt.client",
     "Completed": "falrt.protocol.wire.queue",
@@ -52,6 +57,7 @@ _HOMES = {
     "State": "falrt.protocol.events",
     "Stats": "falrt.protocol.events",
     "Token": "falrt.auth",
+    "batch": "falrt.batches",
     "connect": "falrt.client",
     "data_uri": "falrt.media",
 }

@@ -29,6 +29,7 @@ FLOORS = (
     ("http",),
     ("client",),
     ("sync",),
+    ("batches",),
     ("server", "telemetry"),
     ("testing",),
     ("local",),
@@ -40,7 +41,7 @@ FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floo
 ROOM_OF = {"__main__": "cli", "options": "connection"}
 
 # `import falrt` gives everything up to here.
-FRONT_DOOR = "sync"
+FRONT_DOOR = "batches"
 
 # The core is pure: nothing here waits, reads a clock, rolls dice or talks.
 PURE = {
@@ -64,11 +65,13 @@ MAY_IMPORT = {
     "av": {"cli"},
     "certifi": {"connection/dialing.py"},
     "cv2": {"media", "cli"},
+    "diskcache": {"batches/cache.py"},
+    "distributed": {"batches/on_dask.py"},
     "h11": {"testing/http11.py"},
     "httpx": {"auth", "http", "server", "media/fetch.py"},
-    "msgpack": {"codecs.py", "testing", "local"},
+    "msgpack": {"codecs.py", "batches/cache.py", "testing", "local"},
     "numpy": {"media", "models/image.py", "local", "cli"},
-    "PIL": {"media", "models/image.py", "local", "cli"},
+    "PIL": {"media", "models/image.py", "batches/sheet.py", "local", "cli"},
     "python_socks": {"connection/tunnel.py"},
     "pybase64": {"media"},
     # Beside the models: where the local server and the commands read values that people write.

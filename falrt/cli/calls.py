@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from falrt.cli.shared import Settings, errors_in_a_line
 
-__all__ = ["generate", "types"]
+__all__ = ["batch", "generate", "types"]
 
 
 def types(
@@ -96,3 +97,74 @@ def generate(
                 timeout=timeout,
             )
         )
+
+
+def batch(
+    prompts: Annotated[list[str] | None, typer.Argument(metavar="[PROMPT]...", help="What to draw.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file", "-f", metavar="FILE", help="Prompts: a line each, or .csv or .jsonl with fields."
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="NAME", help="As for falrt generate.")
+    ] = "klein",
+    seeds: Annotated[
+        str, typer.Option(metavar="N,N-N", help="Each prompt with each seed, such as 1,2,7-9.")
+    ] = "",
+    sizes: Annotated[
+        str, typer.Option(metavar="SIZE,SIZE", help="Each prompt in each size, such as square,landscape.")
+    ] = "",
+    set_: Settings = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the results.")
+    ] = Path("falrt-batch"),
+    concurrency: Annotated[int, typer.Option(metavar="N", help="Calls at once.", min=1, max=1000)] = 8,
+    price: Annotated[float, typer.Option(metavar="USD", help="Of a picture, to show the cost.", min=0)] = 0.0,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Keep results there instead of the user's cache.")
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Let only the results' folder remember.")
+    ] = False,
+    no_sheet: Annotated[bool, typer.Option("--no-sheet", help="Make no contact sheet.")] = False,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Let the workers of a Dask scheduler make the calls."),
+    ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Use a local stand-in instead of fal; no key.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Make many pictures: prompts times seeds times sizes. Run it again to go on where it stopped."""
+    with errors_in_a_line():
+        from rich.console import Console
+
+        from falrt.cli.batch import BatchPlan, read_numbers
+        from falrt.cli.batch import batch as run
+        from falrt.cli.choices import read_settings
+
+        report = run(
+            Console(quiet=quiet),
+            BatchPlan(
+                prompts=prompts or (),
+                file=file,
+                model=model,
+                seeds=read_numbers(seeds) if seeds else (),
+                sizes=[size.strip() for size in sizes.split(",")] if sizes else (),
+                settings=read_settings(set_ or []),
+                out=out,
+                concurrency=concurrency,
+                cache=False if no_cache else cache or True,
+                price=price,
+                sheet=not no_sheet,
+                dask=dask,
+                local=local,
+            ),
+        )
+    if report is None:
+        raise typer.Exit(130)
+    if report.failed:
+        raise typer.Exit(1)

@@ -361,3 +361,4 @@ def doctor(
 
 app.command(short_help="Print typed models of an endpoint, from its OpenAPI document.")(calls.types)
 app.command(short_help="Make a picture from words.")(calls.generate)
+app.command(short_help="Make many pictures, stopped and gone on with at will.")(calls.batch)
