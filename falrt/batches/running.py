@@ -358,6 +358,11 @@ class _Run:
         return json.dumps({name: value for name, value in facts.items() if value is not None}) + "\n"
 
 
+def _caption(item: BatchItem) -> str:
+    seed = (item.result or {}).get("seed", item.input.get("seed"))
+    return f"{item.input.get('prompt', '')}{'' if seed is None else f' (seed {seed})'}"
+
+
 def _short(value: Any) -> Any:
     """Leave out what no reader of a manifest wants: the pictures within inputs."""
     if isinstance(value, str) and value.startswith("data:"):

@@ -41,15 +41,17 @@ def contact_sheet(path: Path, pictures: Sequence[tuple[Path, str]]) -> Path | No
     if not tiles:
         return None
     columns = min(_COLUMNS_MAX, math.ceil(math.sqrt(len(tiles))))
-    rows = math.ceil(len(tiles) / columns)
-    cell = _SIDE + _CAPTION + _GAP
-    sheet = Image.new("RGB", (_GAP + columns * (_SIDE + _GAP), _GAP + rows * cell), "#f4f4f2")
+    rows = [tiles[first : first + columns] for first in range(0, len(tiles), columns)]
+    heights = [max(tile.height for tile, _ in row) + _CAPTION + _GAP for row in rows]
+    sheet = Image.new("RGB", (_GAP + columns * (_SIDE + _GAP), _GAP + sum(heights)), "#f4f4f2")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    for number, (tile, caption) in enumerate(tiles):
-        left, top = _GAP + number % columns * (_SIDE + _GAP), _GAP + number // columns * cell
-        sheet.paste(tile, (left + (_SIDE - tile.width) // 2, top + (_SIDE - tile.height) // 2))
-        lines = textwrap.wrap(" ".join(caption.split()), 36, max_lines=2, placeholder=" …")
-        draw.multiline_text((left, top + _SIDE + 4), "\n".join(lines), "#333333", font)
+    for number, row in enumerate(rows):
+        bottom = _GAP + sum(heights[: number + 1]) - _CAPTION - _GAP
+        for column, (tile, caption) in enumerate(row):
+            left = _GAP + column * (_SIDE + _GAP)
+            sheet.paste(tile, (left + (_SIDE - tile.width) // 2, bottom - tile.height))
+            lines = textwrap.wrap(" ".join(caption.split()), 36, max_lines=2, placeholder=" …")
+            draw.multiline_text((left, bottom + 4), "\n".join(lines), "#333333", font)
     sheet.save(path, quality=85)
     return path
 
