@@ -18,6 +18,8 @@ FOLDER = Path("heroes")
 
 @dataclass(frozen=True)
 class Post:
+    """One article."""
+
     title: str
     excerpt: str
 
