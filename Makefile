@@ -6,7 +6,7 @@ VENV ?= .venv$(if $(filter-out python3 python,$(notdir $(PYTHON))),-$(notdir $(P
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help setup demo test test-core test-lowest test-package autobahn check fmt cov docs pictures bench chaos soak interop clean
+.PHONY: help setup demo test test-core test-lowest test-together test-package autobahn check fmt cov docs pictures bench chaos soak interop clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -61,6 +61,9 @@ test-package: $(VENV)/.dev ## build wheel and sdist, install each into an empty 
 # Not the pages: of old servers, whose warnings are errors there, they need the newest.
 test-lowest: .venv-lowest/.dev ## the core's tests with the lowest version of every dependency
 	.venv-lowest/bin/pytest -q -n $(JOBS) tests/protocol tests/connection tests/auth tests/test_*.py --ignore=tests/test_docs.py
+
+test-together: $(VENV)/.dev ## resolve falrt together with other clients that use websockets
+	$(BIN)/python tests/packaging/together.py
 
 .autobahn/suite:
 	$(PYTHON2) -m pip install -q --disable-pip-version-check --target $@ autobahntestsuite

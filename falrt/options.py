@@ -30,6 +30,10 @@ __all__ = ["BASE_URL_VARIABLE", "ClientOptions", "ConnectOptions", "ConnectionSe
 BASE_URL_VARIABLE: Final = "FALRT_BASE_URL"
 # fal answers 20 MiB and more in one frame; this is room for a large PNG and a bound for a hostile server.
 DEFAULT_MAX_SIZE: Final = 64 * 1024 * 1024
+# Where all are unset there is nothing to read.
+PROXY_VARIABLES: Final = tuple(
+    name for scheme in ("http", "https", "all") for name in (f"{scheme}_proxy", f"{scheme}_PROXY".upper())
+)
 # What other libraries call our options, where the nearest spelling would lead astray.
 NAMES_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
     "api_key": ("key",),
@@ -213,9 +217,7 @@ def find_proxies(option: str | bool | None) -> Proxies:
     """
     environment: dict[str, str] = {}
     # Elsewhere the system's settings count too. What reads them takes 20 ms to import.
-    if option is True and (
-        sys.platform != "linux" or any(name.lower().endswith("_proxy") for name in os.environ)
-    ):
+    if option is True and (sys.platform != "linux" or any(name in os.environ for name in PROXY_VARIABLES)):
         from urllib.request import getproxies
 
         environment = getproxies()

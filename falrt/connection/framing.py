@@ -23,6 +23,7 @@ from websockets.exceptions import InvalidHandshake
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame as LibraryFrame
 from websockets.frames import Opcode
+from websockets.http11 import Response as LibraryAnswer
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
@@ -198,7 +199,9 @@ class Framing:
         exc = self._protocol.handshake_exc
         if exc is not None:
             raise NotAnUpgrade(str(exc) if isinstance(exc, InvalidHandshake) else "its answer is not valid")
-        self._protocol.events_received()  # the answer itself, which nobody looks at again
+        for event in self._protocol.events_received():
+            if isinstance(event, LibraryAnswer):
+                event.headers.clear()  # nobody looks at them again, and the library keeps them: a kilobyte
         self._compressed = bool(self._protocol.extensions)
         self._find_plain_max()
 

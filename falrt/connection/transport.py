@@ -59,8 +59,8 @@ class Socket(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_answer", "_buffers", "_cause", "_closed", "_ending", "_filled", "_framing", "_head",
-        "_loop", "_max_size", "_on_lost", "_on_read", "_own", "_transport", "gone", "heard_at", "on_writable", "opened",
+        "_answer", "_buffers", "_cause", "_closed", "_ending", "_filled", "_framing", "_head", "_listens", "_loop",
+        "_max_size", "_on_lost", "_on_read", "_own", "_transport", "gone", "heard_at", "on_writable", "opened",
         "reading_paused", "writable",
     )  # fmt: skip
 
@@ -88,6 +88,8 @@ class Socket(asyncio.BufferedProtocol):
         self.writable = False
         self.on_writable: Callable[[], None] | None = None
         self.reading_paused = False
+        # Whether somebody has taken what came, or will.
+        self._listens = False
         # Called once, when the connection has ended; and after each read.
         self._on_lost: Callable[[], None] | None = None
         self._on_read: Callable[[], None] | None = None
@@ -117,6 +119,7 @@ class Socket(asyncio.BufferedProtocol):
             on_read: Called when everything that came together has been handed over.
         """
         self._framing.on_message, self._on_lost, self._on_read = on_message, on_lost, on_read
+        self._listens = True
         self.pause_reading(False)
         if self._own is not None:
             self._read(self._own, self._filled)
@@ -255,6 +258,10 @@ class Socket(asyncio.BufferedProtocol):
             self._drop_own()
             self._read_answer(view[:end])
             return
+        if not self._listens:  # somebody will, in the next turn of the loop
+            self._keep(view, 0, end, end + SLACK_BYTES)
+            self.pause_reading(end > SHARED_BYTES)
+            return
         at, need = framing.read(view, end)
         if at < end or self._own is not None:
             self._keep(view, at, end, need)
@@ -315,9 +322,7 @@ class Socket(asyncio.BufferedProtocol):
                     self._head, self.writable = None, True
                     if not self.opened.done():
                         self.opened.set_result(None)
-                    # Nobody listens yet.
-                    self.pause_reading(True)
-                    self._keep(memoryview(head), 0, len(head), 0)
+                    self._read(memoryview(head), len(head))
                     return
                 if answer.status >= 200:  # those below announce the real one
                     self._answer = answer
