@@ -16,6 +16,7 @@ from falrt.protocol.events import Answered, Failed, Noticed, Problem, Pushed, St
 from falrt.protocol.inputs import Outcome
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Debounce, Immediate, Latest, Pacing, Throttle
+from falrt.protocol.pairing.facts import WINDOW_FIRST
 from falrt.protocol.pairing.unanswered import UNANSWERED_SENDS_MAX
 from falrt.protocol.reconnect.liveness import Keepalive
 from falrt.protocol.wire.messages import Notice, Timings
@@ -726,3 +727,30 @@ def test_a_request_does_not_wait_for_a_pause_in_the_sends() -> None:
     assert line.result(0.6) == [("r", True)]
     assert line.leave(0.6) == [], "the send still waits for its pause"
     assert line.leave(1.5) == ["b"]
+
+
+def test_a_stream_that_ends_leaves_the_inputs_of_others_alone() -> None:
+    line = Line(pacing=Latest(2)).open(0.0)
+    lane = line.protocol.add_lane(Latest(2), keeps_all=False)
+    send = line.send("s", 1.0)
+    line.leave(1.0)
+    frame = line.frame(lane, "f", 1.0)
+    assert line.leave(1.0) == ["f"]
+    line.protocol.remove_lane(lane)
+    assert (send.outcome, frame.outcome) == (None, Outcome.ABANDONED)
+
+
+def test_a_stream_without_a_limit_has_no_more_unanswered_than_the_server_was_seen_to_keep() -> None:
+    line = Line().open(0.0)
+    lane = line.protocol.add_lane(Immediate(), keeps_all=False)
+    line.frame(lane, "w", 0.0, request_id="w")
+    line.leave(0.0)
+    line.result(0.1, "w")
+    line.protocol.want_slot(lane, "x", 1.0)
+    left = 0
+    while line.protocol.slot_at(lane, 1.0) == 1.0 and left < 100:
+        line.frame(lane, "f", 1.0, request_id=str(left))
+        line.leave(1.0)
+        line.protocol.want_slot(lane, "x", 1.0)
+        left += 1
+    assert left == WINDOW_FIRST
