@@ -7,8 +7,8 @@ Theory of operation
 
     Three things have three lives. An :class:`Input` ends once, in ``Input.end``. A ``SocketState`` is made with each
     socket and thrown away with it: what is unanswered there, whose the next answer is, what its silence means. What is
-    known of the app (``pairing/facts.py``), what waits (``send_queue.py``), what requests may take
-    (``pairing/timeouts.py``) and how often was tried (``reconnect/lifecycle.py``) lives as long as the connection.
+    known of the app (``pairing/facts.py``), what waits (``send_queue.py``) and how often was tried
+    (``reconnect/lifecycle.py``) lives as long as the connection.
 
     Here they are put together. Every input gets exactly one outcome, and everybody who waits is told of it.
 """
@@ -26,7 +26,6 @@ from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Pacing
 from falrt.protocol.pairing import replay
 from falrt.protocol.pairing.facts import AppFacts
-from falrt.protocol.pairing.timeouts import Timeouts
 from falrt.protocol.pairing.unanswered import Order
 from falrt.protocol.reconnect.lifecycle import SETTLED_AFTER, Circumstances, LifeCycle
 from falrt.protocol.reconnect.liveness import Pulse
@@ -49,7 +48,6 @@ class RealtimeProtocol:
         self._events: list[Event] = []
         self._facts = AppFacts()
         self._queue = SendQueue(settings.pacing, settings.mode, self._facts, self._register)
-        self._timeouts = Timeouts(settings.request_timeout)
         self._life = LifeCycle(settings, now, random)
         self._socket = self._new_socket(now)
         # Why the connection is CLOSED; None until then.
@@ -164,8 +162,6 @@ class RealtimeProtocol:
         if self._life.phase is State.CLOSED:
             raise self.closed_error(unsent=(input.value,))
         self._queue.put(input, now)
-        if input.kind is Kind.REQUEST:
-            self._timeouts.add(input)
         self._input_at = now
         self.session_end = None
         self._life.wake(now)
@@ -421,7 +417,7 @@ class RealtimeProtocol:
         if life.phase is State.CLOSED:
             return None
         deadlines = [
-            self._timeouts.next_at(warming=bool(warming), warm_at=warming.warm_at),
+            *(self._expires_at(input) for input in (*self._queue.waiting, *socket.unanswered.inputs)),
             life.retry_at,
             warming.until,
         ]
@@ -448,7 +444,9 @@ class RealtimeProtocol:
             and (check_at is None or check_at >= until)
             and not queue.main.waiting
             and len(queue.lanes) == 1
-            and self._timeouts.soonest >= until
+            and not any(
+                at is not None and at < until for at in map(self._expires_at, socket.unanswered.inputs)
+            )
             and life.warming.since is None
             and self.settings.idle_close is None
             and socket.unanswered.order is not Order.BROKEN
@@ -460,8 +458,9 @@ class RealtimeProtocol:
         warming = self._life.warming
         if self._life.phase is State.CLOSED:
             return
-        for request in self._timeouts.expired(now, warming=bool(warming), warm_at=warming.warm_at):
-            self._time_out(request, now)
+        for input in (*self._queue.waiting, *self._socket.unanswered.inputs):
+            if _reached(self._expires_at(input), now):
+                self._time_out(input, now)
         if _reached(warming.until, now):
             if self.quiet:
                 warming.forgotten()
@@ -474,6 +473,19 @@ class RealtimeProtocol:
         """Whether a ping is to be sent now; said once."""
         wanted, self._socket.ping_wanted = self._socket.ping_wanted, False
         return wanted
+
+    def _expires_at(self, input: Input) -> float | None:
+        """Return when a request runs out of time; None for other inputs, and for never.
+
+        It ends at its caller's own deadline, or ``request_timeout`` after it was offered. That does not run while a
+        cold model is starting, which has its own, longer limit; once the model is warm, it begins anew.
+        """
+        if input.kind is not Kind.REQUEST or input.outcome is not None:
+            return None
+        default, warming = self.settings.request_timeout, self._life.warming
+        if input.timeout_at is not None or default is None or warming:
+            return input.timeout_at
+        return max(input.submitted_at, warming.warm_at) + default
 
     def _time_out(self, request: Input, now: float) -> None:
         waited, socket = now - request.submitted_at, self._socket

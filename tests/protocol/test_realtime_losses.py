@@ -670,3 +670,31 @@ def test_a_bare_socket_that_closes_before_the_answer_is_an_error_for_who_waits(k
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, ConnectionClosedError)
     assert isinstance(line.protocol.error, ConnectionClosedOK)
+
+
+# --- how long a request may take
+
+
+def test_a_request_ends_at_its_callers_deadline_or_after_the_default() -> None:
+    line = Line(keepalive=SILENT, request_timeout=120.0).open(0.0)
+    line.request("a", 5.0)
+    line.leave(5.0)
+    assert line.next == 125.0
+    line.request("b", 5.0, timeout_at=6.0)
+    assert line.next == 6.0
+    assert not line.protocol.undisturbed(5.5), "something waits"
+    assert [name for name, _ in _failed(line.at(6.0))] == ["b"]
+    assert line.protocol.undisturbed(125.0)
+    assert not line.protocol.undisturbed(125.1)
+    assert [name for name, _ in _failed(line.at(125.0))] == ["a"]
+
+
+def test_without_a_default_only_callers_deadlines_count() -> None:
+    line = Line(keepalive=SILENT, request_timeout=None).open(0.0)
+    line.request("a", 5.0)
+    line.leave(5.0)
+    assert line.next is None
+
+
+def _failed(events: list[Any]) -> list[tuple[str, Exception]]:
+    return [(event.input.value, event.error) for event in events if isinstance(event, Failed)]

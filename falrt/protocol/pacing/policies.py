@@ -8,18 +8,6 @@ Two objects share the work:
   the send queue owns the inputs, tells the pacer what happened and asks ``due_at``. Every ``now`` is
   monotonic seconds.
 
-How the queue drives a pacer::
-
-    offered(now)               an input came (a stream: was captured)
-    due_at(now, unanswered)    one waits: may it leave? an instant <= now: yes; later: ask again then;
-                               None: not before something happens (an answer, a loss, a newer input)
-    sent(now, unanswered)      it left
-    answered(now, sent_at)     an answer came
-    timed(now, seconds)        the app said how long the model worked on it
-    lost(now)                  the socket has gone; nothing is unanswered any more
-    overdue_at()               when something unanswered is to be taken as silently dropped
-    dropped(now)               it was taken so; lost() follows
-
 Asking ``due_at`` decides nothing: a timer that fires early is told the same instant again, and a late one may
 send at once. A pacer never discards: ``keeps_newest`` tells the queue to replace a waiting input by a newer
 one, and the queue counts what it replaced.
