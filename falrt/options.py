@@ -6,6 +6,7 @@ Everything is checked here, before anything is opened or sent.
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 import ssl as tls
 import sys
@@ -144,6 +145,7 @@ class ConnectionSettings:
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise ConfigurationError(f"{name} must be a function, got {type(value).__name__}")
+        refuse_async("on_event", self.on_event)
         codec: object = self.codec
         usable = callable(getattr(codec, "encode", None)) and callable(getattr(codec, "decode", None))
         if isinstance(codec, type) or not usable:
@@ -222,6 +224,20 @@ def find_proxies(option: str | bool | None) -> Proxies:
 
         environment = getproxies()
     return Proxies.of(option, environment)
+
+
+def refuse_async(name: str, function: object) -> None:
+    """Refuse an async function where none is awaited.
+
+    Raises:
+        ConfigurationError: Names the option.
+    """
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)
+    ):
+        raise ConfigurationError(
+            f"{name} must be a plain function, got an async one, which would never be awaited"
+        )
 
 
 def check_names(

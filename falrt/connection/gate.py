@@ -10,8 +10,11 @@ a camera's noise keeps no model busy.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Final
+
+from falrt.exceptions import ConfigurationError
 
 __all__ = ["Gate"]
 
@@ -30,19 +33,25 @@ class Gate:
         "_ever_sent",
         "_has_held",
         "_held",
+        "_held_differs",
         "_held_since",
+        "_judged",
         "_last_sent",
         "_worth_sending",
         "held_back",
     )
 
-    def __init__(self, worth_sending: Callable[[Any, Any], bool]) -> None:
+    def __init__(self, worth_sending: Callable[[Any, Any], object]) -> None:
         self._worth_sending = worth_sending
         self._last_sent: Any = None
         self._ever_sent = False
         # The newest frame held back since the last that was sent.
         self._held: Any = None
         self._has_held = False
+        # Whether it differs at all from what was sent last.
+        self._held_differs = False
+        # The frame that the function was asked about last, and what it said.
+        self._judged: tuple[Any, bool] | None = None
         # When the source stopped changing; None while it changes, and once the settled frame was sent.
         self._held_since: float | None = None
         self.held_back = 0
@@ -50,16 +59,36 @@ class Gate:
     def admits(self, frame: Any, now: float) -> bool:
         """Whether a frame is to be sent now; one that is not is held."""
         self._drop_held()
-        if not self._ever_sent or self._worth_sending(self._last_sent, frame):
+        if self.passes(frame):
             self._note_sent(frame)
             self._held_since = now
             return True
-        self._held, self._has_held = frame, True
+        self._held, self._has_held, self._judged = frame, True, None
+        self._held_differs = not _same(frame, self._last_sent)
         return False
+
+    def passes(self, frame: Any) -> bool:
+        """Whether a frame would be sent if it were offered now; asks the user's function once for each frame.
+
+        Raises:
+            ConfigurationError: The function is async: its awaitable would always read as yes.
+        """
+        if not self._ever_sent:
+            return True
+        if self._judged is None or self._judged[0] is not frame:
+            verdict = self._worth_sending(self._last_sent, frame)
+            if inspect.isawaitable(verdict):
+                if inspect.iscoroutine(verdict):
+                    verdict.close()
+                raise ConfigurationError(
+                    "gate must be a plain function: it returned an awaitable, not yes or no"
+                )
+            self._judged = frame, bool(verdict)
+        return self._judged[1]
 
     def settles_at(self) -> float | None:
         """Return when the held frame is to be sent, if nothing changes until then; None: nothing to send."""
-        if not self._has_held or self._held_since is None:
+        if not self._has_held or self._held_since is None or not self._held_differs:
             return None
         return self._held_since + SETTLE
 
@@ -70,7 +99,7 @@ class Gate:
 
     def last(self) -> tuple[Any, bool]:
         """Take the held frame at the end of the source, and whether it differs at all from what was sent last."""
-        frame, differs = self._held, self._has_held and not _same(self._held, self._last_sent)
+        frame, differs = self._held, self._has_held and self._held_differs
         if differs:
             self._held, self._has_held = None, False
             self._note_sent(frame)
@@ -80,10 +109,10 @@ class Gate:
 
     def forget(self) -> None:
         """What was sent last was not answered: the next frame is sent whatever it shows."""
-        self._ever_sent, self._last_sent = False, None
+        self._ever_sent, self._last_sent, self._held_differs = False, None, self._has_held
 
     def _note_sent(self, frame: Any) -> None:
-        self._last_sent, self._ever_sent = frame, True
+        self._last_sent, self._ever_sent, self._judged = frame, True, None
 
     def _drop_held(self) -> None:
         if self._has_held:

@@ -64,6 +64,10 @@ class Source(Protocol):
         """
         ...
 
+    async def peek(self) -> tuple[Any, bool]:
+        """Return what :meth:`take` would return, and leave it there; asked where inputs may be left out."""
+        ...
+
     async def close(self) -> None:
         """Let go of the source.
 
@@ -143,6 +147,10 @@ class Live:
             raise source_cancelled(self._inputs)
         return frame, more
 
+    async def peek(self) -> tuple[Any, bool]:
+        """Return the newest frame, and leave it there."""
+        return self._frame, self._has_frame
+
     async def close(self) -> None:
         """Stop draining."""
         if self._task is not None and not self._task.done():
@@ -167,7 +175,7 @@ class Live:
                     self._ring()
                     await self._watch.breathe()
             finally:
-                await _close_async(iterator)
+                await _close_async(iterator, self._inputs)
         except Exception as exc:
             self._error = exc
 
@@ -182,6 +190,10 @@ class _OnDemand:
     def start(self) -> None:
         """Nothing to begin."""
 
+    async def peek(self) -> tuple[Any, bool]:
+        """Not asked where nothing is left out."""
+        return None, True
+
     async def close(self) -> None:
         """Nothing to let go of."""
 
@@ -194,11 +206,22 @@ class Asked(_OnDemand):
     def __init__(self, function: Callable[[], Any]) -> None:
         self._function = function
         self._watch = BlockingWatch(function)
+        # What it gave when it was asked ahead, and whether that was the end.
+        self._ahead: Any = None
+        self._over = False
 
     async def take(self) -> tuple[Any, bool]:
         """Ask the function, on the event loop."""
-        frame = await self._watch.turn(self._ask())
-        return frame, frame is not None
+        frame, more = await self.peek()
+        self._ahead = None
+        return frame, more
+
+    async def peek(self) -> tuple[Any, bool]:
+        """Ask the function ahead."""
+        if self._ahead is None and not self._over:
+            self._ahead = await self._watch.turn(self._ask())
+            self._over = self._ahead is None
+        return self._ahead, not self._over
 
     async def _ask(self) -> Any:
         try:
@@ -228,7 +251,7 @@ class PulledAsync(_OnDemand):
     skips = False
 
     def __init__(self, inputs: AsyncIterable[Any]) -> None:
-        self._iterator = aiter(inputs)
+        self._inputs, self._iterator = inputs, aiter(inputs)
         self._watch = BlockingWatch(inputs)
 
     async def take(self) -> tuple[Any, bool]:
@@ -238,7 +261,7 @@ class PulledAsync(_OnDemand):
 
     async def close(self) -> None:
         """Close a generator."""
-        await _close_async(self._iterator)
+        await _close_async(self._iterator, self._inputs)
 
 
 class PulledInThread(_OnDemand):
@@ -272,8 +295,10 @@ class PulledInThread(_OnDemand):
             self._worker.close()
 
     def _close_iterator(self) -> None:
-        if inspect.isgenerator(self._iterator):
-            self._iterator.close()
+        if inspect.isgenerator(self._iterator) or self._iterator is not self._inputs:
+            close = getattr(self._iterator, "close", None)
+            if callable(close):
+                close()
 
 
 class BlockingWatch:
@@ -334,7 +359,11 @@ def source_cancelled(source: object) -> FalrtError:
     return FalrtError(f"the source {name_of(source)} was cancelled: it gave no last input")
 
 
-async def _close_async(iterator: AsyncIterator[Any]) -> None:
-    """Let a generator run its ``finally``."""
-    if inspect.isasyncgen(iterator):
-        await iterator.aclose()
+async def _close_async(iterator: AsyncIterator[Any], inputs: object) -> None:
+    """Close a generator, or an iterator that was made for us; an object of the user's own stays theirs."""
+    if inspect.isasyncgen(iterator) or iterator is not inputs:
+        close = getattr(iterator, "aclose", None)
+        if callable(close):
+            closing = close()
+            if inspect.isawaitable(closing):
+                await closing

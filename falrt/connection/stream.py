@@ -27,6 +27,7 @@ from falrt.exceptions import (
     DecodeError,
     ServerError,
 )
+from falrt.options import refuse_async
 from falrt.protocol.events import Answered, State
 from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.pacing.policies import Adaptive, Immediate, Pacing
@@ -73,6 +74,7 @@ class Stream(Generic[InputT, OutputT]):
             raise ConfigurationError(f"pacing must be a policy such as falrt.pacing.Latest(), got {pacing!r}")
         if gate is not None and not callable(gate):
             raise ConfigurationError(f"gate must be a function of two inputs, got {type(gate).__name__}")
+        refuse_async("gate", gate)
         self._core = core
         self._supervisor = core.supervisor()
         self._loop = self._supervisor.loop
@@ -242,9 +244,7 @@ class Stream(Generic[InputT, OutputT]):
             while await self._until_slot():
                 if not await self._send_next():
                     break
-                await asyncio.sleep(
-                    0
-                )  # with a source that never waits, nothing else would give the loop a turn
+                await asyncio.sleep(0)  # nothing else gives the loop a turn, with a source that never waits
             await self._finish()
         except asyncio.CancelledError:
             if not self._stopped:  # by the source: our own cancellations come after the end
@@ -336,6 +336,8 @@ class Stream(Generic[InputT, OutputT]):
             at = self._wants_at(now)
             if at is not None and at <= now:
                 protocol = self._supervisor.protocol
+                if protocol.state is State.IDLE and await self._holds_back():
+                    return True
                 news = protocol.want_slot(self._lane, probe, now)
                 at = protocol.slot_at(self._lane, now)
                 if at is not None and at <= now:
@@ -345,6 +347,13 @@ class Stream(Generic[InputT, OutputT]):
                     continue
             await self._wait_until(at)
         return False
+
+    async def _holds_back(self) -> bool:
+        """Whether the next frame, if there is one, is nothing to open a socket for."""
+        if self._gate is None or not self._source.ready:
+            return False
+        frame, more = await self._source.peek()
+        return not (more and self._gate.passes(frame))
 
     def _wants_at(self, now: float) -> float | None:
         """Return when there will be something to send; None: not before something happens."""

@@ -727,6 +727,73 @@ async def test_a_gate_that_fails_ends_the_stream_with_its_error() -> None:
             await collect(conn, camera(5), gate=lambda last, new: bool(1 / 0))
 
 
+@pytest.mark.parametrize("kind", ["live", "function"])
+async def test_while_the_gate_holds_everything_back_idle_close_leaves_the_socket_closed(kind: str) -> None:
+    still = {"n": 1}
+
+    async def webcam() -> AsyncIterator[Any]:
+        for _ in range(60):
+            yield dict(still)
+            await asyncio.sleep(0.005)
+
+    source: Any = webcam() if kind == "live" else lambda: dict(still)
+    async with (
+        FakeServer(echo) as server,
+        server.connect(idle_close=0.02, lazy=True) as conn,
+        contextlib.aclosing(conn.stream(source, gate=lambda last, new: last != new)) as replies,
+    ):
+        assert (await soon(anext(replies))).output == {"n": 1}
+        following = asyncio.create_task(anext(replies, None))  # type: ignore[arg-type]
+        await server.wait_for_close(0)
+        await asyncio.sleep(0.1)  # twenty frames, none of them worth a socket
+        assert len(server.connections) == 1
+        still["n"] = 2
+        assert (await soon(following)).output == {"n": 2}
+        assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize("kind", ["function", "object", "lambda"])
+async def test_an_async_gate_is_refused(kind: str) -> None:
+    async def gate(last: Any, new: Any) -> bool:
+        return False
+
+    class Gate:
+        async def __call__(self, last: Any, new: Any) -> bool:
+            return False
+
+    gates: dict[str, Any] = {"function": gate, "object": Gate(), "lambda": lambda last, new: gate(last, new)}
+    async with FakeServer(echo) as server, server.connect() as conn:
+        with pytest.raises(falrt.ConfigurationError, match="gate must be a plain function"):
+            await collect(conn, camera(3), gate=gates[kind])
+
+
+async def test_an_iterator_that_was_made_for_the_stream_is_closed_and_an_object_of_the_users_is_not() -> None:
+    class Frames:
+        def __init__(self) -> None:
+            self.closed = False
+
+        def __aiter__(self) -> Frames:
+            return self
+
+        async def __anext__(self) -> Any:
+            return {"n": 1}
+
+        async def aclose(self) -> None:
+            self.closed = True
+
+    class Camera:
+        def __aiter__(self) -> Frames:
+            return frames
+
+    frames, own = Frames(), Frames()
+    async with FakeServer(echo) as server, server.connect() as conn:
+        for source in (Camera(), own):
+            async with contextlib.aclosing(conn.stream(source)) as replies:
+                await soon(anext(replies))
+    assert frames.closed
+    assert not own.closed
+
+
 # --- encoding beside the loop
 
 
