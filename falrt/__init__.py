@@ -14,6 +14,7 @@ from falrt.version import __version__
 if TYPE_CHECKING:
     from falrt import auth as auth
     from falrt import codecs as codecs
+    from falrt import events as events
     from falrt import local as local
     from falrt import media as media
     from falrt import models as models
@@ -65,6 +66,7 @@ _HOMES = {
 _ROOMS = {
     "auth": "falrt.auth",
     "codecs": "falrt.codecs",
+    "events": "falrt.events",
     "local": "falrt.local",
     "media": "falrt.media",
     "models": "falrt.models",

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypedDict
 from falrt.auth import TokenProvider
 from falrt.codecs import Msgpack
 from falrt.exceptions import ConfigurationError
+from falrt.protocol.events import Event
 from falrt.protocol.numbers import SECONDS, check_number
 from falrt.protocol.pacing.policies import Immediate, Pacing, Throttle
 from falrt.protocol.reconnect.backoff import Backoff
@@ -86,7 +87,7 @@ class ConnectOptions(TypedDict, total=False):
     throttle_interval: float | None
     on_result: Callable[[Any], object] | None
     on_error: Callable[[Exception], object] | None
-    on_event: Callable[[Any], object] | None
+    on_event: Callable[[Event], object] | None
     connection_key: str | None
     reconnect: bool | Backoff
     lazy: bool
@@ -123,7 +124,7 @@ class ConnectionSettings:
     throttle_interval: float | None = None
     on_result: Callable[[Any], object] | None = None
     on_error: Callable[[Exception], object] | None = None
-    on_event: Callable[[Any], object] | None = None
+    on_event: Callable[[Event], object] | None = None
     reconnect: bool | Backoff = True
     lazy: bool = False
     idle_close: float | None = None
@@ -145,7 +146,8 @@ class ConnectionSettings:
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise ConfigurationError(f"{name} must be a function, got {type(value).__name__}")
-        refuse_async("on_event", self.on_event)
+        if self.on_event is not None:
+            refuse_async("on_event", self.on_event)
         codec: object = self.codec
         usable = callable(getattr(codec, "encode", None)) and callable(getattr(codec, "decode", None))
         if isinstance(codec, type) or not usable:
@@ -226,15 +228,13 @@ def find_proxies(option: str | bool | None) -> Proxies:
     return Proxies.of(option, environment)
 
 
-def refuse_async(name: str, function: object) -> None:
+def refuse_async(name: str, function: Callable[..., object]) -> None:
     """Refuse an async function where none is awaited.
 
     Raises:
         ConfigurationError: Names the option.
     """
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)
-    ):
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
         raise ConfigurationError(
             f"{name} must be a plain function, got an async one, which would never be awaited"
         )

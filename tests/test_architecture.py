@@ -22,7 +22,7 @@ PACKAGE = Path(falrt.__file__).parent
 FLOORS = (
     ("exceptions", "typing", "version", "tasks", "threads"),
     ("protocol",),
-    ("codecs", "media", "pacing"),
+    ("codecs", "events", "media", "pacing"),
     ("models",),
     ("auth",),
     ("connection",),

@@ -79,6 +79,8 @@ class Core(Generic[InputT, OutputT]):
         self._encoder = Encoder(self.translation)
         self.delivery: Delivery
         self.stream: RunningStream | None = None
+        # Inputs so far.
+        self._count = 0
         # Made by the start, in the loop to which the connection then belongs.
         self._supervisor: Supervisor | None = None
         # The one closing; whoever closes waits for it.
@@ -261,13 +263,26 @@ class Core(Generic[InputT, OutputT]):
     def prepared(self, value: Any, kind: Kind) -> Input | None:
         """Check and encode an input; None where that takes its time."""
         supervisor = self.usable(value)
-        return self._encoder.at_once(value, kind, supervisor.protocol.main, supervisor.loop.time())
+        item = self._encoder.at_once(value, kind, supervisor.protocol.main, supervisor.loop.time())
+        if item is not None:
+            self._count += 1
+            item.number = self._count
+        return item
 
     async def prepared_in_turn(self, value: Any, kind: Kind) -> Input:
         """Check and encode an input off the event loop, or by an async hook."""
         frame, request_id = await self._encoder.in_turn(value, self.usable)
         supervisor = self.supervisor()
-        return Input(frame, kind, supervisor.protocol.main, supervisor.loop.time(), request_id, value=value)
+        self._count += 1
+        return Input(
+            frame,
+            kind,
+            supervisor.protocol.main,
+            supervisor.loop.time(),
+            request_id,
+            value=value,
+            number=self._count,
+        )
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 from falrt.connection.callbacks import Callbacks, blame
 from falrt.connection.inbox import Inbox
 from falrt.exceptions import ConcurrencyError, FalrtError
-from falrt.protocol.events import Answered, Ended, Event, Failed, Noticed, Problem, Pushed, State
+from falrt.protocol.events import (
+    Answered,
+    Dropped,
+    Ended,
+    Event,
+    Failed,
+    Lost,
+    Noticed,
+    Opened,
+    Problem,
+    Pushed,
+    State,
+)
 from falrt.protocol.inputs import Kind
 from falrt.protocol.realtime import RealtimeProtocol
 
@@ -17,7 +29,7 @@ if TYPE_CHECKING:
     from falrt.connection.translation import Translation
     from falrt.options import ConnectionSettings
 
-__all__ = ["Delivery"]
+__all__ = ["Delivery", "bytes_in_words"]
 
 logger = logging.getLogger("falrt.connection")
 
@@ -72,6 +84,8 @@ class Delivery:
             self._answered(event, frame_size)
         else:
             self._tell_of(event, frame_size)
+        if logger.isEnabledFor(logging.DEBUG):
+            self._log(event, frame_size)
         on_event = self._settings.on_event
         if on_event is not None:
             try:
@@ -97,8 +111,30 @@ class Delivery:
                 self._put(message, frame_size)
             case Problem(error) | Ended(error):
                 self._put(error, 0)
+
+    def _log(self, event: Event, frame_size: int) -> None:
+        """Log what happened, in kinds and sizes: what is in it is nobody's business but the user's."""
+        match event:
+            case Answered(input, _, certain, latency):
+                sure = "" if certain else ", pairing inferred"
+                text = (
+                    f"< #{input.number} result {bytes_in_words(frame_size)} in {latency * 1000:.0f} ms{sure}"
+                )
+            case Pushed():
+                text = f"< result {bytes_in_words(frame_size)}"
+            case Failed(input, error):
+                text = f"#{input.number} failed: {type(error).__name__}"
+            case Dropped(input):
+                text = f"#{input.number} dropped by the server"
+            case Problem(error) | Ended(error):
+                text = f"< {type(error).__name__}"
             case Noticed(notice):
-                logger.debug("%s: notice %r", self._translation.app, notice.action)
+                text = f"< notice {notice.action!r}"
+            case Opened():
+                text = "open"
+            case Lost():
+                return  # told by whoever knows how often it happened
+        logger.debug("%s: %s", self._translation.app, text)
 
     def report(self, error: Exception) -> None:
         """Tell of an error that a stream lived through."""
@@ -155,3 +191,10 @@ class Delivery:
     def final_error(self) -> FalrtError | None:
         """Return why nothing more comes, or None while the connection lives."""
         return self._protocol.closed_error() if self._protocol.state is State.CLOSED else None
+
+
+def bytes_in_words(count: int) -> str:
+    """Return a size as people read it, such as ``64 kB``."""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:.0f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"

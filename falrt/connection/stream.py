@@ -74,7 +74,8 @@ class Stream(Generic[InputT, OutputT]):
             raise ConfigurationError(f"pacing must be a policy such as falrt.pacing.Latest(), got {pacing!r}")
         if gate is not None and not callable(gate):
             raise ConfigurationError(f"gate must be a function of two inputs, got {type(gate).__name__}")
-        refuse_async("gate", gate)
+        if gate is not None:
+            refuse_async("gate", gate)
         self._core = core
         self._supervisor = core.supervisor()
         self._loop = self._supervisor.loop

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Any, Final
 
+from falrt.connection.delivery import bytes_in_words
 from falrt.connection.reader import Reader
 from falrt.protocol.events import Event, Lost, Opened, State
 from falrt.protocol.inputs import Input
@@ -52,9 +53,9 @@ class Supervisor:
     """
 
     __slots__ = (
-        "_alarm", "_alive_at", "_ended", "_farewells", "_has_room", "_hurried", "_opening", "_queueing", "_reader",
-        "_tell", "_timer", "_timer_at", "_translation", "_unwritten", "_watchers", "loop", "on_turn", "protocol",
-        "socket", "task",
+        "_alarm", "_alive_at", "_ended", "_farewells", "_has_room", "_hurried", "_opened", "_opening", "_queueing",
+        "_reader", "_tell", "_timer", "_timer_at", "_translation", "_unwritten", "_watchers", "loop", "on_turn",
+        "protocol", "socket", "task",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +75,8 @@ class Supervisor:
         self.on_turn: Callable[[], None] | None = None
         self.socket: Socket | None = None
         self._reader: Reader | None = None
+        # Whether the present try has come to a socket.
+        self._opened = False
         # Bytes that the transport still had to send when the timer last looked, and when it last saw that the line
         # lives although nothing came.
         self._unwritten, self._alive_at = 0, 0.0
@@ -185,6 +188,7 @@ class Supervisor:
                 if not protocol.wants_socket(self.loop.time()):
                     await self._sleep()
                     continue
+                self._opened = False
                 loss = await self._live()
                 self._note(loss)
                 if verdict_on(loss) is Verdict.RENEW:
@@ -210,7 +214,7 @@ class Supervisor:
 
     def _note(self, loss: Loss) -> None:
         """Tell of a loss, and log it: louder where one followed the other without an answer in between."""
-        self._tell(Lost(loss), 0)
+        self._tell(Lost(loss, self._opened), 0)
         worrying = self.protocol.tries == WORRYING_TRIES
         level = logging.WARNING if worrying else logging.INFO
         more = f"; nothing was answered on the last {WORRYING_TRIES} sockets" if worrying else ""
@@ -234,7 +238,7 @@ class Supervisor:
             socket = await opening.open()
         except Exception as exc:
             return opening.loss_of_opening(exc)
-        self.socket = socket
+        self.socket, self._opened = socket, True
         self._reader = Reader(
             socket,
             protocol,
@@ -246,7 +250,6 @@ class Supervisor:
         )
         socket.on_writable = self.react
         protocol.opened(self.loop.time())
-        logger.debug("%s: open", opening.app)
         self._tell(Opened(), 0)
         polite = False
         try:
@@ -307,6 +310,9 @@ class Supervisor:
             return
         while socket.writable and protocol.waits and (item := protocol.take_due(now)) is not None:
             socket.write(item.frame)
+            if logger.isEnabledFor(logging.DEBUG):
+                size = bytes_in_words(len(item.frame)) + (" again" if item.sends > 1 else "")
+                logger.debug("%s: > #%d input %s", self._opening.app, item.number, size)
 
     def _arm(self, now: float) -> None:
         """Set the one timer to the next deadline; an earlier timer is left alone, for it will set itself anew."""

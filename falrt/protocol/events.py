@@ -14,6 +14,7 @@ __all__ = [
     "TRANSITIONS",
     "Answered",
     "Change",
+    "Dropped",
     "Ended",
     "Event",
     "Failed",
@@ -120,7 +121,15 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An input got its answer."""
+    """An input got its answer.
+
+    Attributes:
+        input: ``input.value`` is what the user gave, ``input.number`` counts the connection's inputs from 1, and
+            ``input.kind`` is ``"send"``, ``"request"`` or ``"stream"``.
+        message: The result, decoded but not yet in the model's output type.
+        certain: The pairing is proven, not inferred.
+        latency: Seconds from send to receive.
+    """
 
     input: Input
     message: Any
@@ -130,36 +139,68 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An input will get no answer; somebody waits for it and must be told."""
+    """An input will get no answer; who waits for it is told.
+
+    Attributes:
+        input: As in :class:`Answered`.
+        error: What is raised to its caller.
+    """
 
     input: Input
     error: Exception
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """The server dropped an input, as a later one was answered first; a request is sent again.
+
+    Attributes:
+        input: As in :class:`Answered`; ``input.drops`` says how often.
+    """
+
+    input: Input
+
+
+@dataclass(frozen=True, slots=True)
 class Pushed:
-    """A result that answers no particular input: the outputs of streaming modes."""
+    """A result that answers no particular input: the outputs of streaming modes.
+
+    Attributes:
+        message: The result, decoded but not yet in the model's output type.
+    """
 
     message: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error that no waiting caller has been told: for ``recv()`` and ``on_error``."""
+    """An error of which nobody who waits has been told; it goes to ``recv()`` or ``on_error``.
+
+    Attributes:
+        error: Such as a :class:`falrt.ServerError`.
+    """
 
     error: Exception
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A session of a mode that ends is over; ``error`` says how."""
+    """A session of a mode that ends is over.
+
+    Attributes:
+        error: How: a :class:`falrt.ConnectionClosedOK` where it ended as it should.
+    """
 
     error: Exception
 
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """A control message whose action is unknown to us."""
+    """A control message whose action falrt does not know.
+
+    Attributes:
+        notice: Its ``action`` and its ``payload``.
+    """
 
     notice: Notice
 
@@ -171,9 +212,16 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A socket has gone, or none could be opened; ``loss`` says how."""
+    """A socket has gone, or none could be opened.
+
+    Attributes:
+        loss: How: ``loss.cause``, ``loss.code`` (the WebSocket's close code), ``loss.status`` (the HTTP status of a
+            refusal), ``loss.reason`` and ``loss.error``.
+        opened: Whether it had opened; False where none could be.
+    """
 
     loss: Loss
+    opened: bool = True
 
 
-Event = Answered | Failed | Pushed | Problem | Ended | Noticed | Opened | Lost
+Event = Answered | Failed | Dropped | Pushed | Problem | Ended | Noticed | Opened | Lost

@@ -74,6 +74,7 @@ class Input:
         taken_at: When a stream began to prepare it; the pacing counts from here.
         sent_at: When it last left; None while it waits.
         sends: How often it left.
+        number: Counts the inputs of its connection, from 1.
         drops: How often the server surely dropped it.
         held_bytes: Size of its value, roughly, once its frame was let go.
         inference_time: Seconds the model took for it, once told.
@@ -92,6 +93,7 @@ class Input:
     taken_at: float | None = None
     sent_at: float | None = None
     sends: int = 0
+    number: int = 0
     drops: int = 0
     held_bytes: int = 0
     inference_time: float | None = None

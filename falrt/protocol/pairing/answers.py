@@ -10,7 +10,7 @@ from typing import Any
 
 from falrt.exceptions import FalrtError
 from falrt.protocol import endings
-from falrt.protocol.events import Answered, Event, Failed, Problem, Pushed
+from falrt.protocol.events import Answered, Dropped, Event, Failed, Problem, Pushed
 from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pairing import replay
@@ -100,8 +100,10 @@ class Answers:
         for input in match.overtaken:
             input.drops += 1
             self._unanswered.spend(input)
-            if input.kind is Kind.REQUEST and input.outcome is None:
-                self._facts.dropped()
+            if input.outcome is None:
+                self._tell(Dropped(input))
+                if input.kind is Kind.REQUEST:
+                    self._facts.dropped()
             if input not in owed:
                 input.end(Outcome.SUPERSEDED)
             elif input.kind is Kind.REQUEST and not input.resend:
