@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgpack
 import uvicorn
 from starlette.applications import Starlette
@@ -199,8 +200,6 @@ async def browse(url: str, stalled: bool, ages: list[float], ready: asyncio.Even
 
 
 async def asked(port: int) -> dict[str, float]:
-    import httpx
-
     async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         answer: dict[str, float] = (await http.get(f"http://127.0.0.1:{port}/stats")).json()
         return answer
@@ -224,7 +223,7 @@ async def measure(role: Any, count: int, port: int, seconds: float, stall: bool)
     ready.clear()
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.wait(tasks, timeout=10)
     ages.sort()
     memory = (ended["bytes"] - before["bytes"]) / count / 1024
     if not ages:
@@ -277,7 +276,10 @@ async def run(viewers: int, browsers: int, seconds: float) -> None:
                     fal_port = int(model.stdout.readline())
                     with process("--role", kind, "--port", port, "--fal", fal_port):
                         await until_open(port)
-                        line = await measure(role, count, port, seconds, stall)
+                        try:
+                            line = await measure(role, count, port, seconds, stall)
+                        except httpx.HTTPError:
+                            line = "  the server does not answer any more"
                 name = f"{kind}: {what}{', one in ten stalled' if stall else ''}"
                 print(f"{name:<44}{line}", flush=True)
 

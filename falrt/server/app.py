@@ -282,14 +282,8 @@ class _Http:
 
 def _bases(base_url: str | None) -> dict[Service, str]:
     """Where each service is: fal's hosts, or all in one place."""
-    if base_url is None:
-        return {
-            Service.RUN: "https://fal.run",
-            Service.QUEUE: "https://queue.fal.run",
-            Service.STORAGE: "https://rest.fal.ai",
-        }
-    place = Hosts.at(base_url).rest
-    return {Service.RUN: place, Service.QUEUE: f"{place}/queue.fal.run", Service.STORAGE: place}
+    hosts = Hosts.at(base_url)
+    return {Service.RUN: hosts.run, Service.QUEUE: hosts.queue, Service.STORAGE: hosts.rest}
 
 
 def _refusal(exc: Refused) -> Response:

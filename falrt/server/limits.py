@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Final, Protocol
 
-from falrt.exceptions import ConfigurationError
+from falrt.protocol.numbers import COUNT, YEAR, Rule, check_number
 
 __all__ = ["Limit", "Limiter", "LocalLimiter", "Pace"]
 
 # Visitors remembered before those with nothing on their account are forgotten.
 _KEYS_MAX: Final = 10_000
+_RATE: Final = Rule("a positive number", 0.0, YEAR, open=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,8 @@ class Limit:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            value = getattr(self, each.name)
-            kinds = (int, float) if each.type == "float" else (int,)
-            if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < float("inf"):
-                raise ConfigurationError(f"{each.name} of a Limit must be a positive number, got {value!r}")
+            rule = _RATE if each.type == "float" else COUNT
+            check_number(f"{each.name} of a Limit", getattr(self, each.name), rule)
 
 
 @dataclass(slots=True)

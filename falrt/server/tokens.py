@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from falrt.auth import Key
 from falrt.auth.token_requests import TokenRequests
 from falrt.exceptions import AuthenticationError, ConfigurationError, ConnectError
+from falrt.protocol.numbers import Rule, check_number, finite
 from falrt.protocol.wire.endpoint import Endpoint
 from falrt.server.allowed import Allowed
 from falrt.server.targets import Refused
 
 __all__ = ["TokenDesk"]
+
+_LIFETIME: Final = Rule("1 to 3600 seconds", 1, 3600)
 
 
 class TokenDesk:
@@ -25,9 +28,7 @@ class TokenDesk:
     """
 
     def __init__(self, key: Key, base_url: str | None, allowed: Allowed, seconds: float) -> None:
-        given: object = seconds
-        if isinstance(given, bool) or not isinstance(given, int | float) or not 1 <= given <= 3600:
-            raise ConfigurationError(f"token_seconds must be 1 to 3600 seconds, got {seconds!r}")
+        check_number("token_seconds", seconds, _LIFETIME)
         self._requests = TokenRequests(key=lambda: key, base_url=base_url)
         self._allowed, self._seconds = allowed, seconds
 
@@ -50,10 +51,8 @@ class TokenDesk:
         path = endpoint.realtime_path()
         # A path behind the usual one, such as /realtime/bidi or /ws, wants the endpoint that knows paths.
         custom = path != endpoint.app_id and "realtime" in endpoint.path.split("/")
-        wanted = (
-            seconds if isinstance(seconds, int | float) and not isinstance(seconds, bool) else self._seconds
-        )
-        lifetime = max(1.0, min(wanted, self._seconds))
+        wanted = finite(seconds)
+        lifetime = self._seconds if wanted is None else max(1.0, min(wanted, self._seconds))
         try:
             token, _ = await self._requests.ask(
                 path, endpoint.alias, seconds=lifetime, worked=None, custom_path=custom
