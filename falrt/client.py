@@ -7,15 +7,11 @@ import functools
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, Unpack, overload
 
 from falrt import tasks
 from falrt.auth import Key, TokenCache, TokenProvider, find_key
 from falrt.auth.pool import HTTPPool
-from falrt.connection.connection import RealtimeConnection
-from falrt.connection.core import Core
-from falrt.connection.opening import Opening
-from falrt.connection.sharing import SharedConnection, Sharing
 from falrt.exceptions import ConfigurationError
 from falrt.http.methods import HTTPClient
 from falrt.http.services import Services
@@ -35,12 +31,15 @@ from falrt.typing import InputT, OutputT
 if TYPE_CHECKING:
     import ssl as tls
 
+    # Loaded with the first connection: who only calls endpoints over HTTP has no use for them.
+    from falrt.connection.connection import RealtimeConnection
+    from falrt.connection.core import Core
+    from falrt.connection.sharing import Sharing
     from falrt.models.spec import RealtimeModel
 
 __all__ = ["Client", "connect"]
 
 P = ParamSpec("P")
-ConnectionT = TypeVar("ConnectionT", bound=RealtimeConnection[Any, Any])
 
 
 def _by_name(init: Callable[P, None]) -> Callable[P, None]:
@@ -219,9 +218,14 @@ class Client(HTTPClient):
         settings = ConnectionSettings.of(options)
         if connection_key is not None:
             return self._share(connection_key, app, settings, options)
+        from falrt.connection.connection import RealtimeConnection
+
         return RealtimeConnection(self._core(app, settings, close_client=close_client))
 
     def _core(self, app: Any, settings: ConnectionSettings, *, close_client: bool = False) -> Core[Any, Any]:
+        from falrt.connection.core import Core
+        from falrt.connection.opening import Opening
+
         spec: RealtimeModel[Any, Any] | None = None if isinstance(app, str) else _checked_model(app)
         if self._needs_key:
             self._find_key()
@@ -256,6 +260,8 @@ class Client(HTTPClient):
         given: object = name
         if not isinstance(given, str) or not given:
             raise ConfigurationError(f"connection_key must be a non-empty string, got {name!r}")
+        from falrt.connection.sharing import SharedConnection, Sharing
+
         sharing = self._shared.get(name)
         if sharing is None or sharing.core.is_over:
             sharing = self._shared[name] = Sharing(name, self._core(app, settings), app, options)
