@@ -15,6 +15,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
@@ -58,6 +60,10 @@ def create_app(options: LocalOptions | None = None, *, painter: Painter | None =
             Route("/", local.page),
             Route("/{path:path}", local.http, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             WebSocketRoute("/{path:path}", local.socket),
+        ],
+        # As fal's own hosts: pages of any origin may call them, whoever has the key.
+        middleware=[
+            Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
         ],
         lifespan=local.lifespan,
     )
@@ -111,7 +117,7 @@ class _Local:
 
     async def page(self, request: Request) -> Response:
         """``GET /``."""
-        return HTMLResponse(front_page(str(request.base_url).rstrip("/"), STAND_INS, self._options))
+        return HTMLResponse(front_page(str(request.base_url).rstrip("/"), STAND_INS, STILLS, self._options))
 
     async def http(self, request: Request) -> Response:
         """Everything else over HTTP."""

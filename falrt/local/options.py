@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from falrt.testing.allowed import check_fields
+from falrt.testing.allowed import Helpful, check_fields
 
 __all__ = ["LocalOptions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocalOptions:
+class LocalOptions(metaclass=Helpful):
     """How the stand-in behaves. Checked when built.
 
     Attributes:

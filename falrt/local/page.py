@@ -23,18 +23,24 @@ pre { background: #8882; border-radius: .5rem; padding: .8rem 1rem; overflow-x: 
 """
 
 
-def front_page(base_url: str, models: Sequence[StandIn], options: LocalOptions) -> str:
+def front_page(
+    base_url: str, models: Sequence[StandIn], stills: Sequence[StandIn], options: LocalOptions
+) -> str:
     """Say what is served here and how to point falrt at it.
 
     Args:
         base_url: The server's own address as the browser reached it, without a trailing slash.
-        models: The routes.
+        models: The realtime routes.
+        stills: The endpoints over HTTP beside them.
         options: How the server behaves.
     """
     url = escape(base_url)
     rows = "\n".join(
         f"<tr><td><code>{escape(model.id)}/realtime</code></td><td>{escape(model.title)}</td></tr>"
         for model in models
+    ) + "\n".join(
+        f"<tr><td><code>{escape(model.id)}</code></td><td>{escape(model.title)}, over HTTP</td></tr>"
+        for model in stills
     )
     keys = "any key that is not empty is good" if options.key is None else "one key is good"
     key = "local" if options.key is None else "THE_KEY_YOU_GAVE"  # the key itself stays out of pages
@@ -45,8 +51,10 @@ def front_page(base_url: str, models: Sequence[StandIn], options: LocalOptions) 
 <style>{_STYLE}</style></head>
 <body>
 <h1>A local stand-in for fal</h1>
-<p>Realtime models that draw with numpy and Pillow instead of a GPU.
-Addresses, tokens and frames are fal's.</p>
+<p>Models that draw with numpy and Pillow instead of a GPU.
+Addresses, tokens and frames are fal's, with every host below this one: <code>{url}/fal-ai/…</code> for
+<code>fal.run</code>, and <code>{url}/queue.fal.run/…</code>, <code>{url}/ws.fal.run/…</code>,
+<code>{url}/rest.fal.ai/…</code> and <code>{url}/v3.fal.media/…</code> for the others.</p>
 <pre>export FALRT_BASE_URL={url}
 export FAL_KEY={key}</pre>
 <pre>import asyncio, falrt

@@ -162,6 +162,7 @@ class FakeServer(metaclass=Helpful):
         )
         self._watch = Watch()
         self.platform = Platform(directory, gateway, refusal=refusal)
+        self.platform.runs.noted = self._watch.changed
         self._reception = Reception(self.platform, self._plan, self._watch.changed)
         line = LineOptions(latency, jitter, bandwidth)
         self._socket_options = SocketOptions(
@@ -239,11 +240,12 @@ class FakeServer(metaclass=Helpful):
 
     @property
     def inputs(self) -> list[Any]:
-        """What the app sent, over all connections, decoded, in the order of the connections.
+        """What the app sent, decoded: over sockets, in the order of the connections, then over HTTP.
 
         Without the `request_id` that falrt itself gives to inputs of some models; `ServerConnection.inputs` has it.
         """
-        return [_as_sent(message) for connection in self.connections for message in connection.inputs]
+        over_sockets = [message for connection in self.connections for message in connection.inputs]
+        return [_as_sent(message) for message in (*over_sockets, *self.platform.runs.inputs)]
 
     @property
     def answers(self) -> list[Any]:

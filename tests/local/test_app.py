@@ -373,3 +373,22 @@ async def test_page_does_not_show_the_key_that_was_given(painter: Painter) -> No
 
     assert "sekret" not in page
     assert "FAL_KEY=local" not in page
+
+
+async def test_pages_of_any_origin_may_call_it(server: LocalServer, http: httpx.AsyncClient) -> None:
+    asks = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    preflight = await http.options(
+        "/tokens/", headers={**asks, "Access-Control-Request-Headers": "authorization,content-type"}
+    )
+    reply = await http.post("/tokens/", json={"allowed_apps": ["a"]}, headers={**KEY, **asks})
+
+    assert preflight.status_code == 200
+    assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
+    assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (201, "*")
+
+
+async def test_page_names_the_endpoints_over_http(http: httpx.AsyncClient) -> None:
+    page = (await http.get("/")).text
+
+    assert "fal-ai/flux/schnell" in page
+    assert "/queue.fal.run/" in page

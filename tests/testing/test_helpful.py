@@ -11,6 +11,7 @@ import pytest
 import falrt
 from falrt import models
 from falrt.exceptions import ConfigurationError
+from falrt.local import LocalOptions
 from falrt.testing import App, BackgroundFakeServer, FakeServer, FaultProxy, script
 from tests.testing.wire_client import dial, hear_all
 
@@ -23,6 +24,7 @@ from tests.testing.wire_client import dial, hear_all
             lambda: BackgroundFakeServer(buffring=1),
             "FakeServer takes no 'buffring': did you mean 'buffering'?",
         ),
+        (lambda: LocalOptions(speeed=2), "LocalOptions takes no 'speeed': did you mean 'speed'?"),
         (lambda: App(modes="bidi"), "App takes no 'modes': did you mean 'mode'?"),
         (lambda: FaultProxy("127.0.0.1", 1, jiter=1), "FaultProxy takes no 'jiter': did you mean 'jitter'?"),
         (lambda: script.Swallow(inputs=1), "Swallow takes no 'inputs': did you mean 'input'?"),

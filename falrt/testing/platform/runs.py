@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Final
 
 from falrt.testing.platform.app import App, Instead, as_map, each, settled
@@ -29,6 +29,7 @@ class Runs:
         limit: How many calls may run at a time; the next is answered with 429. None: no limit.
         running: How many do.
         inputs: What was asked of apps over HTTP, decoded, in the order of coming.
+        noted: Called whenever `inputs` has grown.
     """
 
     def __init__(self, apps: Apps, storage: Storage) -> None:
@@ -36,6 +37,7 @@ class Runs:
         self.limit: int | None = None
         self.running = 0
         self.inputs: list[Any] = []
+        self.noted: Callable[[], None] = lambda: None
         self.routes = (Route("POST", _HOST, _ENDPOINT, self._run),)
 
     def find(self, request: Request, path: str) -> App:
@@ -104,6 +106,7 @@ class Runs:
         if not isinstance(body, dict):
             raise invalid("dict_type", ["body"], "Input should be a valid dictionary", body)
         self.inputs.append(body)
+        self.noted()
         try:
             return app.parse(self._storage.inlined(body))
         except ValueError as exc:
