@@ -436,22 +436,29 @@ class RealtimeProtocol:
         wherever it is not sure. ``tests/protocol/realtime_world.py`` compares the two at each step of its walks.
         """
         socket, queue, life = self._socket, self._queue, self._life
+        if (
+            life.phase is not State.OPEN
+            or socket.leaving is not None
+            or queue.main.waiting
+            or len(queue.lanes) > 1
+            or life.warming.since is not None
+            or self.settings.idle_close is not None
+            or socket.unanswered.order is Order.BROKEN
+        ):
+            return False
+        # The timer may stem from before this socket opened, when nobody was to be pinged.
         check_at = socket.liveness.next_check_at()
-        return (
-            life.phase is State.OPEN
-            and socket.leaving is None
-            # The timer may stem from before this socket opened, when nobody was to be pinged.
-            and (check_at is None or check_at >= until)
-            and not queue.main.waiting
-            and len(queue.lanes) == 1
-            and not any(
-                at is not None and at < until for at in map(self._expires_at, socket.unanswered.inputs)
-            )
-            and life.warming.since is None
-            and self.settings.idle_close is None
-            and socket.unanswered.order is not Order.BROKEN
-            and socket.overdue.is_patient(until)
-        )
+        if check_at is not None and check_at < until:
+            return False
+        if not len(socket.unanswered):
+            return True
+        if not socket.overdue.is_patient(until):
+            return False
+        for input in socket.unanswered.inputs:
+            expires_at = self._expires_at(input)
+            if expires_at is not None and expires_at < until:
+                return False
+        return True
 
     def tick(self, now: float) -> None:
         """Do what time alone demands."""

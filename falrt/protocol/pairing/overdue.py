@@ -80,10 +80,10 @@ class Overdue:
     def is_patient(self, until: float) -> bool:
         """Whether silence tells nothing before an instant, where no stream runs and nothing waits."""
         oldest = self._unanswered.oldest
-        if oldest is None:
-            return True
+        if oldest is None or self._answered_since:
+            return oldest is None
         hangs_at = self._hangs_at(oldest)
-        return not self._answered_since and (hangs_at is None or hangs_at >= until)
+        return hangs_at is None or hangs_at >= until
 
     def settles_at(self) -> float | None:
         """Return when all that is unanswered, plain sends, is to be taken for dropped; None for never."""
