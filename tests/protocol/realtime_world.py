@@ -94,9 +94,17 @@ class World:
         input.timeout_at = None if timeout is None else self.now + timeout
         return input
 
-    def offer(self, kind: Kind, request_id: str | None = None, timeout: float | None = None) -> Input | None:
+    def offer(
+        self,
+        kind: Kind,
+        request_id: str | None = None,
+        timeout: float | None = None,
+        *,
+        resend: bool = True,
+    ) -> Input | None:
         """Submit an input; None where the connection refuses it with an error, as it must when it is over."""
         input = self.input(kind, request_id, timeout)
+        input.resend = resend
         closed = self.protocol.state is State.CLOSED
         try:
             self.protocol.submit(input, self.now)
@@ -179,6 +187,7 @@ class World:
             merged = self.server.options.max_batch_size > 1
             assert not self.left[key] or key not in self.taken or merged, "sent twice on one socket"
             assert input.outcome is None, "sent after its end"
+            assert input.resend or input.sends == 1, "sent again against its wish"
             self.left[key] += 1
             message = json.loads(input.frame)
             if not socket.swallows:

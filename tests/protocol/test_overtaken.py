@@ -200,3 +200,14 @@ def test_a_stream_that_may_skip_nothing_may_be_vouched_for() -> None:
     assert protocol.slot_at(lane, 1.0) is not None
     left(protocol, "two", Kind.STREAM, lane)
     assert protocol.slot_at(lane, 1.0) is None
+
+
+def test_a_stream_without_a_limit_of_its_own_learns_from_its_drops_too() -> None:
+    protocol = echoing()
+    lane = protocol.add_lane(Immediate(), keeps_all=False)
+    left(protocol, "one", Kind.STREAM, lane)
+    left(protocol, "two", Kind.STREAM, lane)
+    protocol.received({"request_id": "two"}, 1.1)
+    left(protocol, "three", Kind.STREAM, lane)
+    protocol.want_slot(lane, "x", 1.2)
+    assert protocol.slot_at(lane, 1.2) is None, "one at a time from now on"

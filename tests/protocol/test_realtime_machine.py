@@ -93,10 +93,15 @@ class Anything(RuleBasedStateMachine):
         for _ in range(times):
             self.world.offer(Kind.SEND, self.request_id() if named else None)
 
-    @rule(timeout=st.sampled_from([None, 0.3, 3.0, 60.0]), times=st.integers(1, 3), named=st.booleans())
-    def request(self, timeout: float | None, times: int, named: bool) -> None:
+    @rule(
+        timeout=st.sampled_from([None, 0.3, 3.0, 60.0]),
+        times=st.integers(1, 3),
+        named=st.booleans(),
+        resend=st.sampled_from([True, True, False]),
+    )
+    def request(self, timeout: float | None, times: int, named: bool, resend: bool) -> None:
         for _ in range(times):
-            self.world.offer(Kind.REQUEST, self.request_id() if named else None, timeout)
+            self.world.offer(Kind.REQUEST, self.request_id() if named else None, timeout, resend=resend)
 
     @rule(which=st.integers(0, 200))
     def cancel(self, which: int) -> None:

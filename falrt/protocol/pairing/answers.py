@@ -102,8 +102,8 @@ class Answers:
             self._unanswered.spend(input)
             if input.outcome is None:
                 self._tell(Dropped(input))
-                if input.kind is Kind.REQUEST:
-                    self._facts.dropped()
+                if not (input.kind is Kind.SEND or input.lane.pacer.overlaps):
+                    self._facts.dropped()  # a pacing that overlaps has a limit of its own
             if input not in owed:
                 input.end(Outcome.SUPERSEDED)
             elif input.kind is Kind.REQUEST and not input.resend:
