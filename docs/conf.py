@@ -41,6 +41,8 @@ autodoc_preserve_defaults = True
 autodoc_type_aliases = {"InputT": "InputT", "OutputT": "OutputT"}
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
+# Two classes of one name, blocking and not: a reference in a signature may mean either.
+suppress_warnings = ["ref.python"]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
