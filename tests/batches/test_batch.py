@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -154,6 +155,32 @@ async def test_a_stopped_batch_asks_for_what_was_submitted(tmp_path: Path) -> No
 
     assert report.progress.done == 5
     assert queue.paid == CATS, "each was submitted once"
+
+
+PROGRAM = """
+import asyncio, sys, falrt
+async def main():
+    cats = [{"prompt": f"cat {n}", "seed": n} for n in range(5)]
+    async with falrt.Client(key="a:b", base_url=sys.argv[1]) as fal:
+        await falrt.batch("fal-ai/flux/schnell", cats, folder=sys.argv[2], client=fal, cache=False, concurrency=2)
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_process_loses_and_pays_nothing(tmp_path: Path) -> None:
+    queue = Queue(lambda given: {"images": [{"url": picture()}]} if given["seed"] < 2 else held)
+    held = Said(503, {"detail": "gone"}, cut=True)
+    async with asyncio.timeout(60), scripted(queue) as (url, _):
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, url, str(tmp_path))
+        await queue.reach(4)
+        process.kill()
+        await process.wait()
+        queue.result = lambda given: {"images": [{"url": picture()}]}
+        async with falrt.Client(key="a:b", base_url=url) as fal:
+            report = await falrt.batch(APP, CATS, folder=tmp_path, client=fal, cache=False)
+
+    assert report.progress.done == 5
+    assert sorted(given["seed"] for given in queue.paid) == [0, 1, 2, 3, 4]
 
 
 async def test_a_job_that_the_service_has_forgotten_is_submitted_again(tmp_path: Path) -> None:
