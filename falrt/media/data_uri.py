@@ -202,7 +202,11 @@ def encode_image(
     if is_pil(source):
         from falrt.media import pillow
 
-        image = pillow.upright(source)
+        try:
+            source.load()
+            image = pillow.upright(source)
+        except (OSError, ValueError, SyntaxError) as exc:  # closed, cut short, or not what its header said
+            raise ConfigurationError(f"a {describe(source)} cannot be read: {exc}") from exc
     else:
         data = _read(source)
         header = read_header(data)

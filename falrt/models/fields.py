@@ -93,6 +93,10 @@ class ImageField:
             ConfigurationError: The value can be no picture; the text says what to give instead.
         """
         if isinstance(value, Fitted):
+            if isinstance(value.picture, str) and is_web_url(value.picture):
+                raise ConfigurationError(
+                    f"{describe(value.picture)} is fetched by the server: give it without Fitted"
+                )
             self.check(value.picture)
         elif isinstance(value, str):
             self._check_text(value)

@@ -7,7 +7,7 @@ import enum
 import os
 import sys
 from collections import deque
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from falrt.exceptions import EncodeError
@@ -55,7 +55,7 @@ def plain(value: Any, *, json: bool, where: str = "input") -> Any:
         return {key: plain(item, json=json, where=_member(where, key)) for key, item in value.items()}
     if _is_msgpack_s_own(value):  # an extension type is a tuple to Python
         return value
-    if isinstance(value, list | tuple | deque | Set):
+    if isinstance(value, list | tuple | deque | Set | Iterator):
         return [plain(item, json=json, where=f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, os.PathLike) or is_pixels(value):
         cure = "make a picture a data URI with falrt.data_uri(...), or use a model with an ImageField"
@@ -82,9 +82,14 @@ def _converted(value: Any, where: str) -> Any:
     """Convert what pydantic knows besides, such as dates, UUIDs and decimals."""
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+    if hasattr(value, "get_secret_value"):
+        # pydantic would write asterisks, and the app would take them for the secret.
+        raise EncodeError(
+            f"{where}: a {describe(value)} is not sent by itself; pass value.get_secret_value()"
+        )
     try:
         return to_jsonable_python(value)
-    except PydanticSerializationError as exc:
+    except (PydanticSerializationError, ValueError) as exc:
         cure = "give text, numbers, bytes, lists or maps"
         raise EncodeError(f"{where}: a {describe(value)} cannot be sent; {cure}") from exc
 

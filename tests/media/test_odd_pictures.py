@@ -203,6 +203,16 @@ def test_a_format_that_cannot_hold_the_picture_is_refused(tmp_path: Path) -> Non
         image.save(tmp_path / "a.xbm")
 
 
+def test_a_pil_image_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    noise = encoded(Image.effect_noise((200, 200), 90), "JPEG")
+    closed = Image.open(BytesIO(noise))
+    closed.close()
+
+    for image in (Image.open(BytesIO(noise[:-2000])), closed):
+        with pytest.raises(ConfigurationError, match=r"PIL image of mode L and size .* cannot be read"):
+            encode_image(image)
+
+
 # Orientation.
 
 # EXIF orientation -> how the stored pixels have to be turned to lie as a camera would store them.

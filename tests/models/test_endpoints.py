@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 import falrt
-from falrt import models
+from falrt import media, models
 from falrt.exceptions import ConfigurationError, ResponseValidationError
 from falrt.media import parse_data_uri, read_header
 
@@ -225,6 +225,11 @@ def test_small_pictures_keep_their_size_and_ready_bytes_their_bytes() -> None:
     assert size_of(sent["image_urls"][0]) == (300, 200)
     assert parse_data_uri(sent["image_urls"][1]).data == buffer.getvalue()
     assert sent["image_urls"][2] == URL
+
+
+def test_an_address_is_not_fitted() -> None:
+    with pytest.raises(ValidationError, match="give it without Fitted"):
+        models.FluxDevImageToImageInput(prompt="x", image_url=media.Fitted(URL, "contain"))
 
 
 def test_an_http_endpoint_is_no_realtime_model() -> None:

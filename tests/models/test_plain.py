@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from falrt import media
 from falrt.exceptions import EncodeError
@@ -101,11 +101,16 @@ RAW = b"\xff\x00raw"
         ({RAW}, [RAW]),
         (deque([RAW]), [RAW]),
         (np.bytes_(b"ab"), b"ab"),
+        ({RAW: 1}.keys(), [RAW]),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_bytes_stay_bytes_wherever_they_stand(value: Any, result: Any) -> None:
     assert plain_map({"a": value}, json=False) == {"a": result}
+
+
+def test_bytes_that_a_generator_gives_stay_bytes() -> None:
+    assert plain_map({"a": (data for data in [RAW])}, json=False) == {"a": [RAW]}
 
 
 def test_bytes_within_a_dataclass_are_base64_under_json() -> None:
@@ -134,6 +139,7 @@ def test_bytes_become_base64_under_json() -> None:
         ),
         (np.zeros(3, np.uint8), "input.a[0]: a numpy array of shape"),
         (Image.new("L", (1, 1)), "input.a[0]: a PIL image"),
+        (SecretStr("x"), "input.a[0]: a SecretStr is not sent by itself; pass value.get_secret_value()"),
         (object(), "input.a[0]: a object cannot be sent; give text, numbers"),
     ],
 )
