@@ -192,13 +192,13 @@ class Client(HTTPClient):
 
     @overload
     def connect(
-        self, app: str, **options: Unpack[ConnectOptions]
+        self, app: str, **options: Unpack[ConnectOptions[dict[str, Any]]]
     ) -> RealtimeConnection[Any, dict[str, Any]]: ...
     @overload
     def connect(
-        self, app: RealtimeModel[InputT, OutputT], **options: Unpack[ConnectOptions]
+        self, app: RealtimeModel[InputT, OutputT], **options: Unpack[ConnectOptions[OutputT]]
     ) -> RealtimeConnection[InputT, OutputT]: ...
-    def connect(self, app: Any, **options: Unpack[ConnectOptions]) -> RealtimeConnection[Any, Any]:
+    def connect(self, app: Any, **options: Unpack[ConnectOptions[Any]]) -> RealtimeConnection[Any, Any]:
         """Return a connection to an app; it opens when it is entered or awaited.
 
         Args:
@@ -297,6 +297,12 @@ def _checked_model(app: object) -> RealtimeModel[Any, Any]:
     from falrt.models.spec import RealtimeModel
 
     if not isinstance(app, RealtimeModel):
+        if isinstance(app, type) and hasattr(app, "model_fields"):
+            stem = app.__name__.removesuffix("Input").removesuffix("Output").upper()
+            raise ConfigurationError(
+                f"app is the class {app.__name__}: pass its model, such as models.{stem}, "
+                f"or falrt.RealtimeModel('owner/app', {app.__name__}, YourOutput) for an app of your own"
+            )
         raise ConfigurationError(
             f"app must be an endpoint id such as 'fal-ai/fast-lcm-diffusion' or a RealtimeModel such as models.KLEIN, "
             f"got {type(app).__name__}"
@@ -305,12 +311,14 @@ def _checked_model(app: object) -> RealtimeModel[Any, Any]:
 
 
 @overload
-def connect(app: str, **options: Unpack[AllOptions]) -> RealtimeConnection[Any, dict[str, Any]]: ...
+def connect(
+    app: str, **options: Unpack[AllOptions[dict[str, Any]]]
+) -> RealtimeConnection[Any, dict[str, Any]]: ...
 @overload
 def connect(
-    app: RealtimeModel[InputT, OutputT], **options: Unpack[AllOptions]
+    app: RealtimeModel[InputT, OutputT], **options: Unpack[AllOptions[OutputT]]
 ) -> RealtimeConnection[InputT, OutputT]: ...
-def connect(app: Any, **options: Unpack[AllOptions]) -> RealtimeConnection[Any, Any]:
+def connect(app: Any, **options: Unpack[AllOptions[Any]]) -> RealtimeConnection[Any, Any]:
     """Return a connection to a realtime app; it opens when it is entered (``async with``) or awaited.
 
     ::

@@ -8,11 +8,12 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
+import re
 import ssl as tls
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Generic, Literal, TypedDict
 
 from falrt.auth import TokenProvider
 from falrt.codecs import Msgpack
@@ -25,7 +26,7 @@ from falrt.protocol.reconnect.liveness import Keepalive
 from falrt.protocol.wire.endpoint import check_max_buffering
 from falrt.protocol.wire.modes import mode_named
 from falrt.protocol.wire.proxies import Proxies
-from falrt.typing import Codec, DecodeHook, EncodeHook, ModeName
+from falrt.typing import Codec, DecodeHook, EncodeHook, ModeName, OutputT
 
 __all__ = ["BASE_URL_VARIABLE", "ClientOptions", "ConnectOptions", "ConnectionSettings", "find_proxies"]
 
@@ -39,6 +40,9 @@ PROXY_VARIABLES: Final = tuple(
 # What other libraries call our options, where the nearest spelling would lead astray.
 NAMES_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
     "api_key": ("key",),
+    "clientOnly": ("lazy",),
+    "client_timeout": ("request_timeout",),
+    "connectionKey": ("connection_key",),
     "connect_timeout": ("open_timeout",),
     "credentials": ("key",),
     "fal_key": ("key",),
@@ -48,11 +52,23 @@ NAMES_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
     "on_close": ("on_event",),
     "on_message": ("on_result",),
     "on_open": ("on_event",),
+    "onError": ("on_error",),
+    "onResult": ("on_result",),
+    "proxyUrl": ("proxy_url",),
     "retries": ("reconnect",),
     "retry": ("reconnect",),
     "timeout": ("request_timeout", "open_timeout"),
     "token": ("token_provider",),
+    "token_expiration": ("token_expiration_seconds",),
+    "token_lifetime": ("token_expiration_seconds",),
     "url": ("base_url",),
+    "use_jwt": ("auth",),
+}
+# How their values are written here, where that differs too.
+VALUES_ELSEWHERE: Final[Mapping[str, str]] = {
+    "on_close": ", called with a falrt.events.Lost",
+    "on_open": ", called with a falrt.events.Opened",
+    "use_jwt": ": auth='token' for True, auth='key' for False",
 }
 
 
@@ -74,8 +90,8 @@ class ClientOptions(SharedOptions, total=False):
     proxy: str | bool | None
 
 
-class ConnectOptions(TypedDict, total=False):
-    """Options of one connection."""
+class ConnectOptions(TypedDict, Generic[OutputT], total=False):
+    """Options of one connection; ``OutputT`` is what its results are."""
 
     path: str | None
     mode: ModeName | None
@@ -85,7 +101,7 @@ class ConnectOptions(TypedDict, total=False):
     decode_message: DecodeHook | None
     pacing: Pacing
     throttle_interval: float | None
-    on_result: Callable[[Any], object] | None
+    on_result: Callable[[OutputT], object] | None
     on_error: Callable[[Exception], object] | None
     on_event: Callable[[Event], object] | None
     connection_key: str | None
@@ -102,7 +118,7 @@ class ConnectOptions(TypedDict, total=False):
     ping_timeout: float | None
 
 
-class AllOptions(SharedOptions, ConnectOptions, total=False):
+class AllOptions(SharedOptions, ConnectOptions[OutputT], Generic[OutputT], total=False):
     """Options of ``falrt.connect``: those of a client and those of a connection."""
 
 
@@ -259,14 +275,17 @@ def check_names(
             continue
         if name in elsewhere:
             raise ConfigurationError(f"option {name!r} belongs to {place}: give it there")
-        near = [each for each in NAMES_ELSEWHERE.get(name, ()) if each in known]
-        near = near or difflib.get_close_matches(name, known, 1)
-        meant = (
-            f"did you mean {' or '.join(map(repr, near))}?"
-            if near
-            else f"use one of {', '.join(sorted(known))}"
-        )
-        raise ConfigurationError(f"option {name!r} is unknown: {meant}")
+        raise ConfigurationError(f"option {name!r} is unknown: {_meant(name, known)}")
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    ours = [each for each in NAMES_ELSEWHERE.get(name, ()) if each in known]
+    if ours:
+        return f"falrt calls it {' or '.join(map(repr, ours))}{VALUES_ELSEWHERE.get(name, '')}"
+    # As the JavaScript client writes them: maxBuffering.
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    near = difflib.get_close_matches(snake, known, 1)
+    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(sorted(known))}"
 
 
 def check_seconds(name: str, value: object, *, optional: bool) -> None:

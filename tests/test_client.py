@@ -59,7 +59,12 @@ def test_a_missing_key_is_told_before_anything_is_opened(monkeypatch: pytest.Mon
         falrt.connect("acme/app")
 
 
-@pytest.mark.parametrize("app", [5, None, ["acme/app"], models.LCMInput])
+def test_the_class_of_an_input_gets_the_model_it_belongs_to() -> None:
+    with pytest.raises(falrt.ConfigurationError, match=r"pass its model, such as models\.KLEIN"):
+        falrt.connect(models.KleinInput, key="k")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("app", [5, None, ["acme/app"]])
 def test_what_is_no_app_is_refused(app: Any) -> None:
     with pytest.raises(falrt.ConfigurationError, match="app must be"):
         falrt.connect(app, key="k")
@@ -75,9 +80,13 @@ def test_an_unknown_option_gets_a_suggestion() -> None:
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("timeout", "did you mean 'request_timeout' or 'open_timeout'"),
-        ("on_message", "did you mean 'on_result'"),
-        ("api_key", "did you mean 'key'"),
+        ("timeout", "falrt calls it 'request_timeout' or 'open_timeout'"),
+        ("on_message", "falrt calls it 'on_result'"),
+        ("api_key", "falrt calls it 'key'"),
+        ("use_jwt", "falrt calls it 'auth': auth='token' for True, auth='key' for False"),
+        ("token_expiration", "falrt calls it 'token_expiration_seconds'"),
+        ("maxBuffering", "did you mean 'max_buffering'"),
+        ("tokenExpirationSeconds", "did you mean 'token_expiration_seconds'"),
     ],
 )
 def test_another_librarys_name_for_an_option_gets_ours(name: str, meant: str) -> None:

@@ -95,7 +95,8 @@ def find_key(key: str | None = None, *, environ: Mapping[str, str] | None = None
         return _checked(colab, "the Colab secret FAL_KEY")
     raise MissingCredentialsError(
         "no fal key: set the environment variable FAL_KEY (or FAL_KEY_ID and FAL_KEY_SECRET), pass key=..., "
-        f"or pass token_provider=... or proxy_url=...; {_WHERE_TO_GET_ONE}"
+        f"or pass token_provider=... or proxy_url=...; {_WHERE_TO_GET_ONE}; without one, "
+        "`falrt serve` plays fal on this machine, and `falrt stream --local` needs neither"
     )
 
 

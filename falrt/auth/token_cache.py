@@ -249,12 +249,12 @@ class TokenCache:
             passing = getattr(error, "passing", isinstance(error, ConnectError))
             entry.schedule.failed(loop.time(), passing=passing)
             raise
-        except TimeoutError as error:
+        except TimeoutError:
             entry.schedule.failed(loop.time(), passing=True)
             text = f"{self.source} gave no token for {entry.app_path!r} within {self._fetch_timeout:g} s"
             if self._provider is None:
-                raise ConnectTimeoutError(text) from error
-            raise TokenRequestError(text, passing=True) from error
+                raise ConnectTimeoutError(text) from None
+            raise TokenRequestError(text, passing=True) from None
         except asyncio.CancelledError as error:
             if is_own_cancellation():
                 raise

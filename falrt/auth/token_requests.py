@@ -226,7 +226,7 @@ class TokenRequests:
             # The library's own chain of errors, sixty lines, stays in __context__ for who asks.
             raise kind(f"{what} failed: {type(error).__name__} {self._hide(str(error))}".rstrip()) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise TokenRequestError(f"{what} failed: {type(error).__name__}") from error
+            raise TokenRequestError(f"{what} failed: {type(error).__name__}") from None
         logger.debug("< %d, %d bytes", response.status_code, len(content))
         if 300 <= response.status_code < 400:
             host = urlsplit(response.headers.get("location", "")).netloc.rpartition("@")[2] or "another path"

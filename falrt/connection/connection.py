@@ -182,10 +182,10 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         try:
             async with asyncio.timeout(timeout):
                 await supervisor.until(lambda: drained() or protocol.state is State.CLOSED)
-        except TimeoutError as exc:
+        except TimeoutError:
             raise RequestTimeout(
                 f"{protocol.pending} inputs are unsent or unanswered after {timeout:g} s"
-            ) from exc
+            ) from None
         if protocol.state is State.CLOSED and not isinstance(protocol.error, ConnectionClosedOK):
             raise protocol.closed_error().with_traceback(None)  # told at every call
 

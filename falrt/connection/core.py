@@ -125,7 +125,7 @@ class Core(Generic[InputT, OutputT]):
         if protocol.state is State.CLOSED:
             error = protocol.closed_error()
             await self.close()
-            raise error
+            raise error.with_traceback(None)  # where it was met, in a task of ours, tells the caller nothing
 
     def _protocol_settings(self) -> Settings:
         settings = self.settings

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ssl as tls
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
+from falrt.auth.pool import LOOPBACK
 from falrt.connection.handshake import NotAnUpgrade, Refused
 from falrt.exceptions import (
     ConfigurationError,
@@ -72,22 +74,25 @@ def loss_of_opening(exc: Exception, app: str, where: str) -> Loss:
         return _loss_of_status(exc, app, where)
     if isinstance(exc, TimeoutError):
         timeout = ConnectTimeoutError(f"timed out waiting for {where} to answer the handshake (open_timeout)")
-        return Loss(Cause.TIMEOUT, error=_from(timeout, exc))
+        return Loss(Cause.TIMEOUT, error=_because(timeout, exc))
     if isinstance(exc, tls.SSLCertVerificationError):
         refused = ConnectError(f"the certificate of {where} cannot be trusted: {exc.verify_message}")
-        return Loss(Cause.SETUP, error=_from(refused, exc))
+        return Loss(Cause.SETUP, error=_because(refused, exc))
     if isinstance(exc, NotAnUpgrade | EOFError):
         said = redact(str(exc))
         broken = HandshakeError(f"{where} did not answer the upgrade as a WebSocket server: {said}")
         return Loss(Cause.HANDSHAKE, error=broken)
     if isinstance(exc, OSError):
-        return Loss(Cause.NETWORK, error=_from(ConnectError(f"cannot reach {where}: {exc}"), exc))
+        text = f"cannot reach {where}: {exc}"
+        if isinstance(exc, ConnectionRefusedError) and urlsplit(f"//{where}").hostname in LOOPBACK:
+            text = f"nothing listens at {where} (FALRT_BASE_URL or base_url); is `falrt serve` running?"
+        return Loss(Cause.NETWORK, error=_because(ConnectError(text), exc))
     if isinstance(exc, ConfigurationError | MissingDependencyError | ConnectError):
         return Loss(Cause.SETUP, error=exc)
     said = repr(exc)
     odd = ConnectError(f"cannot connect to {where}: {redact(said)}")
-    # A cause is shown in tracebacks: one that holds the credential is left out.
-    return Loss(Cause.SETUP, error=_from(odd, exc) if redact(said) == said else odd)
+    # Who asks for the cause may log it: one that holds the credential is left out.
+    return Loss(Cause.SETUP, error=_because(odd, exc) if redact(said) == said else odd)
 
 
 def _loss_of_status(exc: Refused, app: str, where: str) -> Loss:
@@ -99,7 +104,7 @@ def _loss_of_status(exc: Refused, app: str, where: str) -> Loss:
         refused = UnauthorizedError(
             f"{where} refused the credential for {app!r} with HTTP {status}"
             + (f": {said}" if said else "")
-            + "; is the key valid, and may it use this app?",
+            + "; check FAL_KEY or key=... against https://fal.ai/dashboard/keys, its scope (API), and the app id",
             status=status,
         )
         return Loss(Cause.UNAUTHORIZED, status=status, error=refused)
@@ -126,6 +131,11 @@ def _loss_by_proxy(exc: Refused, where: str) -> Loss:
     return Loss(Cause.HANDSHAKE, status=status, error=HandshakeError(text, status=status))
 
 
-def _from(error: Exception, cause: Exception) -> Exception:
-    error.__cause__ = cause
+def _because(error: Exception, cause: Exception) -> Exception:
+    """Keep the cause in ``__context__``, for who asks, as ``raise … from None`` would.
+
+    In ``__cause__`` it would be printed with every traceback: dozens of lines of other libraries before the one that
+    helps.
+    """
+    error.__context__, error.__suppress_context__ = cause, True
     return error

@@ -113,11 +113,11 @@ class Opening:
         custom_path = self._settings.path is not None
         try:
             return await tokens.get(self.full_path, self._endpoint.alias, custom_path=custom_path)
-        except asyncio.CancelledError as exc:
+        except asyncio.CancelledError:
             if not limit.expired():
                 raise
             # Said here, where it is known what was waited for: no handshake had begun.
-            raise ConnectTimeoutError(f"{tokens.source} gave no token in time (open_timeout)") from exc
+            raise ConnectTimeoutError(f"{tokens.source} gave no token in time (open_timeout)") from None
 
     def loss_of_opening(self, exc: Exception) -> Loss:
         """Say what a failed :meth:`open` means."""

@@ -45,7 +45,10 @@ def leaving_for(control: IdleTimeout | Unauthorized | ServerFault, app: str) -> 
     if isinstance(control, IdleTimeout):
         return Loss(Cause.IDLE, 1000, reason="no inputs")
     if isinstance(control, Unauthorized):
-        refused = UnauthorizedError(f"the gateway refused the credential for {app!r}: Unauthorized")
+        refused = UnauthorizedError(
+            f"the gateway refused the credential for {app!r}: Unauthorized; "
+            "check FAL_KEY or key=... against https://fal.ai/dashboard/keys, its scope (API), and the app id"
+        )
         return Loss(Cause.UNAUTHORIZED, reason="Unauthorized", error=refused)
     # A server may quote the request: its URL holds the token. The payload is shown in no text, and stays as it came.
     reason = redact(control.reason)

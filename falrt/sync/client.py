@@ -131,12 +131,14 @@ class Client:
         loop.finish(asynchronous.aclose, stop=True)
 
     @overload
-    def connect(self, app: str, **options: Unpack[ConnectOptions]) -> Connection[Any, dict[str, Any]]: ...
+    def connect(
+        self, app: str, **options: Unpack[ConnectOptions[dict[str, Any]]]
+    ) -> Connection[Any, dict[str, Any]]: ...
     @overload
     def connect(
-        self, app: RealtimeModel[InputT, OutputT], **options: Unpack[ConnectOptions]
+        self, app: RealtimeModel[InputT, OutputT], **options: Unpack[ConnectOptions[OutputT]]
     ) -> Connection[InputT, OutputT]: ...
-    def connect(self, app: Any, **options: Unpack[ConnectOptions]) -> Connection[Any, Any]:
+    def connect(self, app: Any, **options: Unpack[ConnectOptions[Any]]) -> Connection[Any, Any]:
         """Return a connection that shares this client's key, tokens and loop; it opens when it is entered."""
         asynchronous, loop = self._parts
 
@@ -156,12 +158,12 @@ class Client:
 
 
 @overload
-def connect(app: str, **options: Unpack[AllOptions]) -> Connection[Any, dict[str, Any]]: ...
+def connect(app: str, **options: Unpack[AllOptions[dict[str, Any]]]) -> Connection[Any, dict[str, Any]]: ...
 @overload
 def connect(
-    app: RealtimeModel[InputT, OutputT], **options: Unpack[AllOptions]
+    app: RealtimeModel[InputT, OutputT], **options: Unpack[AllOptions[OutputT]]
 ) -> Connection[InputT, OutputT]: ...
-def connect(app: Any, **options: Unpack[AllOptions]) -> Connection[Any, Any]:
+def connect(app: Any, **options: Unpack[AllOptions[Any]]) -> Connection[Any, Any]:
     """Return a blocking connection; it opens when it is entered (``with``) or by ``open()``.
 
     Takes the arguments of :func:`falrt.connect` and raises its errors.

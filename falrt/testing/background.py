@@ -123,13 +123,13 @@ class BackgroundFakeServer:
 
     @overload
     def connect(
-        self, app: str = "acme/app", **options: Unpack[AllOptions]
+        self, app: str = "acme/app", **options: Unpack[AllOptions[dict[str, Any]]]
     ) -> Connection[Any, dict[str, Any]]: ...
     @overload
     def connect(
-        self, app: RealtimeModel[InputT, OutputT], **options: Unpack[AllOptions]
+        self, app: RealtimeModel[InputT, OutputT], **options: Unpack[AllOptions[OutputT]]
     ) -> Connection[InputT, OutputT]: ...
-    def connect(self, app: Any = "acme/app", **options: Unpack[AllOptions]) -> Connection[Any, Any]:
+    def connect(self, app: Any = "acme/app", **options: Unpack[AllOptions[Any]]) -> Connection[Any, Any]:
         """Return ``falrt.sync.connect(app, ...)`` with `base_url` and `key` set for this server."""
         import falrt.sync
 

@@ -259,19 +259,21 @@ class FakeServer(metaclass=Helpful):
 
     @overload
     def connect(
-        self, app: str = "acme/app", **options: Unpack[AllOptions]
+        self, app: str = "acme/app", **options: Unpack[AllOptions[dict[str, Any]]]
     ) -> RealtimeConnection[Any, dict[str, Any]]: ...
     @overload
     def connect(
-        self, app: RealtimeModel[InputT, OutputT], **options: Unpack[AllOptions]
+        self, app: RealtimeModel[InputT, OutputT], **options: Unpack[AllOptions[OutputT]]
     ) -> RealtimeConnection[InputT, OutputT]: ...
-    def connect(self, app: Any = "acme/app", **options: Unpack[AllOptions]) -> RealtimeConnection[Any, Any]:
+    def connect(
+        self, app: Any = "acme/app", **options: Unpack[AllOptions[Any]]
+    ) -> RealtimeConnection[Any, Any]:
         """Return ``falrt.connect(app, ...)`` with `base_url` and `key` set for this server."""
         import falrt
 
         return falrt.connect(app, **self.options_for(options))
 
-    def options_for(self, options: AllOptions) -> AllOptions:
+    def options_for(self, options: AllOptions[Any]) -> AllOptions[Any]:
         """Return the options of a client that is to reach this server; those given win."""
         return {"base_url": self.url, "key": self.key or "test", **options}
 

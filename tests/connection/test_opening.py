@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 from typing import Any
 
 import pytest
@@ -124,6 +125,20 @@ async def test_a_network_that_is_down_is_no_matter_of_the_credential() -> None:
         await soon(falrt.connect("acme/app", base_url="http://127.0.0.1:9", **options))
     assert not isinstance(caught.value, falrt.AuthenticationError)
     assert "nothing listens at 127.0.0.1:9" in str(caught.value)
+
+
+@pytest.mark.parametrize("auth", ["token", "key"])
+async def test_a_traceback_shows_no_other_librarys_chain_and_the_cause_is_there_for_who_asks(
+    auth: Any,
+) -> None:
+    options: Any = {"key": "a:b", "reconnect": False, "auth": auth}
+    with pytest.raises(falrt.ConnectError, match="nothing listens at") as caught:
+        await soon(falrt.connect("acme/app", base_url="http://127.0.0.1:9", **options))
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "httpx" not in shown
+    assert "direct cause" not in shown
+    assert "During handling" not in shown
+    assert caught.value.__context__ is not None
 
 
 async def test_a_network_that_was_down_for_a_moment_is_tried_again() -> None:

@@ -55,6 +55,16 @@ assert_type(falrt.connect(MINE, max_buffering=2), falrt.RealtimeConnection[Sketc
 assert_type(falrt.connect("acme/app"), falrt.RealtimeConnection[Any, dict[str, Any]])
 assert_type(falrt.data_uri(Path("me.jpg"), 704), str)
 
+
+def take_lcm(output: LCMOutput) -> None: ...
+async def take_lcm_async(output: LCMOutput) -> None: ...
+def take_json(output: dict[str, Any]) -> None: ...
+
+
+falrt.connect(models.LCM, on_result=take_lcm)
+falrt.connect(models.LCM, on_result=take_lcm_async)
+falrt.connect("acme/app", on_result=take_json)
+falrt.connect(models.TURBO, on_result=take_lcm)  # type: ignore[arg-type]  # another model's output
 falrt.connect("acme/app", max_bufering=2)  # type: ignore[call-overload]  # a misspelled option
 falrt.connect(5)  # type: ignore[call-overload]  # no id
 falrt.RealtimeModel("acme/app", Sketch, Painting, mode="duplex")  # type: ignore[arg-type]  # no such mode
