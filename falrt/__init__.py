@@ -14,6 +14,7 @@ from falrt.version import __version__
 if TYPE_CHECKING:
     from falrt import auth as auth
     from falrt import codecs as codecs
+    from falrt import compat as compat
     from falrt import events as events
     from falrt import local as local
     from falrt import media as media
@@ -66,6 +67,7 @@ _HOMES = {
 _ROOMS = {
     "auth": "falrt.auth",
     "codecs": "falrt.codecs",
+    "compat": "falrt.compat",
     "events": "falrt.events",
     "local": "falrt.local",
     "media": "falrt.media",

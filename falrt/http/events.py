@@ -25,8 +25,6 @@ __all__ = ["StreamAuth", "events_in", "is_event_stream", "stream"]
 
 StreamAuth: TypeAlias = Literal["key", "token"]
 
-_PATH = "stream"
-
 
 def is_event_stream(response: httpx.Response) -> bool:
     """Whether an answer consists of server-sent events."""
@@ -40,6 +38,7 @@ async def stream(
     input: InputT | Mapping[str, Any],
     settings: CallSettings,
     *,
+    path: str,
     tokens: TokenCache | None,
 ) -> AsyncGenerator[Any, None]:
     """Call an endpoint and yield its result in parts; see ``Client.stream``.
@@ -49,15 +48,15 @@ async def stream(
         target: The endpoint.
         input: Its input.
         settings: The options.
+        path: Behind the id, not twice.
         tokens: Where the token in the URL comes from; None to send the key.
     """
     body = await target.dump(input)
-    endpoint = target.endpoint
-    path = target.app if endpoint.path.rpartition("/")[2] == _PATH else f"{target.app}/{_PATH}"
+    full = target.endpoint.realtime_path(path) if path.strip("/") else target.app
     async with contextlib.AsyncExitStack() as stack:
         async with _silence(settings.timeout, target.app):
             response = await _opened(
-                caller, target, f"{caller.hosts.run}/{path}", body, settings, tokens, stack
+                caller, target, f"{caller.hosts.run}/{full}", body, settings, tokens, stack
             )
             parts = _loaded(response, target) if is_event_stream(response) else _other(response, target)
             await stack.enter_async_context(contextlib.aclosing(parts))

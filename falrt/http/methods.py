@@ -144,15 +144,17 @@ class HTTPClient:
         input: InputT | Mapping[str, Any],
         *,
         auth: Literal["key", "token"] | None = None,
+        path: str = "stream",
         **options: Unpack[CallOptions],
     ) -> AsyncGenerator[Any, None]:
         """Call an endpoint that gives its result in parts (server-sent events).
 
         Args:
-            app: As in :meth:`run`; ``/stream`` is added where it is not there.
+            app: As in :meth:`run`.
             input: As in :meth:`run`.
             auth: ``"token"`` puts a short-lived token into the URL and sends no key. Default: ``"token"`` where the
                 client has a ``token_provider`` or ``auth="token"``, else the key.
+            path: Added to the id where that does not end with it already.
             **options: As in :meth:`run`; ``timeout`` is the longest silence between two events.
 
         Yields:
@@ -173,8 +175,8 @@ class HTTPClient:
             raise ConfigurationError("auth='token' needs a client with tokens: this one has auth='key'")
         use_token = auth == "token" or (auth is None and services.prefers_tokens)
         target: Target[Any, Any] = Target(app)
-        settings = CallSettings.of(options)
-        return stream(self._caller(), target, input, settings, tokens=services.tokens if use_token else None)
+        tokens = services.tokens if use_token else None
+        return stream(self._caller(), target, input, CallSettings.of(options), path=path, tokens=tokens)
 
     @overload
     async def submit(

@@ -169,13 +169,18 @@ class CallSettings:
         return cls(**options)
 
 
-def lifecycle(expires_in: Lifetime | None) -> str | None:
+def lifecycle(expires_in: Lifetime | Mapping[str, Any] | None) -> str | None:
     """Return the value of the header that says how long files are kept; None for the service's default.
+
+    A map holds ``initial_acl`` beside ``expires_in``, as fal_client's settings do.
 
     Raises:
         ConfigurationError: It is no such time.
     """
     given: object = expires_in
+    if isinstance(given, Mapping):
+        kept = json.loads(lifecycle(given.get("expires_in")) or "{}")
+        return json.dumps({**kept, "initial_acl": given["initial_acl"]})
     if given is None or given == "never":
         return None
     seconds = _LIFETIMES.get(given) if isinstance(given, str) else given

@@ -47,6 +47,7 @@ class Job(Generic[OutputT]):
     Attributes:
         request_id: The service's id.
         app: The endpoint id.
+        url: Where its result is.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Job(Generic[OutputT]):
     ) -> None:
         self.request_id, self.app = request_id, target.app
         self._caller, self._target, self._settings = caller, target, settings
-        self._url = f"{caller.hosts.queue}/{request_path(target.endpoint, request_id)}"
+        self.url = f"{caller.hosts.queue}/{request_path(target.endpoint, request_id)}"
         # Once it is seen that the job has ended, nobody asks again.
         self._completed: Completed | None = None
 
@@ -162,7 +163,7 @@ class Job(Generic[OutputT]):
         return f"{self.app} (request {self.request_id})"
 
     def _ask(self, method: str, path: str = "", **more: Any) -> Ask:
-        return Ask(method, self._url + path, self.app, settings=self._settings, idempotent=True, **more)
+        return Ask(method, self.url + path, self.app, settings=self._settings, idempotent=True, **more)
 
     def _noted(self, reply: Any) -> Status:
         status = read_status(reply)
