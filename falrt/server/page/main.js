@@ -202,7 +202,8 @@ function surprise() {
 }
 
 function share() {
-  window.open("/screen", "falrt-screen");
+  // A window of its own: in a tab it would hide this page, which then rests.
+  window.open("/screen", "falrt-screen", "popup,width=1000,height=1000");
   toast(`Second screen: ${location.host}/screen. Whoever can reach this address can watch.`);
 }
 
