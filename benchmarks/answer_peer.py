@@ -98,6 +98,10 @@ class Peer(asyncio.BufferedProtocol):
             if length > 125:
                 length = int.from_bytes(view[at + 2 : body - 4], "big")
             first, at = view[at], body + length
+            if first == 0x89 and at <= end:
+                masks = bytes(view[body - 4 : body]) * 32
+                payload = bytes(byte ^ mask for byte, mask in zip(view[body:at], masks, strict=False))
+                self._transport.write(bytes((0x8A, length)) + payload)  # type: ignore[attr-defined]
             if at > end:  # it is answered when its last byte is here
                 self._skip, self._owes = at - end, first
                 return
