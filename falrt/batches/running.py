@@ -90,10 +90,11 @@ async def batch(
         raise ConfigurationError(
             f"concurrency must be a whole number from 1 to 1000, got {concurrency!r:.50}"
         )
-    pieces = pieces_of(app if isinstance(app, str) else app.app, _dumped(app, inputs))
-    place = Path(folder)
+    endpoint_id, place = app if isinstance(app, str) else app.app, Path(folder)
     worker = Worker()
     try:
+        # In the thread: pictures of typed inputs are encoded here.
+        pieces = await worker.run(lambda: pieces_of(endpoint_id, _dumped(app, inputs)))
         run = await worker.run(lambda: _Run(pieces, place, cache, price, worker))
         try:
             run.on_progress = on_progress

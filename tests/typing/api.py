@@ -127,6 +127,9 @@ async def over_http() -> None:
         assert_type(await fal.run(models.LCM, LCMInput(prompt="x"), timeout=30), LCMOutput)
         assert_type(await fal.subscribe(models.LCM, given, on_update=print, logs=True), LCMOutput)
         await fal.run("fal-ai/flux/schnell", given, time_out=30)  # type: ignore[call-overload]
+        still = await fal.run(models.FLUX_SCHNELL, models.FluxSchnellInput(prompt="x"))
+        assert_type(still, models.StillOutput)
+        assert_type(await falrt.batch(models.FLUX_SCHNELL, [given], client=fal), falrt.BatchReport)
         async for result in fal.map(models.LCM, [given], concurrency=2):
             assert_type(result, LCMOutput | Exception)
         job = await fal.submit("fal-ai/flux/dev", given, priority="low")
