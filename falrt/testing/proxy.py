@@ -9,6 +9,7 @@ from random import Random
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
+from falrt import tasks
 from falrt.exceptions import ConfigurationError
 from falrt.testing.allowed import Helpful, check
 from falrt.testing.link import LineOptions
@@ -184,7 +185,7 @@ class FaultProxy(metaclass=Helpful):
     def _client_came(self, client: End) -> None:
         self.accepted += 1
         client.pause_reading()  # until the other side is there
-        task = asyncio.get_running_loop().create_task(self._connect(client), name="falrt fault proxy")
+        task = tasks.begin(self._connect(client), name="falrt fault proxy")
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 

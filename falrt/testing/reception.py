@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from falrt import tasks
 from falrt.testing.connection import ServerConnection
 from falrt.testing.faulty import FaultyPort
 from falrt.testing.plan import FaultPlan
@@ -67,10 +68,10 @@ class Reception:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        tasks = list(self._answering.values())
-        for task in tasks:
+        answering = list(self._answering.values())
+        for task in answering:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*answering, return_exceptions=True)
         await self._platform.aclose()
         self._leaving += self._sessions.values()
         try:
@@ -89,8 +90,7 @@ class Reception:
 
     def http_request(self, socket: WireSocket, request: Request) -> None:
         """Answer an HTTP request."""
-        task = asyncio.get_running_loop().create_task(self._answer(socket, request), name="falrt fake answer")
-        self._answering[socket] = task
+        self._answering[socket] = tasks.begin(self._answer(socket, request), name="falrt fake answer")
 
     def upgrade_request(self, socket: WireSocket, request: Request) -> None:
         """Judge a handshake."""

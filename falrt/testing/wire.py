@@ -28,6 +28,8 @@ from falrt.testing.platform.port import Request, Response
 
 __all__ = ["SocketOptions", "SocketOwner", "WireSocket"]
 
+_log = logging.getLogger("falrt.testing")
+
 # websockets would show the token of the request line at DEBUG.
 SILENCE = logging.Logger("falrt.testing.wire", level=logging.CRITICAL + 1)
 
@@ -93,8 +95,7 @@ class WireSocket(asyncio.Protocol):
         self._inbound = Line(self._arrived, options.incoming, rng)
         self._outbound = Line(self._transmit, options.outgoing, rng)
         self._transport: asyncio.Transport | None = None
-        # Unused after an upgrade.
-        self._http = HTTPExchange()
+        self._http = HTTPExchange()  # unused after an upgrade
         # From the upgrade request on.
         self._protocol: ServerProtocol | None = None
         # The handshake that waits for accept() or refuse().
@@ -182,9 +183,10 @@ class WireSocket(asyncio.Protocol):
                     async for chunk in body:
                         self.send_bytes(self._http.chunk(chunk))
                         await self.drain()
-            except Exception:
+            except Exception as exc:  # a route that fails halfway: no client can be told any more
+                _log.warning("a response was cut off, because its body failed: %r", exc)
                 self.abort()
-                raise
+                return
         self._finish()
 
     def accept(self) -> None:

@@ -28,7 +28,7 @@ def work(given: Given) -> dict[str, Any]:
 
 
 class Peer(fal.App):  # type: ignore[misc,name-defined]  # fal is imported if it is there
-    @fal.endpoint("/echo")  # type: ignore[misc]  # as above
+    @fal.endpoint("/echo")  # type: ignore[untyped-decorator]  # as above
     def echo(self, given: Given) -> dict[str, Any]:
         return work(given)
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from falrt import tasks
 from falrt.testing.platform.port import Request, Response
 from falrt.testing.platform.session import SocketPort
 
@@ -38,7 +39,7 @@ class Pipelined:
 
     def start(self) -> None:
         """Begin: the socket is open."""
-        self._task = asyncio.get_running_loop().create_task(self._work(), name="falrt fake pipeline")
+        self._task = tasks.begin(self._work(), name="falrt fake pipeline")
 
     def frames_received(self, frames: list[bytes | str]) -> None:
         """Take in what one read brought."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from falrt import tasks
 from falrt.testing.platform.app import App
 from falrt.testing.platform.port import Refused, Request, Response, Route, refused
 from falrt.testing.platform.runs import Runs
@@ -210,7 +211,7 @@ class Queue:
         self._tell()
 
     def _begin(self, work: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name="falrt fake job")
+        task: asyncio.Task[None] = tasks.begin(work, name="falrt fake job")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol
 
+from falrt import tasks
 from falrt.testing.platform.app import App, Instead, as_map, each, picture_answer, settled
 from falrt.testing.platform.runner import (
     END_OF_INPUT,
@@ -129,8 +130,8 @@ class Session:
     def start(self) -> None:
         """Begin: the socket is open."""
         self._tasks = [
-            self._loop.create_task(self._work(), name="falrt fake worker"),
-            self._loop.create_task(self._emit(), name="falrt fake emitter"),
+            tasks.begin(self._work(), name="falrt fake worker"),
+            tasks.begin(self._emit(), name="falrt fake emitter"),
         ]
         self._wake()
 
