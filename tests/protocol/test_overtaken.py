@@ -211,3 +211,13 @@ def test_a_stream_without_a_limit_of_its_own_learns_from_its_drops_too() -> None
     left(protocol, "three", Kind.STREAM, lane)
     protocol.want_slot(lane, "x", 1.2)
     assert protocol.slot_at(lane, 1.2) is None, "one at a time from now on"
+
+
+def test_a_request_that_was_given_up_before_it_was_dropped_is_nobodys_news() -> None:
+    protocol = echoing()
+    request = left(protocol, "request", Kind.REQUEST)
+    left(protocol, "send", Kind.SEND)
+    protocol.abandon(request)
+    protocol.received({"request_id": "send"}, 1.1)
+    assert [type(event) for event in protocol.take_events()] == [Answered]
+    assert (request.outcome, protocol.take_due(1.1)) == (Outcome.ABANDONED, None)
