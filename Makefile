@@ -47,6 +47,9 @@ test: setup check cov ## all tests, the official clients and server included
 test-core: $(VENV)/.dev ## the core's tests alone; FALRT_TEST_LOOP=uvloop or eager runs them on another loop
 	$(BIN)/pytest -q -n $(JOBS) tests/protocol tests/connection tests/auth tests/sync tests/test_*.py
 
+interop: setup ## with the official clients and fal's own server; FALRT_TEST_LOOP as above
+	$(BIN)/pytest -q -n $(JOBS) tests/interop
+
 test-package: $(VENV)/.dev ## build wheel and sdist, install each into an empty environment, run the tutorial there
 	$(BIN)/python tests/packaging/check.py
 
@@ -87,8 +90,8 @@ bench: $(VENV)/.dev ## compare with fal-client and a bare socket loop; then how 
 	$(BIN)/python -m benchmarks.freshness
 	$(BIN)/python -m benchmarks.freshness_live
 
-chaos: $(VENV)/.dev ## five minutes of seeded faults over real sockets (SECONDS=300 SEED=n)
-	$(BIN)/python -m chaos.run --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED))
+chaos: $(VENV)/.dev ## five minutes of seeded faults over real sockets (SECONDS=300 SEED=n LOOP=uvloop)
+	$(BIN)/python -m chaos.run --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED)) $(if $(LOOP),--loop $(LOOP))
 
 soak: $(VENV)/.dev ## two hundred connections streaming for ten minutes (MINUTES=10)
 	$(BIN)/python -m chaos.soak --minutes $(or $(MINUTES),10)

@@ -19,6 +19,7 @@ import random
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--target", choices=[*TARGETS], default="both")
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--life", help="live one life again, by its name: target:seed:slot:turn")
+    parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
     parser.add_argument("--json", type=Path, help="write the report there")
     given = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
@@ -51,7 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
         seed = int(given.life.split(":")[1])
     storm = Storm(seed=seed, targets=TARGETS[given.target], connections=given.connections)
     try:
-        report = asyncio.run(_one(storm, given.life) if given.life else _told(storm, given.seconds))
+        with asyncio.Runner(loop_factory=_loop_factory(given.loop)) as runner:
+            report = runner.run(_one(storm, given.life) if given.life else _told(storm, given.seconds))
     except Broken as exc:
         _say("".join(traceback.format_exception(exc)))
         _say(f"a promise is broken: live it again with --life NAME, or run with --seed {seed}")
@@ -61,6 +64,14 @@ def main(arguments: list[str] | None = None) -> int:
         given.json.write_text(text)
     _say(text)
     return 0
+
+
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if name == "asyncio":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
 
 
 async def _one(storm: Storm, name: str) -> Report:

@@ -277,3 +277,10 @@ def test_the_page_tells_the_default(name: str) -> None:
         assert shown == f"`{default:g}`"
     else:
         assert shown == f"`{default}`"
+
+
+def test_an_async_on_event_is_refused() -> None:
+    async def on_event(event: Any) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="on_event must be a plain function, got an async one"):
+        falrt.Client(key="k").connect("acme/app", on_event=on_event)

@@ -175,9 +175,11 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         protocol, callbacks = supervisor.protocol, self._core.delivery.callbacks
         if self._core.inside.is_here:
             callbacks = None  # one of them asks, or a task that it waits for: it would wait for itself
+        pairs = self._core.mode.pairs
 
         def drained() -> bool:
-            return protocol.quiet and (callbacks is None or callbacks.idle)
+            taken = pairs or supervisor.has_written  # elsewhere no answer says that an input has arrived
+            return protocol.quiet and taken and (callbacks is None or callbacks.idle)
 
         try:
             async with asyncio.timeout(timeout):
@@ -194,7 +196,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
     async def recv(self) -> OutputT:
         """Return the next result of :meth:`send`, in order of arrival.
 
-        May be cancelled without losing a result. fal's idle TIMEOUT is not an error here: it is ridden out.
+        May be cancelled without losing a result. fal's idle TIMEOUT is not an error here: the connection comes back
+        with the next input.
 
         Raises:
             ServerError, DecodeError, ResponseValidationError: Something went wrong with one input or frame; told

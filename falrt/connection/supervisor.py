@@ -133,6 +133,11 @@ class Supervisor:
             if entry in self._watchers:
                 self._watchers.remove(entry)
 
+    @property
+    def has_written(self) -> bool:
+        """Whether the socket has taken what was written, all but a small rest."""
+        return self.socket is None or self.socket.writable
+
     async def room_for(self, input: Input) -> None:
         """Wait until an input may be queued, behind those that came before."""
         lane, size, protocol = input.lane, len(input.frame), self.protocol

@@ -193,3 +193,31 @@ async def test_the_newest_of_a_session_cannot_be_polled(mode: Any) -> None:
     async with FakeServer(lambda message: message) as server, server.connect(mode=mode, lazy=True) as conn:
         with pytest.raises(falrt.ConfigurationError, match=r"latest\(\) needs one answer for each input"):
             conn.latest()
+
+
+async def test_a_session_is_drained_when_the_socket_has_taken_everything() -> None:
+    async with (
+        FakeServer(doubled, mode="bidi") as server,
+        server.connect(mode="bidi", pacing=falrt.pacing.Immediate()) as conn,
+    ):
+        await conn.send({"n": 1})
+        await soon(conn.drain())
+        server.connections[0].pause_reading()
+        big = {"n": 2, "image": bytes(12_000_000)}
+        await conn.send(big)
+        draining = asyncio.create_task(conn.drain())
+        await asyncio.sleep(0.02)
+        assert not draining.done()
+        server.connections[0].resume_reading()
+        await soon(draining)
+
+
+async def test_an_idle_session_ends_as_idle_close_says() -> None:
+    async with (
+        FakeServer(doubled, mode="bidi") as server,
+        server.connect(mode="bidi", idle_close=0.02) as conn,
+    ):
+        await conn.send({"n": 1})
+        assert await soon(conn.recv()) == {"n": 2}
+        await soon(server.wait_for_close(0))
+        assert server.connections[0].close_code == 1000
