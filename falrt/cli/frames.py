@@ -78,11 +78,13 @@ async def live_frames(source: Source) -> AsyncGenerator[Image, None]:
                 due = max(due + 1 / source.fps, loop.time() - 1 / source.fps)
                 await asyncio.sleep(due - loop.time())
     finally:
-        # Closed in the thread that runs it, after the frame that it may be making.
-        if isinstance(frames, Generator):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(worker.run(frames.close), _PATIENCE)
-        worker.close()
+        try:
+            # Closed in the thread that runs it, after the frame that it may be making.
+            if isinstance(frames, Generator):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(worker.run(frames.close), _PATIENCE)
+        finally:
+            worker.close()  # also where the wait is cancelled
 
 
 def _loop(frames: Callable[[], Iterator[Image]]) -> Iterator[Image]:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 from PIL import Image
@@ -22,6 +23,17 @@ def painter() -> Painter:
 def shared_painter(monkeypatch: pytest.MonkeyPatch, painter: Painter) -> None:
     """Preparing brush strokes takes longer than most of these tests."""
     monkeypatch.setattr("falrt.local.app._prepare", lambda: painter)
+
+
+@pytest.fixture(autouse=True)
+def no_worker_is_left() -> Iterator[None]:
+    """A command takes its threads with it, however it ends."""
+    before = {*threading.enumerate()}
+    yield
+    left = [each for each in threading.enumerate() if each not in before and each.name == "falrt worker"]
+    for thread in left:
+        thread.join(5)
+    assert not [thread for thread in left if thread.is_alive()]
 
 
 @pytest.fixture

@@ -189,7 +189,7 @@ def test_closing_the_window_ends_the_stream(
         (["--prompt-file", "nowhere"], "--prompt-file nowhere"),
         (["--fps", "0"], "--fps"),
         (["--max-buffering", "99"], "max_buffering"),
-        (["--speed", "0"], "speed must be above 0"),
+        (["--speed", "0"], "speed must be a positive number"),
         (["--app", "https://fal.run/x/y"], "is a URL"),
         (["--out", "good", "--out", "file/x.gif"], "--out file/x.gif: cannot be written"),
         (["--out", "good.gif", "--out", "file/x"], "--out file/x: cannot be written"),
