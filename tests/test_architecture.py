@@ -68,6 +68,7 @@ MAY_IMPORT = {
     "diskcache": {"batches/cache.py"},
     "distributed": {"batches/on_dask.py"},
     "h11": {"testing/http11.py"},
+    "httpcore": {"auth/direct.py"},
     "httpx": {"auth", "compat.py", "http", "server", "media/fetch.py"},
     "msgpack": {"codecs.py", "batches/cache.py", "testing", "local"},
     "numpy": {"media", "models/image.py", "local", "cli"},

@@ -52,7 +52,7 @@ class HTTPPool:
     ) -> None:
         self._place = urlsplit(place)
         self._ssl_context, self._proxies = ssl_context, proxies
-        self._transport: httpx.AsyncHTTPTransport | None = None
+        self._transport: httpx.AsyncBaseTransport | None = None
         self._client: httpx.AsyncClient | None = None
         # Two requests may come at once.
         self._making = asyncio.Lock()
@@ -80,7 +80,7 @@ class HTTPPool:
         if client is not None:
             await client.aclose()
 
-    async def _make(self) -> httpx.AsyncHTTPTransport:
+    async def _make(self) -> httpx.AsyncBaseTransport:
         if "httpx" not in sys.modules:
             await run_in_thread(lambda: importlib.import_module("httpx"))
         import httpx
@@ -102,11 +102,20 @@ class HTTPPool:
             if hasattr(socket, name)  # the names differ between systems
         ]
         proxy = self._proxies.to(self._place.geturl())
+        if proxy is None:
+            from falrt.auth.direct import DirectTransport
+
+            return DirectTransport(
+                context,
+                socket_options=probes,
+                max_connections=None,
+                max_keepalive_connections=_KEPT_CONNECTIONS,
+                keepalive_expiry=_KEPT_SECONDS,
+            )
         return httpx.AsyncHTTPTransport(
             verify=context,
-            proxy=None if proxy is None else http_proxy(proxy, context),
+            proxy=http_proxy(proxy, context),
             trust_env=False,
-            socket_options=probes,
             limits=httpx.Limits(
                 max_connections=None,
                 max_keepalive_connections=_KEPT_CONNECTIONS,

@@ -13,7 +13,7 @@ import pytest
 
 import falrt
 from tests.http.scripted import CUT, Asked, Said, scripted
-from tests.leaks import leaves_nothing, soon
+from tests.leaks import client_sockets, leaves_nothing, soon
 
 APP = "fal-ai/flux/schnell"
 KEY = "0123456789:abcdefghij"
@@ -105,14 +105,10 @@ async def test_bytes_in_an_input_become_base64() -> None:
 
 
 async def test_calls_one_after_the_other_share_a_connection() -> None:
-    ports = set()
-
     async with scripted(Script(GOOD)) as (url, _), client(url) as fal:
         for _ in range(3):
             await soon(fal.run(APP, INPUT))
-        pool = await fal._services.pool.transport()
-        ports = {str(each) for each in pool._pool.connections}  # type: ignore[attr-defined]
-    assert len(ports) == 1
+        assert client_sockets(url) == 1
 
 
 async def test_through_a_proxy_the_target_is_named_and_no_key_is_sent() -> None:
