@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from falrt.exceptions import HTTPAuthenticationError, HTTPCallError, HTTPStatusError
-from falrt.protocol.wire.http_errors import is_safe_to_repeat, read_error, seconds_in
+from falrt.exceptions import HTTPAuthenticationError, HTTPCallError, HTTPStatusError, UploadError
+from falrt.protocol.wire.http_errors import is_safe_to_repeat, read_error, recast, seconds_in
 
 
 def error(status: int, body: Any = None, **headers: str) -> HTTPStatusError:
@@ -134,3 +134,13 @@ def test_any_answer_becomes_an_error(status: int, body: bytes, kind: str) -> Non
     exc = read_error(status, {"x-fal-error-type": kind, "retry-after": kind}, body, what="a/b")
     assert str(exc).startswith("a/b: ")
     assert is_safe_to_repeat(exc) in (True, False)
+
+
+def test_an_error_can_be_told_as_another_type_with_what_it_carries() -> None:
+    told = recast(error(503, {"detail": "busy"}), UploadError)
+    assert type(told) is UploadError
+    assert (told.status, told.detail) == (503, "busy")
+
+
+def test_a_model_error_whose_status_says_that_it_began_is_not_safe_to_repeat() -> None:
+    assert not is_safe_to_repeat(error(500, {"detail": "x"}, x_fal_error_type="model_broke"))

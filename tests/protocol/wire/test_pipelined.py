@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from falrt.exceptions import DecodeError
+from falrt.exceptions import DecodeError, ServerError, UnauthorizedError
 from falrt.protocol.wire.pipelined import Answer, AnswerReader
 
 
@@ -64,3 +64,14 @@ def test_a_body_without_end_is_an_error() -> None:
     reader.feed(b"0123456789", is_text=False)
     with pytest.raises(DecodeError, match="larger than 10"):
         reader.feed(b"0", is_text=False)
+
+
+def test_a_refusal_of_the_gateway_is_an_error_of_its_own() -> None:
+    def refused(error: str) -> bytes:
+        return json.dumps({"status": "error", "error": error}).encode()
+
+    with pytest.raises(UnauthorizedError, match="FAL_KEY"):
+        AnswerReader().feed(refused("Unauthorized"), is_text=True)
+    with pytest.raises(ServerError, match="Overloaded") as caught:
+        AnswerReader().feed(refused("Overloaded"), is_text=True)
+    assert caught.value.payload == {"status": "error", "error": "Overloaded"}
