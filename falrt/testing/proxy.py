@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from dataclasses import replace
 from random import Random
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
 
 from falrt import tasks
 from falrt.exceptions import ConfigurationError
@@ -19,6 +20,9 @@ __all__ = ["Direction", "FaultProxy"]
 
 Direction: TypeAlias = Literal["up", "down", "both"]
 """``"up"`` is from the client to the server."""
+
+# How long `accept` waits for a port that another server got meanwhile, seconds.
+TAKEN_PATIENCE: Final = 10.0
 
 
 class FaultProxy(metaclass=Helpful):
@@ -156,10 +160,21 @@ class FaultProxy(metaclass=Helpful):
         """Listen, or listen again on the same port after `refuse`."""
         if self._server is None:
             listener, self._reserved = self._reserved or _bound(self._port), None
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: End(self._client_came), sock=listener
-            )
+            self._server = await self._listen(listener)
             self._port = listener.getsockname()[1]
+
+    async def _listen(self, listener: socket.socket) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + TAKEN_PATIENCE
+        while True:
+            try:
+                return await loop.create_server(lambda: End(self._client_came), sock=listener)
+            except OSError as exc:
+                # While nobody listens, the kernel may give the same port to another server that reuses addresses.
+                if exc.errno != errno.EADDRINUSE or loop.time() >= give_up_at:
+                    listener.close()
+                    raise
+                await asyncio.sleep(0.05)
 
     async def close(self) -> None:
         """Stop listening and drop every connection. May be called twice."""

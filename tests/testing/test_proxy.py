@@ -239,6 +239,22 @@ async def test_nobody_else_gets_its_port_while_it_refuses() -> None:
             await ask(ws, 1)
 
 
+async def test_it_waits_for_a_port_that_another_server_got_while_it_refused() -> None:
+    async with FakeServer(echo, auth=False) as server, FaultProxy("127.0.0.1", port_of(server)) as proxy:
+        proxy.refuse()
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", proxy.port))
+            other.listen()
+            accepting = asyncio.create_task(proxy.accept())
+            done, _ = await asyncio.wait({accepting}, timeout=0.1)
+            assert not done
+        async with asyncio.timeout(PATIENCE):
+            await accepting
+            async with dial(proxy) as ws:
+                await ask(ws, 1)
+
+
 async def test_a_proxy_may_be_closed_twice_and_while_it_refuses() -> None:
     async with FakeServer(echo, auth=False) as server:
         proxy = FaultProxy("127.0.0.1", port_of(server))
