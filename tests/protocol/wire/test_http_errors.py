@@ -144,3 +144,8 @@ def test_an_error_can_be_told_as_another_type_with_what_it_carries() -> None:
 
 def test_a_model_error_whose_status_says_that_it_began_is_not_safe_to_repeat() -> None:
     assert not is_safe_to_repeat(error(500, {"detail": "x"}, x_fal_error_type="model_broke"))
+
+
+def test_a_failure_of_the_platform_before_the_model_is_safe_to_repeat() -> None:
+    failure = error(503, {"detail": "x", "error_type": "runner_scheduling_failure"})
+    assert is_safe_to_repeat(failure)
