@@ -53,6 +53,7 @@ ERROR_BYTES_MAX: Final = 256 * 1024
 # TLS libraries take less than 2 GiB in one piece, and the service far less.
 BODY_BYTES_MAX: Final = 1024 * 1024 * 1024
 MAYBE_WORKED_ON: Final = "the request may have been worked on: repeatable=True sends it again"
+_URLS_KEPT: Final = 64
 # Whoever is told to wait longer than this decides himself.
 RETRY_AFTER_MAX: Final = 60.0
 
@@ -135,6 +136,8 @@ class Caller:
 
     def __init__(self, services: Services) -> None:
         self.services, self.hosts, self.proxy_url = services, services.hosts, services.proxy_url
+        # Taken apart once: that is a twentieth of a small call.
+        self._urls: dict[str, httpx.URL] = {}
 
     async def ask(self, ask: Ask) -> Reply:
         """Send a request until it is answered for good; return the answer.
@@ -200,12 +203,12 @@ class Caller:
         transport = await self.services.pool.transport()
         import httpx
 
-        request = self._request(ask)
         logger.debug("> %s %s, %d bytes", ask.method, ask.what, len(ask.body or b""))
         try:
-            response = await transport.handle_async_request(request)
+            response = await transport.handle_async_request(self._request(ask))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
-            raise lost(exc, ask.what, request.url.netloc.decode()) from exc
+            by_proxy = self.proxy_url if ask.authorization is None else None
+            raise lost(exc, ask.what, urlsplit(by_proxy or ask.url).netloc) from exc
         try:
             status = response.status_code
             logger.debug("< %d %s", status, ask.what)
@@ -239,7 +242,12 @@ class Caller:
             headers["authorization"] = ask.authorization
         if ask.body is not None:
             headers["content-length"] = str(len(ask.body))
-        return httpx.Request(ask.method, url, headers=headers, content=ask.body, extensions=_TIMEOUTS)
+        parsed = self._urls.get(url)
+        if parsed is None:
+            if len(self._urls) > _URLS_KEPT:
+                self._urls.clear()
+            parsed = self._urls[url] = httpx.URL(url)
+        return httpx.Request(ask.method, parsed, headers=headers, content=ask.body, extensions=_TIMEOUTS)
 
     def credential(self) -> str:
         """Return the header's value; empty where a server on this machine needs none.

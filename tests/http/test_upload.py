@@ -260,6 +260,16 @@ async def test_the_storages_token_goes_to_no_other_host() -> None:
     assert len(asked) == 2
 
 
+@pytest.mark.usefixtures("small_parts")
+async def test_an_address_that_is_none_is_an_error_of_ours() -> None:
+    def answer(asked: Asked) -> Said:
+        return Said(body={"upload_url": "http://[half", "file_url": "http://x/1"})
+
+    async with scripted(answer) as (url, _), falrt.Client(proxy_url=f"{url}/proxy") as fal:
+        with pytest.raises((falrt.UploadError, falrt.ConfigurationError)):
+            await soon(fal.upload(b"hello"))
+
+
 # Through a proxy.
 
 

@@ -108,7 +108,10 @@ def read_place(reply: Any, *, authorization: str = "", trusted: str = "") -> Pla
         or not url.startswith(("http://", "https://"))
     ):
         raise DecodeError("the storage said not where the file goes")
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        raise DecodeError(f"the storage gave an address that is none: {url[:80]!r}") from None
     if authorization and host != urlsplit(trusted).hostname and not host.endswith(".fal.media"):
         raise DecodeError(f"the storage sends its token to another host, {host}")
     return Place(url, file_url, authorization)
