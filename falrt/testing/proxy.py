@@ -159,22 +159,12 @@ class FaultProxy(metaclass=Helpful):
     async def accept(self) -> None:
         """Listen, or listen again on the same port after `refuse`."""
         if self._server is None:
-            listener, self._reserved = self._reserved or _bound(self._port), None
-            self._server = await self._listen(listener)
+            listener, self._reserved = self._reserved, None
+            listener = await _listening(listener, self._port)
             self._port = listener.getsockname()[1]
-
-    async def _listen(self, listener: socket.socket) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + TAKEN_PATIENCE
-        while True:
-            try:
-                return await loop.create_server(lambda: End(self._client_came), sock=listener)
-            except OSError as exc:
-                # While nobody listens, the kernel may give the same port to another server that reuses addresses.
-                if exc.errno != errno.EADDRINUSE or loop.time() >= give_up_at:
-                    listener.close()
-                    raise
-                await asyncio.sleep(0.05)
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: End(self._client_came), sock=listener
+            )
 
     async def close(self) -> None:
         """Stop listening and drop every connection. May be called twice."""
@@ -235,6 +225,27 @@ class FaultProxy(metaclass=Helpful):
 def _ways(direction: Direction) -> tuple[str, ...]:
     check({"direction": direction})
     return ("up", "down") if direction == "both" else (direction,)
+
+
+async def _listening(listener: socket.socket | None, port: int) -> socket.socket:
+    """Return a socket that listens; waits where another server has the port for a while.
+
+    While nobody listens, the kernel may give a bound port to another server that reuses addresses too.
+    """
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + TAKEN_PATIENCE
+    while True:
+        try:
+            listener = listener or _bound(port)
+            listener.listen()
+            return listener
+        except OSError as exc:
+            if listener is not None:
+                listener.close()
+                listener = None
+            if exc.errno != errno.EADDRINUSE or loop.time() >= give_up_at:
+                raise
+            await asyncio.sleep(0.05)
 
 
 def _bound(port: int) -> socket.socket:
