@@ -97,3 +97,8 @@ def test_a_token_goes_to_no_other_host() -> None:
             authorization="Bearer t",
             trusted="http://127.0.0.1:1",
         )
+
+
+def test_an_address_that_is_none_is_an_error() -> None:
+    with pytest.raises(DecodeError, match="an address that is none"):
+        read_place({"upload_url": "http://[half", "file_url": "http://x/1"})
