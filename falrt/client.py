@@ -133,27 +133,32 @@ class Client(HTTPClient):
                 token_expiration_seconds=token_expiration_seconds,
                 http=self._pool.client,
             )
-        self._opened: set[Any] = set()  # pipelines; a closed one takes itself off
-        services = Services(
+        self._proxy_url = proxy_url
+        self._prefers_tokens = auth == "token" or token_provider is not None
+        self._ssl = ssl
+        self._ssl_task: asyncio.Task[tls.SSLContext] | None = None
+        # Those that were opened, until they have ended.
+        self._connections: set[Core[Any, Any]] = set()
+        self._shared: dict[str, Sharing[Any, Any]] = {}
+        # Whether it was made for one connection, and is closed with it.
+        self._serves_one = False
+        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+
+    @functools.cached_property
+    def _services(self) -> Services:
+        return Services(
             self._hosts,
             self._find_key,
             self._tokens,
             self._pool,
             self._ssl_context,
             proxies=self._proxies,
-            proxy_url=proxy_url,
-            prefers_tokens=auth == "token" or token_provider is not None,
-            opened=self._opened,
+            proxy_url=self._proxy_url,
+            prefers_tokens=self._prefers_tokens,
+            opened=set(),
             check_open=self._check_open,
         )
-        super().__init__(services)
-        self._ssl = ssl
-        self._ssl_task: asyncio.Task[tls.SSLContext] | None = None
-        # Those that were opened, until they have ended.
-        self._connections: set[Core[Any, Any]] = set()
-        self._shared: dict[str, Sharing[Any, Any]] = {}
-        self._closed = False
-        self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<falrt.Client {self._hosts.socket}>"
@@ -177,7 +182,7 @@ class Client(HTTPClient):
 
     async def _finish(self) -> None:
         closings = [connection.close() for connection in list(self._connections)]
-        closings += [each.close() for each in list(self._opened)]
+        closings += [each.close() for each in list(self._services.opened)]
         await asyncio.gather(*closings, return_exceptions=True)
         if self._ssl_task is not None and not self._ssl_task.done():
             self._ssl_task.cancel()
@@ -209,33 +214,25 @@ class Client(HTTPClient):
             ConfigurationError: The id or an option is wrong.
             MissingCredentialsError: There is no key, and one is needed.
         """
-        return self._connect(app, options, close_client=False)
+        return self._connect(app, dict(options))
 
-    def _connect(self, app: Any, options: Any, *, close_client: bool) -> RealtimeConnection[Any, Any]:
+    def _connect(self, app: Any, options: dict[str, Any]) -> RealtimeConnection[Any, Any]:
         self._check_open()
-        options = dict(options)
         connection_key = options.pop("connection_key", None)
         settings = ConnectionSettings.of(options)
         if connection_key is not None:
             return self._share(connection_key, app, settings, options)
         from falrt.connection.connection import RealtimeConnection
 
-        return RealtimeConnection(self._core(app, settings, close_client=close_client))
+        return RealtimeConnection(self._core(app, settings))
 
-    def _core(self, app: Any, settings: ConnectionSettings, *, close_client: bool = False) -> Core[Any, Any]:
+    def _core(self, app: Any, settings: ConnectionSettings) -> Core[Any, Any]:
         from falrt.connection.core import Core
         from falrt.connection.opening import Opening
 
         spec: RealtimeModel[Any, Any] | None = None if isinstance(app, str) else _checked_model(app)
         if self._needs_key:
             self._find_key()
-
-        async def on_close(core: Core[Any, Any]) -> None:
-            self._connections.discard(core)
-            for name in [name for name, sharing in self._shared.items() if sharing.core is core]:
-                del self._shared[name]
-            if close_client:
-                await self.aclose()
 
         opening = Opening(
             Endpoint.parse(app if spec is None else spec.app),
@@ -248,11 +245,18 @@ class Client(HTTPClient):
             # True, the default, is whatever the client was told.
             proxies=self._proxies if settings.proxy is True else find_proxies(settings.proxy),
         )
-        return Core(spec, settings, opening, on_start=self._on_start, on_close=on_close)
+        return Core(spec, settings, opening, on_start=self._on_start, on_close=self._on_close)
 
     def _on_start(self, core: Core[Any, Any]) -> None:
         self._check_open()
         self._connections.add(core)
+
+    async def _on_close(self, core: Core[Any, Any]) -> None:
+        self._connections.discard(core)
+        for name in [name for name, sharing in self._shared.items() if sharing.core is core]:
+            del self._shared[name]
+        if self._serves_one:
+            await self.aclose()
 
     def _share(
         self, name: str, app: Any, settings: ConnectionSettings, options: Any
@@ -343,4 +347,6 @@ def connect(app: Any, **options: Unpack[AllOptions[Any]]) -> RealtimeConnection[
             "connection_key belongs to a falrt.Client: connections of falrt.connect share nothing"
         )
     make: Callable[..., Client] = Client
-    return make(**for_client)._connect(app, everything, close_client=True)
+    client = make(**for_client)
+    client._serves_one = True
+    return client._connect(app, everything)

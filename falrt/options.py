@@ -205,7 +205,7 @@ class ConnectionSettings:
         """
         check_names(
             options,
-            [each.name for each in fields(cls)],
+            _CONNECTION_NAMES,
             ClientOptions.__annotations__,
             "falrt.Client, not a connection",
         )
@@ -221,12 +221,16 @@ class ConnectionSettings:
         """How to come back; None for not at all."""
         if isinstance(self.reconnect, Backoff):
             return self.reconnect
-        return Backoff() if self.reconnect else None
+        return _USUAL_BACKOFF if self.reconnect else None
 
     @property
     def keepalive(self) -> Keepalive:
         """The pings' times, checked as a pair."""
         return Keepalive(self.ping_interval, self.ping_timeout)
+
+
+_CONNECTION_NAMES: Final = tuple(each.name for each in fields(ConnectionSettings))
+_USUAL_BACKOFF: Final = Backoff()
 
 
 def find_proxies(option: str | bool | None) -> Proxies:

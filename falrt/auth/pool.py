@@ -50,12 +50,12 @@ class HTTPPool:
         ssl_context: Callable[[], Awaitable[ssl.SSLContext]] | None = None,
         proxies: Proxies = NO_PROXIES,
     ) -> None:
-        self._place = urlsplit(place)
+        self._place = place
         self._ssl_context, self._proxies = ssl_context, proxies
         self._transport: httpx.AsyncBaseTransport | None = None
         self._client: httpx.AsyncClient | None = None
-        # Two requests may come at once.
-        self._making = asyncio.Lock()
+        # Two requests may come at once. Made with the first: a client without any stays small.
+        self._making: asyncio.Lock | None = None
 
     async def transport(self) -> httpx.AsyncBaseTransport:
         """Return the pool itself, which follows no redirect, keeps no cookie and logs no URL."""
@@ -66,7 +66,8 @@ class HTTPPool:
 
     async def client(self) -> httpx.AsyncClient:
         """Return an HTTP client on the pool."""
-        async with self._making:
+        self._making = making = self._making or asyncio.Lock()
+        async with making:
             if self._client is None:
                 self._transport = await self._make()
                 import httpx
@@ -85,7 +86,7 @@ class HTTPPool:
             await run_in_thread(lambda: importlib.import_module("httpx"))
         import httpx
 
-        if self._place.scheme == "http":
+        if urlsplit(self._place).scheme == "http":
             # Knows no authority and so trusts nobody: made in no time, and never used.
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         elif self._ssl_context is not None:
@@ -101,7 +102,7 @@ class HTTPPool:
             for name, value in _PROBES
             if hasattr(socket, name)  # the names differ between systems
         ]
-        proxy = self._proxies.to(self._place.geturl())
+        proxy = self._proxies.to(self._place)
         if proxy is None:
             from falrt.auth.direct import DirectTransport
 

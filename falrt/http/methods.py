@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from falrt.exceptions import ConfigurationError
@@ -33,9 +34,12 @@ __all__ = ["HTTPClient"]
 class HTTPClient:
     """Calls every endpoint that is not realtime."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._made: Caller | None = None
+    _made: Caller | None = None
+
+    @cached_property
+    def _services(self) -> Services:
+        """What the calls share; made with the first, for who only connects needs none."""
+        raise NotImplementedError
 
     def _caller(self) -> Caller:
         self._services.check_open()

@@ -110,9 +110,11 @@ class Proxies:
 
     def to(self, url: str) -> Proxy | None:
         """Return the proxy that leads to a URL, or None where the way is direct."""
+        if not self.by_scheme:
+            return None
         parts = urlsplit(url)
         host, port = (parts.hostname or "").lower(), parts.port
-        if not self.by_scheme or host in _LOOPBACK or any(_covers(rule, host, port) for rule in self.direct):
+        if host in _LOOPBACK or any(_covers(rule, host, port) for rule in self.direct):
             return None
         scheme = _SCHEMES.get(parts.scheme, parts.scheme)
         return self.by_scheme.get(scheme) or self.by_scheme.get("all")
