@@ -158,15 +158,20 @@ def proxy(
 @app.command(short_help="Open a page to play with the models.")
 def playground(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; others may then watch at /screen.")
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; others may then watch at /screen.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 3333,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", help="Port; 0 takes a free one.", min=0, max=65535)
+    ] = 3333,
     local: Annotated[
         bool, typer.Option("--local", help="Use the local stand-in even where there is a key.")
     ] = False,
-    speed: Annotated[float, typer.Option(help="Of the stand-in: times quicker than the real models.")] = 1.0,
+    speed: Annotated[
+        float, typer.Option(metavar="N", help="Of the stand-in: times quicker than the real models.")
+    ] = 1.0,
     name: Annotated[
-        list[str] | None, typer.Option(help="A name under which this server is called; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name under which this server is called; may be repeated."),
     ] = None,
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
 ) -> None:
