@@ -266,11 +266,14 @@ class Client(HTTPClient):
             raise ConfigurationError(f"connection_key must be a non-empty string, got {name!r}")
         from falrt.connection.sharing import SharedConnection, Sharing
 
-        sharing = self._shared.get(name)
-        if sharing is None or sharing.core.is_over:
-            sharing = self._shared[name] = Sharing(name, self._core(app, settings), app, options)
-        sharing.check(app, options)
-        return SharedConnection(sharing)
+        def join() -> Sharing[Any, Any]:
+            sharing = self._shared.get(name)
+            if sharing is None or sharing.core.is_over:
+                sharing = self._shared[name] = Sharing(name, self._core(app, settings), app, options)
+            sharing.check(app, options)
+            return sharing
+
+        return SharedConnection(join(), join)
 
     def _check_open(self) -> None:
         if self._closed:

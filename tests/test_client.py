@@ -6,6 +6,7 @@ import asyncio
 import gc
 import inspect
 import ssl
+import warnings
 import weakref
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import falrt
 from falrt import models
 from falrt.options import NAMES_ELSEWHERE, ClientOptions, ConnectOptions
-from falrt.testing import FakeServer, make_token, script
+from falrt.testing import BackgroundFakeServer, FakeServer, make_token, script
 from tests.leaks import leaves_nothing, no_strays, soon, turns, until  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("no_strays")
@@ -276,6 +277,23 @@ async def test_a_closed_connection_is_forgotten_by_its_client() -> None:
         assert not fal._connections
 
 
+def test_a_client_may_be_used_by_one_event_loop_after_the_other() -> None:
+    with BackgroundFakeServer(echo) as server:
+        fal = falrt.Client(base_url=server.url, key=server.key)
+
+        async def call() -> Any:
+            async with fal.connect("acme/app") as conn:
+                return await fal.run("acme/app", {"n": 1}), await conn.request({"n": 2})
+
+        with warnings.catch_warnings():
+            # The connections of a loop that has ended can only be dropped.
+            warnings.simplefilter("ignore", ResourceWarning)
+            for _ in range(3):
+                assert asyncio.run(call()) == ({"n": 1}, {"n": 2})
+            asyncio.run(fal.aclose())
+            gc.collect()
+
+
 # --- shared connections
 
 
@@ -304,6 +322,24 @@ async def test_a_shared_connection_closes_when_the_last_one_leaves() -> None:
         async with fal.connect("acme/app", connection_key="canvas") as third:
             assert await soon(third.request({"n": 2})) == {"n": 2}
         assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize("left_by", ["a user", "somebody who never entered"])
+async def test_a_hold_that_is_first_entered_when_all_others_have_left_opens_anew(left_by: str) -> None:
+    async with FakeServer(echo) as server, leaves_nothing(server.url), client_of(server) as fal:
+        first = fal.connect("acme/app", connection_key="canvas")
+        second = fal.connect("acme/app", connection_key="canvas")
+        if left_by == "a user":
+            async with first:
+                assert await soon(first.request({"n": 1})) == {"n": 1}
+        else:
+            await first.close()
+        async with second, fal.connect("acme/app", connection_key="canvas") as third:
+            assert await soon(second.request({"n": 2})) == {"n": 2}
+            assert await soon(third.request({"n": 3})) == {"n": 3}
+            assert len(server.connections) == 1 + (left_by == "a user")
+        with pytest.raises(falrt.ConcurrencyError):
+            await second
 
 
 async def test_one_callers_second_close_does_not_count_for_another() -> None:

@@ -56,9 +56,12 @@ class HTTPPool:
         self._client: httpx.AsyncClient | None = None
         # Two requests may come at once. Made with the first: a client without any stays small.
         self._making: asyncio.Lock | None = None
+        # Whose connections they are: a program may call asyncio.run() again, and the old ones went with the old loop.
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def transport(self) -> httpx.AsyncBaseTransport:
         """Return the pool itself, which follows no redirect, keeps no cookie and logs no URL."""
+        self._adopt()
         if self._transport is None:
             await self.client()
             assert self._transport is not None  # noqa: S101 - client() has made it
@@ -66,6 +69,7 @@ class HTTPPool:
 
     async def client(self) -> httpx.AsyncClient:
         """Return an HTTP client on the pool."""
+        self._adopt()
         self._making = making = self._making or asyncio.Lock()
         async with making:
             if self._client is None:
@@ -77,9 +81,16 @@ class HTTPPool:
 
     async def aclose(self) -> None:
         """Close every connection; the next request would make a new pool."""
+        self._adopt()
         client, self._client, self._transport = self._client, None, None
         if client is not None:
             await client.aclose()
+
+    def _adopt(self) -> None:
+        """Begin anew where another event loop runs than before."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._client, self._transport, self._making = loop, None, None, None
 
     async def _make(self) -> httpx.AsyncBaseTransport:
         if "httpx" not in sys.modules:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Self
 
 from falrt.connection.connection import RealtimeConnection
@@ -78,14 +78,26 @@ class SharedConnection(RealtimeConnection[InputT, OutputT]):
 
     It counts how often its own caller is inside; otherwise one who closes twice, as in the middle of an
     ``async with``, would count for two.
+
+    Args:
+        sharing: What it holds.
+        join: Returns what its ``connection_key`` stands for by now; asked by a first entry that comes after the last of
+            the others has left.
     """
 
-    def __init__(self, sharing: Sharing[InputT, OutputT]) -> None:
+    def __init__(
+        self, sharing: Sharing[InputT, OutputT], join: Callable[[], Sharing[InputT, OutputT]]
+    ) -> None:
         super().__init__(sharing.core)
         self._sharing = sharing
+        self._join: Callable[[], Sharing[InputT, OutputT]] | None = join
         self._entries = 0
 
     async def __aenter__(self) -> Self:
+        join, self._join = self._join, None
+        if join is not None and self._core.is_over:
+            self._sharing = join()
+            self._core = self._sharing.core
         self._entries += 1
         try:
             await self._sharing.enter()

@@ -199,7 +199,7 @@ class _OnDemand:
 
 
 class Asked(_OnDemand):
-    """A function of no arguments, sync or async; None, or ``StopIteration``, is the end."""
+    """A function of no arguments, sync or async; None, ``StopIteration`` or ``StopAsyncIteration`` is the end."""
 
     skips = True
 
@@ -226,9 +226,9 @@ class Asked(_OnDemand):
     async def _ask(self) -> Any:
         try:
             frame = self._function()
-        except StopIteration:
+            return await frame if inspect.isawaitable(frame) else frame
+        except (StopIteration, StopAsyncIteration):
             return None
-        return await frame if inspect.isawaitable(frame) else frame
 
 
 class Pulled(_OnDemand):

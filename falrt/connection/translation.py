@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from falrt.codecs import Msgpack
@@ -82,7 +82,7 @@ class Translation(Generic[InputT, OutputT]):
         if self._spec is not None:
             return self._spec.is_heavy(value)
         # msgpack takes bytes of any length as they are; only base64 takes its time.
-        return self._json and type(value) is dict and any(map(plain.is_heavy, value.values()))
+        return self._json and isinstance(value, Mapping) and any(map(plain.is_heavy, value.values()))
 
     def dump(self, value: Any) -> tuple[Any, str | None]:
         """Check an input; return its message and the id that its answer may carry.
@@ -93,7 +93,7 @@ class Translation(Generic[InputT, OutputT]):
         try:
             if self._spec is not None:
                 message = self._spec.dump(value, json=True) if self._json else self._spec.dump(value)
-            elif type(value) is dict:
+            elif isinstance(value, Mapping):
                 message = plain.plain_map(value, json=self._json)
             elif value is None and self._is_unary:
                 # nil ends the input of an app: it would answer nothing, and look like a model that is starting.

@@ -45,6 +45,8 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         # Those whose thread waits; failed at the end, so that no thread waits for ever.
         self._calls: set[_Call[Any]] = set()
+        # Set when it begins to end: a call that comes later would be left in the middle.
+        self._ending = False
         # Kept so that a closing that nobody waits for is not collected.
         self._finishing: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -103,7 +105,7 @@ class LoopThread:
         self._calls.add(call)
         try:
             # Once an interrupt can reach us, it is inside this block: there is no call that nobody cancels.
-            self._post(call.start)
+            self._post(lambda: self._start(call))
             return call.done.result(timeout)
         except concurrent.futures.CancelledError:
             raise LoopEnded from None
@@ -114,6 +116,12 @@ class LoopThread:
             raise
         finally:
             self._calls.discard(call)
+
+    def _start(self, call: _Call[Any]) -> None:
+        if self._ending:
+            call.done.cancel()
+        else:
+            call.start()
 
     def finish(
         self, make: Callable[[], Awaitable[None]], *, stop: bool, timeout: float | None = None
@@ -170,6 +178,7 @@ class LoopThread:
         loop = self._loop
         try:
             loop.run_forever()
+            self._ending = True
             while tasks := asyncio.all_tasks(loop):
                 for task in tasks:
                     task.cancel()

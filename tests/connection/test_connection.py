@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import ChainMap, OrderedDict, UserDict
+from datetime import date
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -276,6 +279,16 @@ async def test_an_input_that_cannot_be_encoded_is_named() -> None:
         with pytest.raises(falrt.EncodeError, match=r"^input\.images\[0\]: "):
             await conn.send({"images": [object()]})
         assert server.inputs == []
+
+
+@pytest.mark.parametrize("kind", [OrderedDict, ChainMap, MappingProxyType, UserDict])
+@pytest.mark.parametrize("codec", [codecs.Msgpack(), codecs.Json()])
+async def test_an_input_may_be_any_mapping(kind: Any, codec: Any) -> None:
+    sent = {"when": date(2026, 11, 21), "picture": b"jpeg", "n": 1}
+    picture = b"jpeg" if isinstance(codec, codecs.Msgpack) else "anBlZw=="
+    async with FakeServer(echo, codec=codec) as server, server.connect(codec=codec) as conn:
+        await soon(conn.request(kind(sent)))
+        assert server.inputs == [{"when": "2026-11-21", "picture": picture, "n": 1}]
 
 
 async def test_a_typo_in_a_typed_input_is_an_error_at_the_callers_line() -> None:

@@ -144,6 +144,16 @@ async def test_a_function_may_be_async_or_end_with_stop_iteration() -> None:
         assert [reply.output["n"] for reply in await collect(conn, lambda: next(more))] == [7]
 
 
+async def test_a_function_may_end_with_stop_async_iteration_and_its_last_frame_is_answered() -> None:
+    async def camera() -> AsyncIterator[Any]:
+        for n in range(3):
+            yield {"n": n}
+
+    async with FakeServer(echo, service_time=0.02) as server, server.connect() as conn:
+        replies = await collect(conn, camera().__aiter__().__anext__)
+        assert [reply.output["n"] for reply in replies] == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     "source", [{"n": 1}, "frames", b"frames", 5, object(), dict, models.LCMInput(prompt="x")]
 )

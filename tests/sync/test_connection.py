@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -18,8 +18,9 @@ import pytest
 import falrt
 import falrt.sync
 from falrt import models, pacing
+from falrt.sync.loop_thread import LoopEnded, LoopThread
 from falrt.testing import BackgroundFakeServer
-from tests.leaks import client_sockets
+from tests.leaks import client_sockets, until
 from tests.sync.blocking import in_thread, interrupt_when
 
 
@@ -297,6 +298,33 @@ def _finished_task(conn: falrt.sync.Connection[Any, Any]) -> asyncio.Task[Any]:
 
     assert conn._loop is not None
     return conn._loop.call(received)
+
+
+def test_a_call_that_comes_while_the_loop_ends_is_refused_and_never_begun() -> None:
+    loop = LoopThread("test loop")
+    begun: list[bool] = []
+    late: list[queue.Queue[Any]] = []
+
+    async def call() -> None:
+        begun.append(True)
+        await asyncio.Event().wait()
+
+    async def left_open() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:  # by the loop, which has cancelled its tasks already
+            late.append(in_thread(lambda: loop.call(call)))
+            await until(lambda: begun or not late[0].empty())
+
+    held = left_open()
+
+    async def nothing() -> None:
+        pass
+
+    loop.call(lambda: anext(held))
+    loop.finish(nothing, stop=True, timeout=5)
+    assert isinstance(late[0].get(timeout=5), LoopEnded)
+    assert not begun
 
 
 def test_a_forgotten_connection_is_closed_when_it_is_collected(server: BackgroundFakeServer) -> None:
