@@ -39,7 +39,7 @@ from falrt.protocol.wire.http_errors import is_safe_to_repeat, read_error
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["MAYBE_WORKED_ON", "Ask", "Caller", "Reply", "SizedPieces", "lost", "within"]
+__all__ = ["MAYBE_WORKED_ON", "REPLY_BYTES_MAX", "Ask", "Caller", "Reply", "SizedPieces", "lost", "within"]
 
 logger = logging.getLogger("falrt.http")
 

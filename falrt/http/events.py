@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from falrt.auth import TokenCache
 from falrt.exceptions import HTTPAuthenticationError, HTTPCallError, RequestFailedError, RequestTimeout
-from falrt.http.caller import Ask, Caller, lost
+from falrt.http.caller import REPLY_BYTES_MAX, Ask, Caller, lost
 from falrt.http.options import CallSettings
 from falrt.http.target import Target
 from falrt.protocol.wire.endpoint import redact
@@ -125,6 +125,8 @@ async def _other(response: httpx.Response, target: Target[Any, OutputT]) -> Asyn
         async for chunk in response.aiter_bytes():
             if is_json:
                 whole += chunk
+                if len(whole) > REPLY_BYTES_MAX:
+                    raise HTTPCallError(f"{target.app}: the answer is larger than {REPLY_BYTES_MAX} bytes")
             elif chunk:
                 yield chunk
     except (httpx.HTTPError, httpx.StreamError) as exc:
@@ -171,7 +173,7 @@ def _tells_failure(value: Mapping[str, Any]) -> bool:
 def _failed(data: str, response: httpx.Response, what: str) -> RequestFailedError:
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = {}
     status = value.get("status_code", value.get("status")) if isinstance(value, dict) else None
     status = status if isinstance(status, int) else 500

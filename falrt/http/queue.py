@@ -33,7 +33,7 @@ _POLL_FIRST: Final = 0.1
 _POLL_MAX: Final = 1.0
 _POLL_GROWTH: Final = 1.3
 _ONCE: Final = CallSettings(retries=0)
-# A status stream that breaks this often without a word is no better than none.
+# A status stream that breaks this often without news is no better than none.
 _STREAM_TRIES: Final = 3
 # How long a leaving caller waits for its job to be cancelled.
 _CANCEL_TIMEOUT: Final = 5.0
@@ -174,12 +174,14 @@ class Job(Generic[OutputT]):
     async def _statuses(self, logs: bool, interval: float | None) -> AsyncGenerator[Status, None]:
         """Yield statuses until the job has ended: from the stream, and where that fails by asking."""
         tries = 0 if interval is not None else _STREAM_TRIES
+        last: Status | None = None
         while tries:
             tries -= 1
             try:
                 async with contextlib.aclosing(self._streamed(logs)) as statuses:
                     async for status in statuses:
-                        tries = _STREAM_TRIES
+                        # The same again is no news: streams that say no more would follow without a pause.
+                        tries, last = tries if status == last else _STREAM_TRIES, status
                         yield status
                         if isinstance(status, Completed):
                             return
@@ -270,8 +272,9 @@ async def subscribe(
         if callback is not None and not callable(callback):
             raise ConfigurationError(f"{name} must be a function, got {type(callback).__name__}")
     check_seconds("interval", interval, optional=True)
-    # In a task of its own: who leaves in the middle of the request could not cancel a job that came of it.
-    submitting = asyncio.ensure_future(submit(caller, target, input, settings, **how))
+    # In a task of its own, which the time out does not end: who leaves in the middle of the request could not cancel
+    # a job that came of it.
+    submitting = asyncio.ensure_future(submit(caller, target, input, replace(settings, timeout=None), **how))
     try:
         async with within(settings.timeout, target.app):
             job = await asyncio.shield(submitting)

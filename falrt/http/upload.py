@@ -41,6 +41,7 @@ __all__ = ["upload"]
 _PIECE_BYTES: Final = 1024 * 1024
 _SPOOL_BYTES: Final = 8 * 1024 * 1024
 _WHAT: Final = "upload"
+_TEXT_MODE: Final = "a file to upload must be opened in binary mode, such as open(path, 'rb')"
 
 
 async def upload(
@@ -63,6 +64,8 @@ async def upload(
         file, name = await _opened(source, stack)
         data = _File(file)
         head = await run_in_thread(lambda: data.read(0, 32))
+        if not isinstance(head, bytes):
+            raise ConfigurationError(_TEXT_MODE)
         name = file_name or name
         kind = content_type or content_type_of(head) or (mimetypes.guess_type(name)[0] if name else None)
         kind = kind or "application/octet-stream"
@@ -85,20 +88,13 @@ async def _opened(source: Any, stack: ExitStack) -> tuple[BinaryIO, str]:
     if isinstance(source, str) and source.startswith("data:"):
         return io.BytesIO(parse_data_uri(source).data), ""
     if isinstance(source, bytes | bytearray | memoryview):
-        return io.BytesIO(source), ""
+        return io.BytesIO(bytes(source)), ""  # a view may have gaps
     if hasattr(source, "read") and not isinstance(source, type):
         if isinstance(source, io.TextIOBase):
-            raise ConfigurationError(
-                "a file to upload must be opened in binary mode, such as open(path, 'rb')"
-            )
+            raise ConfigurationError(_TEXT_MODE)
         name = getattr(source, "name", "")
         name = os.path.basename(name) if isinstance(name, str) else ""
-        if source.seekable():
-            return source, name
-        spool = stack.enter_context(tempfile.SpooledTemporaryFile(_SPOOL_BYTES))  # noqa: SIM115 - the stack closes it
-        await run_in_thread(lambda: shutil.copyfileobj(source, spool))
-        spool.seek(0)
-        return spool, name  # type: ignore[return-value]  # a SpooledTemporaryFile is a binary file
+        return await _seekable(source, stack), name
     if not isinstance(source, str | os.PathLike):
         raise ConfigurationError(
             f"an upload cannot be made from {describe(source)}: give bytes, a path, an open binary file, "
@@ -108,7 +104,22 @@ async def _opened(source: Any, stack: ExitStack) -> tuple[BinaryIO, str]:
         raise ConfigurationError(f"{describe(source)} is a web address already: pass it as it is")
     check_no_folder(source)
     file = await run_in_thread(lambda: open(source, "rb"))  # noqa: SIM115 - the stack closes it
-    return stack.enter_context(file), os.path.basename(os.fsdecode(source))
+    return await _seekable(stack.enter_context(file), stack), os.path.basename(os.fsdecode(source))
+
+
+async def _seekable(file: Any, stack: ExitStack) -> BinaryIO:
+    """Return a file as it is, or what it holds where it can be read only once."""
+    seekable = getattr(file, "seekable", None)
+    if seekable is not None and seekable():
+        given: BinaryIO = file
+        return given
+    spool = stack.enter_context(tempfile.SpooledTemporaryFile(_SPOOL_BYTES))  # noqa: SIM115 - the stack closes it
+    try:
+        await run_in_thread(lambda: shutil.copyfileobj(file, spool))
+    except TypeError as exc:  # it gives text
+        raise ConfigurationError(_TEXT_MODE) from exc
+    spool.seek(0)
+    return spool  # type: ignore[return-value]  # a SpooledTemporaryFile is a binary file
 
 
 class _File:

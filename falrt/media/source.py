@@ -119,14 +119,17 @@ def is_web_url(value: str) -> bool:
 
 
 def check_no_folder(path: str | os.PathLike[str]) -> None:
-    """Refuse the path of a folder; looks at the file system, and reads nothing.
+    """Refuse the path of a folder, or of a device, which may have no end; looks at the file system, and reads nothing.
 
     Raises:
-        ConfigurationError: It is a folder.
+        ConfigurationError: It is one.
         OSError: The path leads nowhere, or may not be followed.
     """
-    if stat.S_ISDIR(os.stat(path).st_mode):
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
         raise ConfigurationError(f"{describe(path)} is a folder; give the path of one picture")
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+        raise ConfigurationError(f"{describe(path)} is a device or a socket; give the path of a file")
 
 
 def describe(value: object) -> str:

@@ -141,8 +141,9 @@ def routes(
 
     Args:
         allow: Endpoints that visitors may use: exact ids, or patterns such as ``"fal-ai/flux/*"``. Required.
-        authorize: ``(Request) -> user | None``, sync or async: who asks. None, False and an ``HTTPException`` keep
-            the visitor out. Required; :func:`anyone` lets everybody in.
+        authorize: ``(Request) -> user | None``, sync or async: who asks. None, False, an empty text or map, a user
+            whose ``is_authenticated`` is False, and an ``HTTPException`` keep the visitor out. Required;
+            :func:`anyone` lets everybody in.
         key: A fal key. Default: the environment's, as in :class:`falrt.Client`.
         base_url: One place for all of fal's hosts, such as a local server.
         origins: Pages of other origins that may call, such as ``"https://app.example"``. Default: the server's own.

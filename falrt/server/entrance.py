@@ -84,7 +84,7 @@ class Entrance:
                 user = await user if inspect.isawaitable(user) else user
         except HTTPException as exc:
             raise Refused(exc.status_code, str(exc.detail)) from exc
-        if user is None or user is False:
+        if _is_nobody(user):
             raise Refused(401, "Unauthorized")
         address = _address(connection)
         name = _name(user)
@@ -136,6 +136,13 @@ def _address(connection: HTTPConnection) -> str:
             return str(address.ipv4_mapped)
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
+
+
+def _is_nobody(user: Any) -> bool:
+    """Whether what a login returned stands for nobody: nothing, an empty session, a framework's anonymous user."""
+    if getattr(user, "is_authenticated", True) is False:
+        return True
+    return user is None or user is False or (isinstance(user, str | Mapping) and not user)
 
 
 def _name(user: Any) -> str | None:

@@ -140,6 +140,12 @@ async def test_a_status_stream_that_never_works_is_given_up_for_asking() -> None
     assert queue.parts.count("status") == 3
 
 
+async def test_a_status_stream_that_ends_after_each_status_is_given_up_for_asking() -> None:
+    async with scripted(queue := Queue(stream=[events(WAITING)])) as (url, _), client(url) as fal:
+        assert await soon(fal.job(APP, "r1").result()) == {"seed": 7}
+    assert queue.parts == [*4 * ["stream"], *3 * ["status"], "result"]
+
+
 async def test_a_status_that_did_not_change_is_no_news() -> None:
     async with scripted(Queue(stream=[events(WAITING, WAITING, DONE)])) as (url, _), client(url) as fal:
         statuses = [status async for status in fal.job(APP, "r1").events()]
@@ -291,6 +297,23 @@ async def test_a_caller_who_leaves_during_the_submission_leaves_no_job() -> None
         with pytest.raises(asyncio.CancelledError):
             await soon(task)
     assert queue.parts == ["submit", "cancel"]
+
+
+async def test_a_time_out_during_the_submission_leaves_no_job() -> None:
+    queue = unending()
+
+    async def slowly(asked: Asked) -> Said:
+        if asked.method == "POST":
+            await over.wait()
+        return queue(asked)
+
+    over = asyncio.Event()
+    async with scripted(slowly) as (url, _), client(url) as fal:
+        await fal.job(APP, "r1").status()  # what is slow to load is loaded
+        asyncio.get_running_loop().call_later(0.2, over.set)
+        with pytest.raises(falrt.RequestTimeout):
+            await soon(fal.subscribe(APP, INPUT, timeout=0.1))
+    assert queue.parts == ["status", "submit", "cancel"]
 
 
 async def test_an_error_of_a_callback_comes_out_and_cancels_the_job() -> None:

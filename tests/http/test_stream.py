@@ -108,6 +108,18 @@ async def test_a_failure_in_the_middle_is_an_error(event: bytes) -> None:
     assert len(asked) == 1
 
 
+async def test_a_failure_that_is_nested_without_end_is_an_error() -> None:
+    got, _ = await stream(events(b"event: error\ndata: " + b"[" * 100_000 + b"\n\n"))
+    assert type(got[0]) is falrt.RequestFailedError
+
+
+async def test_a_whole_result_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("falrt.http.events.REPLY_BYTES_MAX", 10)
+    got, _ = await stream(Said(body={"prompt": "a cat"}))
+    assert type(got[0]) is falrt.HTTPCallError
+    assert "larger than 10 bytes" in str(got[0])
+
+
 async def test_a_result_with_an_odd_field_is_no_failure() -> None:
     got, _ = await stream(events(b'data: {"status": "ok", "error": null, "detail": "fine"}\n\n'))
     assert got == [{"status": "ok", "error": None, "detail": "fine"}]

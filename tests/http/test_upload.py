@@ -88,6 +88,32 @@ async def test_a_file_that_can_only_be_read_once_is_stored() -> None:
         assert (await stored(source)).data == PNG
 
 
+class Reading:
+    """The least that a file can be."""
+
+    def __init__(self, data: bytes | str) -> None:
+        self._file = io.BytesIO(data) if isinstance(data, bytes) else io.StringIO(data)
+
+    def read(self, size: int = -1) -> bytes | str:
+        return self._file.read(size)
+
+
+async def test_a_file_that_only_has_read_is_stored() -> None:
+    assert (await stored(Reading(PNG))).data == PNG
+
+
+async def test_a_pipe_is_stored_by_its_path(tmp_path: Path) -> None:
+    os.mkfifo(path := tmp_path / "pipe.png")
+    writing = asyncio.ensure_future(asyncio.to_thread(path.write_bytes, PNG))
+    file = await stored(path)
+    await soon(writing)
+    assert (file.data, file.name) == (PNG, "pipe.png")
+
+
+async def test_a_view_with_gaps_is_stored() -> None:
+    assert (await stored(memoryview(b"a.b.c.")[::2])).data == b"abc"
+
+
 async def test_pictures_are_stored_as_jpeg() -> None:
     for picture in (Image.new("RGB", (8, 8)), np.zeros((8, 8, 3), np.uint8)):
         file = await stored(picture)
@@ -310,6 +336,13 @@ async def test_a_file_that_shrinks_is_an_upload_error() -> None:
     assert "shorter" in str(error)
 
 
+class TextInDisguise(io.BytesIO):
+    """Gives text, as a temporary file in text mode does, which is no ``TextIOBase``."""
+
+    def read(self, size: int | None = -1, /) -> Any:
+        return super().read(size).decode()
+
+
 @pytest.mark.parametrize(
     ("source", "options", "text"),
     [
@@ -317,7 +350,10 @@ async def test_a_file_that_shrinks_is_an_upload_error() -> None:
         (None, {}, "cannot be made"),
         ("https://v3.fal.media/a.png", {}, "web address already"),
         (io.StringIO("a"), {}, "binary mode"),
+        (Reading("a"), {}, "binary mode"),
+        (TextInDisguise(b"a"), {}, "binary mode"),
         ("/", {}, "folder"),
+        (os.devnull, {}, "device"),
         ("data:image/png;base64,%%%", {}, "base64"),
         (b"a", {"content_type": ""}, "content_type"),
         (b"a", {"file_name": "a\nb"}, "file_name"),

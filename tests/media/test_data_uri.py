@@ -197,6 +197,7 @@ def test_quality_makes_the_jpeg_smaller() -> None:
         ("/9j/" * 2_000, "...' is no path and no data URI"),
         (str(Path(__file__).parent), "tests/media' is a folder; give the path of one picture"),
         (Path(__file__).parent, "tests/media' is a folder; give the path of one picture"),
+        ("/dev/zero", "is a device or a socket; give the path of a file"),
     ],
 )
 @pytest.mark.parametrize("function", [data_uri, encode_image, jpeg_bytes])

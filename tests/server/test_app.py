@@ -9,6 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.authentication import SimpleUser, UnauthenticatedUser
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Mount
@@ -72,6 +73,11 @@ def fails(request: Request) -> bool:
     [
         (lambda request: None, 401),
         (lambda request: False, 401),
+        (lambda request: "", 401),
+        (lambda request: {}, 401),
+        (lambda request: UnauthenticatedUser(), 401),
+        (lambda request: 0, 200),
+        (lambda request: SimpleUser("anna"), 200),
         (lambda request: True, 200),
         (lambda request: {"id": 7}, 200),
         (forbids, 418),

@@ -88,9 +88,9 @@ def read_error(
     elif reply is not None:
         detail = reply
     errors = [each for each in detail if isinstance(each, dict)] if isinstance(detail, list) else []
-    types = {each.get("type") for each in errors}
-    if error_type is None and len(types) == 1 and isinstance(only := types.pop(), str):
-        error_type = only
+    types = [each.get("type") for each in errors]
+    if error_type is None and types and isinstance(types[0], str) and types.count(types[0]) == len(types):
+        error_type = types[0]
     request_id = headers.get("x-fal-request-id")
     kind = HTTPAuthenticationError if status in (401, 403) else HTTPStatusError
     return kind(

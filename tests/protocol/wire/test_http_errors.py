@@ -49,6 +49,7 @@ def test_a_list_of_problems_names_each_field() -> None:
     [
         ({"detail": {"reason": "no"}}, '{"reason": "no"}'),
         ({"detail": ["one", "two"]}, "one; two"),
+        ({"detail": [{"msg": "odd", "type": {"a": 1}}, {"msg": "too", "type": ["a"]}]}, "odd; too"),
         ({"message": "moved"}, "moved"),
         (["a"], "a"),
         ("text", "text"),
