@@ -163,6 +163,11 @@ class Client(HTTPClient):
     def __repr__(self) -> str:
         return f"<falrt.Client {self._hosts.socket}>"
 
+    @property
+    def base_url(self) -> str | None:
+        """The one place of every host; None where they are fal's own."""
+        return None if self._hosts == Hosts.at(None) else self._hosts.rest
+
     async def __aenter__(self) -> Self:
         return self
 

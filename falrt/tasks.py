@@ -47,10 +47,11 @@ async def completed(closing: asyncio.Task[Any], hurry: Callable[[], None]) -> No
         except asyncio.CancelledError as exc:
             cancelled = exc
             hurry()
+    failure = None if closing.cancelled() else closing.exception()
     if cancelled is not None:
-        raise cancelled
-    if not closing.cancelled():
-        closing.result()
+        raise cancelled from failure
+    if failure is not None:
+        raise failure
 
 
 async def settle(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -23,7 +23,7 @@ class Piece:
         index: Its place among the inputs, from 0.
         app: Endpoint id.
         input: As it is sent: plain JSON.
-        key: The same for the same endpoint and input, in every batch.
+        key: The same for the same endpoint and input at the same place, in every batch.
         stem: Of the names of its files: number and prompt.
     """
 
@@ -41,16 +41,23 @@ Call: TypeAlias = Callable[[Piece, str | None, OnSubmit], Awaitable[dict[str, An
 """``(piece, request_id or None, on_submit) -> result``: how the result of a piece is come by."""
 
 
-def pieces_of(app: str, inputs: Iterable[dict[str, Any]]) -> list[Piece]:
+def pieces_of(app: str, inputs: Iterable[dict[str, Any]], place: str) -> list[Piece]:
     """Return the pieces of a batch.
 
     Inputs that say no seed and come more than once are wanted more than once, so each time has a key of its own;
     with a seed the same input gives the same picture, and has one key.
+
+    Args:
+        app: Endpoint id.
+        inputs: Plain JSON.
+        place: Where they are sent, empty for fal itself: a stand-in's picture is never taken for one of fal's.
     """
     seen: Counter[str] = Counter()
     pieces = []
     for index, given in enumerate(inputs):
-        text = json.dumps([app, given], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(
+            [app, given, *filter(None, [place])], sort_keys=True, ensure_ascii=False, separators=(",", ":")
+        )
         again = 0 if given.get("seed") is not None else seen[text]
         seen[text] += 1
         key = hashlib.sha256(f"{text}{again or ''}".encode("utf-8", "surrogatepass")).hexdigest()[:32]

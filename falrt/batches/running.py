@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from falrt import tasks
+from falrt.auth.pool import LOOPBACK
 from falrt.batches.cache import Cache
 from falrt.batches.files import addresses, fetched, written
 from falrt.batches.journal import Journal
@@ -32,6 +34,8 @@ from falrt.exceptions import (
     RequestFailedError,
 )
 from falrt.models.plain import plain_map
+from falrt.options import BASE_URL_VARIABLE
+from falrt.protocol.wire.endpoint import Hosts
 from falrt.threads import Worker
 
 if TYPE_CHECKING:
@@ -94,7 +98,7 @@ async def batch(
     worker = Worker()
     try:
         # In the thread: pictures of typed inputs are encoded here.
-        pieces = await worker.run(lambda: pieces_of(endpoint_id, _dumped(app, inputs)))
+        pieces = await worker.run(lambda: pieces_of(endpoint_id, _dumped(app, inputs), _place(client)))
         run = await worker.run(lambda: _Run(pieces, place, cache, price, worker))
         try:
             run.on_progress = on_progress
@@ -106,6 +110,15 @@ async def batch(
         return run.report
     finally:
         worker.close()
+
+
+def _place(client: Client | None) -> str:
+    """Name where the inputs are sent: empty for fal itself, one name for every server on this machine."""
+    url = os.environ.get(BASE_URL_VARIABLE, "").strip() or None if client is None else client.base_url
+    if url is None:
+        return ""
+    server = urlsplit(Hosts.at(url).rest)
+    return "this machine" if server.hostname in LOOPBACK else server.netloc + server.path
 
 
 def _dumped(app: Any, inputs: Iterable[Any]) -> list[dict[str, Any]]:

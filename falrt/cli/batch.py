@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from falrt.cli.record import counted
 from falrt.cli.routes import Wish, route
 from falrt.exceptions import ConfigurationError
 
@@ -72,8 +73,13 @@ def batch(console: Console, plan: BatchPlan) -> BatchReport | None:
     from falrt.cli.endpoint import endpoint
     from falrt.cli.interruption import Interruption
 
-    app, inputs = inputs_of(plan)
-    console.print(f"{len(inputs)} inputs for {escape(app)} into {escape(str(plan.out))}", highlight=False)
+    notes: dict[str, None] = {}
+    app, inputs = inputs_of(plan, notes)
+    for note in notes:
+        console.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"{counted(len(inputs), 'input')} for {escape(app)} into {escape(str(plan.out))}", highlight=False
+    )
     reports: list[BatchReport] = []
     with Interruption() as interruption, endpoint(local=plan.local) as options, _bar(console, plan) as tell:
 
@@ -117,8 +123,12 @@ async def _run(
         )
 
 
-def inputs_of(plan: BatchPlan) -> tuple[str, list[dict[str, Any]]]:
+def inputs_of(plan: BatchPlan, notes: dict[str, None]) -> tuple[str, list[dict[str, Any]]]:
     """Return the endpoint and its inputs: every prompt with every seed and size.
+
+    Args:
+        plan: What is asked for.
+        notes: Gets what a user should know, each once.
 
     Raises:
         ConfigurationError: There are no prompts, or the model takes no such input.
@@ -136,6 +146,7 @@ def inputs_of(plan: BatchPlan) -> tuple[str, list[dict[str, Any]]]:
         fields = {**plan.settings, **row}
         call = route(replace(base, seed=seed, size=size, settings=fields))
         apps.add(call.app)
+        notes |= dict.fromkeys(call.notes)
         inputs.append(call.input)
     return apps.pop(), inputs
 
@@ -234,7 +245,7 @@ def _figures(plan: BatchPlan, progress: BatchProgress) -> str:
 def _summary(console: Console, plan: BatchPlan, report: BatchReport) -> None:
     progress = report.progress
     console.print(
-        f"{progress.pictures} pictures in {progress.seconds:.1f} s  {_figures(plan, progress)}",
+        f"{counted(progress.pictures, 'picture')} in {progress.seconds:.1f} s  {_figures(plan, progress)}",
         highlight=False,
     )
     for item in report.failed[:5]:

@@ -13,7 +13,7 @@ __all__ = ["batch", "generate", "types"]
 
 
 def types(
-    app_id: Annotated[str, typer.Argument(metavar="ID", help="Endpoint id, such as fal-ai/flux/dev.")],
+    app_id: Annotated[str, typer.Argument(metavar="ID", hidden=True)],
     source: Annotated[
         str | None,
         typer.Option(
@@ -100,7 +100,7 @@ def generate(
 
 
 def batch(
-    prompts: Annotated[list[str] | None, typer.Argument(metavar="[PROMPT]...", help="What to draw.")] = None,
+    prompts: Annotated[list[str] | None, typer.Argument(metavar="PROMPT", hidden=True)] = None,
     file: Annotated[
         Path | None,
         typer.Option(

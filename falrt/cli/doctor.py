@@ -23,7 +23,8 @@ EXTRAS = {
     "images": ("PIL", "numpy"),
     "video": ("av",),
     "local": ("typer", "rich", "starlette", "uvicorn"),
-    "fast": ("ormsgpack", "msgspec", "pybase64"),
+    "batch": ("diskcache",),
+    "fast": ("pybase64",),
     "proxy": ("python_socks", "socksio"),
 }
 """What each extra brings, by the names that are imported."""

@@ -174,6 +174,7 @@ def playground(
         typer.Option(metavar="NAME", help="A name under which this server is called; may be repeated."),
     ] = None,
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+    quiet: _Quiet = False,
 ) -> None:
     """Open a page to play with the models: camera, drawing, pictures, films; your key stays here."""
     with errors_in_a_line():
@@ -181,7 +182,7 @@ def playground(
 
         from falrt.cli.playground import playground as run
 
-        run(Console(), host, port, local=local, speed=speed, names=name or [], browser=open_)
+        run(Console(quiet=quiet), host, port, local=local, speed=speed, names=name or [], browser=open_)
 
 
 @app.command(short_help="Stream moving pictures through a model; no key, no network.")

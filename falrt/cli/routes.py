@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, Final
@@ -170,7 +170,8 @@ def route(wish: Wish) -> Call:
     if known[0].app == name and "image" in known[0].takes - wish.needs:
         raise ConfigurationError(f"{name} needs a picture to start from: give --image")
     says = found.app != name and (found.app != known[0].app or name.startswith("fal-ai/"))
-    return Call(found.app, _input(wish, found), (_why(wish, name, found),) if says else ())
+    why = (_why(wish, name, found),) if says else ()
+    return Call(found.app, _input(wish, found), (*why, *_unknown_fields(wish.settings, found.app)))
 
 
 def image_size(size: str) -> str | dict[str, int]:
@@ -212,6 +213,23 @@ def _unknown(wish: Wish, name: str) -> Call:
             f"unknown model {wish.model!r}; {hint}there are {known}, and any endpoint id"
         )
     return Call(name, _input(wish, Route(name, frozenset(_WORDS))))
+
+
+def _unknown_fields(settings: Mapping[str, Any], app: str) -> Iterator[str]:
+    """Tell of fields that falrt does not know; fal leaves a mistyped one out without a word."""
+    given = settings.keys() - {"prompt", "seed"}
+    if not given:
+        return
+    from falrt import models  # only here: it takes its time
+
+    shelf = (getattr(models, name) for name in models.__all__ if name.isupper())
+    takes = next(
+        (set(each.input_type.model_fields) for each in shelf if getattr(each, "app", "") == app), given
+    )
+    for name in sorted(given - takes):
+        near = difflib.get_close_matches(name, takes, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        yield f"{app} has no field {name!r} that falrt knows: {hint}it is sent as it is"
 
 
 def _input(wish: Wish, found: Route) -> dict[str, Any]:

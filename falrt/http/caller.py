@@ -208,7 +208,7 @@ class Caller:
             response = await transport.handle_async_request(self._request(ask))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
             by_proxy = self.proxy_url if ask.authorization is None else None
-            raise lost(exc, ask.what, urlsplit(by_proxy or ask.url).netloc) from exc
+            raise lost(exc, ask.what, urlsplit(by_proxy or ask.url).netloc) from None
         try:
             status = response.status_code
             logger.debug("< %d %s", status, ask.what)
@@ -307,20 +307,27 @@ async def _read(response: httpx.Response, what: str, limit: int, *, cut: bool = 
     except (httpx.HTTPError, httpx.StreamError) as exc:
         if cut:
             return bytes(body)  # the status alone says enough
-        raise lost(exc, what, "") from exc
+        raise lost(exc, what, "") from None
     if len(body) > limit and not cut:
         raise HTTPCallError(f"{what}: the answer is larger than {limit} bytes", status=response.status_code)
     return bytes(body[:limit])
 
 
 def lost(exc: Exception, what: str, where: str) -> FalrtError:
-    """Say what a failure of the network means."""
+    """Say what a failure of the network means.
+
+    Raise it ``from None``: the chain of the HTTP libraries, sixty lines, stays in ``__context__`` for who asks.
+    """
     import httpx
 
     said = redact(str(exc)) or type(exc).__name__
     if isinstance(exc, httpx.ConnectTimeout):
         return ConnectTimeoutError(f"{what}: cannot reach {where} within {CONNECT_TIMEOUT:g} s")
     if isinstance(exc, httpx.ConnectError | httpx.PoolTimeout | httpx.ProxyError):
+        is_here = urlsplit(f"//{where}").hostname in LOOPBACK
+        if is_here and isinstance(exc, httpx.ConnectError) and not _finds(ssl.SSLError, exc):
+            option = "FALRT_BASE_URL, base_url or proxy_url"
+            return ConnectError(f"{what}: nothing listens at {where} ({option}); is `falrt serve` running?")
         return ConnectError(f"{what}: cannot reach {where}: {said}")
     if isinstance(exc, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
         return ConfigurationError(f"{what}: the request cannot be sent: {said}")
@@ -335,13 +342,16 @@ def _may_repeat(exc: HTTPCallError | ConnectError, *, anyway: bool) -> bool:
         return exc.status is None or exc.status == 429 or exc.status >= 500
     if isinstance(exc, ConnectError):
         # Nothing was sent. A certificate that cannot be trusted will not be trusted in a second.
-        root: BaseException | None = exc
-        while root is not None:
-            if isinstance(root, ssl.SSLCertVerificationError):
-                return False
-            root = root.__cause__ or root.__context__
-        return True
+        return not _finds(ssl.SSLCertVerificationError, exc)
     return is_safe_to_repeat(exc) or (anyway and exc.retryable)
+
+
+def _finds(kind: type[BaseException], exc: BaseException) -> bool:
+    """Whether an error is of a kind, or something that led to it."""
+    root: BaseException | None = exc
+    while root is not None and not isinstance(root, kind):
+        root = root.__cause__ or root.__context__
+    return root is not None
 
 
 def _plain(value: str | int | float | bool) -> str | int | float:

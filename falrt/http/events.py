@@ -130,7 +130,7 @@ async def _other(response: httpx.Response, target: Target[Any, OutputT]) -> Asyn
             elif chunk:
                 yield chunk
     except (httpx.HTTPError, httpx.StreamError) as exc:
-        raise lost(exc, target.app, "") from exc
+        raise lost(exc, target.app, "") from None
     if is_json:
         yield target.load(_json(bytes(whole), target.app))
 
@@ -158,7 +158,7 @@ async def events_in(response: httpx.Response, what: str) -> AsyncGenerator[tuple
                     raise _failed(event.data, response, what)
                 yield event.event, value
     except (httpx.HTTPError, httpx.StreamError) as exc:
-        raise lost(exc, what, "") from exc
+        raise lost(exc, what, "") from None
     if decoder.is_cut:
         raise HTTPCallError(f"{what}: the stream ended in the middle of an event", retryable=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import json
 import os
 import sys
@@ -188,7 +189,7 @@ async def test_a_job_that_the_service_has_forgotten_is_submitted_again(tmp_path:
     journal = Journal(tmp_path)
     from falrt.batches.pieces import pieces_of
 
-    journal.note(pieces_of(APP, CATS)[0].key, "submitted", request_id="gone")
+    journal.note(pieces_of(APP, CATS, "this machine")[0].key, "submitted", request_id="gone")
     journal.close()
     queue = Queue()
 
@@ -274,6 +275,19 @@ async def test_without_a_key_or_a_network_nothing_further_is_tried(tmp_path: Pat
     assert asked == 1
 
 
+async def test_a_server_that_is_not_there_is_told_once_and_leaves_nothing_unseen(tmp_path: Path) -> None:
+    unseen: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+    async with scripted(Queue()) as (url, _):
+        pass  # nobody listens there any more
+
+    async with falrt.Client(key="a:b", base_url=url) as fal:
+        with pytest.raises(falrt.ConnectError, match="nothing listens"):
+            await soon(falrt.batch(APP, CATS, folder=tmp_path, client=fal, cache=False))
+    gc.collect()
+    assert unseen == []
+
+
 # The cache.
 
 
@@ -288,6 +302,19 @@ async def test_the_same_prompt_and_seed_are_paid_once_in_all_batches(tmp_path: P
     assert second.paid == [{"prompt": "dog", "seed": 1}]
     assert [item.source for item in report.items] == ["cache"] * 5 + ["paid"]
     assert report.items[0].files[0].read_bytes() == (tmp_path / "one/0001-cat-0.jpg").read_bytes()
+
+
+async def test_pictures_of_a_stand_in_are_not_taken_for_those_of_fal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"folder": tmp_path / "out", "cache": tmp_path / "cache"}
+    await run(Queue(), tmp_path / "out", cache=tmp_path / "cache")
+    monkeypatch.delenv("FALRT_BASE_URL", raising=False)
+    for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+
+    with pytest.raises(falrt.MissingCredentialsError):  # fal would be asked, so the key is missed
+        await soon(falrt.batch(APP, CATS, **options))
 
 
 async def test_within_a_batch_one_seed_is_paid_once_and_no_seed_each_time(tmp_path: Path) -> None:
@@ -306,8 +333,8 @@ async def test_a_damaged_cache_costs_a_picture_and_not_the_batch(tmp_path: Path)
     from falrt.batches.pieces import pieces_of
 
     with diskcache.Cache(str(tmp_path / "cache")) as store:
-        store.set(pieces_of(APP, CATS)[0].key, b"\xc1damaged")
-        store.set(pieces_of(APP, CATS)[1].key, ["not", "ours"])
+        store.set(pieces_of(APP, CATS, "this machine")[0].key, b"\xc1damaged")
+        store.set(pieces_of(APP, CATS, "this machine")[1].key, ["not", "ours"])
     queue = Queue()
 
     assert (await run(queue, tmp_path / "out", cache=tmp_path / "cache")).progress.done == 5

@@ -126,7 +126,10 @@ def test_rows_of_a_file_win_over_options(tmp_path: Path) -> None:
 
     plan = BatchPlan(file=tmp_path / "a.jsonl", seeds=[1], settings={"num_inference_steps": 2}, model="dev")
 
-    assert inputs_of(plan) == ("fal-ai/flux/dev", [{"prompt": "a cat", "seed": 7, "num_inference_steps": 2}])
+    assert inputs_of(plan, {}) == (
+        "fal-ai/flux/dev",
+        [{"prompt": "a cat", "seed": 7, "num_inference_steps": 2}],
+    )
 
 
 def test_seeds_are_numbers_and_ranges() -> None:
@@ -134,6 +137,16 @@ def test_seeds_are_numbers_and_ranges() -> None:
     for wrong in ("x", "3-1", "1-999999999", "-1", ""):
         with pytest.raises(ConfigurationError, match="--seeds takes numbers"):
             read_numbers(wrong)
+
+
+def test_one_is_one_and_a_field_that_is_not_known_is_told_once(
+    run: Callable[..., Result], queue: Queue
+) -> None:
+    result = run("batch", "a cat", "-m", "schnell", "--set", "guidance_scal=2", "--seeds", "1")
+
+    assert "1 input for fal-ai/flux/schnell" in result.output
+    assert "1 picture in" in result.output
+    assert result.output.count("'guidance_scale'?") == 1
 
 
 def test_no_prompts_are_told(run: Callable[..., Result]) -> None:

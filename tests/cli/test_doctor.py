@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -78,4 +79,8 @@ def test_a_missing_extra_is_told_and_does_not_fail(
 
 def test_the_extras_are_those_that_can_be_installed() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    assert set(EXTRAS) <= set(project["optional-dependencies"])
+    extras = project["optional-dependencies"]
+    assert set(EXTRAS) <= set(extras)
+    installed = {re.split(r"[>=\[]", each)[0] for requirements in extras.values() for each in requirements}
+    named = {"PIL": "pillow", "python_socks": "python-socks", "socksio": "httpx"}
+    assert {named.get(module, module) for modules in EXTRAS.values() for module in modules} <= installed

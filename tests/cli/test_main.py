@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,15 +10,14 @@ from typer.testing import Result
 
 import falrt
 
+COMMANDS = ("serve", "proxy", "playground", "demo", "stream", "doctor", "types", "generate", "batch")
+
 
 def test_help_names_the_commands(run: Callable[..., Result]) -> None:
     result = run("--help")
 
-    for command in ("serve", "demo"):
-        assert command in result.output
-
-
-COMMANDS = ("serve", "demo", "stream", "doctor", "proxy", "playground", "generate", "batch", "types")
+    told = [line.split()[0] for line in result.output.partition("Commands:")[2].splitlines() if line]
+    assert told == list(COMMANDS)
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
@@ -25,9 +25,8 @@ def test_help_speaks_plainly_and_nothing_is_cut(run: Callable[..., Result], comm
     result = run(*command, "-h")
 
     assert result.exit_code == 0
-    options = result.output.partition("Options:")[2]
-    assert "..." not in options
-    assert "<" not in options.replace("0<=", "").replace("<=", ""), "metavars are plain words"
+    assert "..." not in result.output.partition("Options:")[2]
+    assert "<" not in re.sub(r"\d?<=", "", result.output), "metavars are plain words"
 
 
 def test_version(run: Callable[..., Result]) -> None:

@@ -110,6 +110,14 @@ def test_the_input_has_what_was_wished_for_and_settings_win() -> None:
     }
 
 
+def test_a_field_that_is_not_known_is_sent_and_told() -> None:
+    call = route(Wish("a cat", model="schnell", settings={"num_inference_step": 3, "guidance_scale": 2}))
+
+    assert call.input["num_inference_step"] == 3
+    (note,) = call.notes
+    assert "has no field 'num_inference_step' that falrt knows: did you mean 'num_inference_steps'?" in note
+
+
 @pytest.mark.parametrize(
     "each", [each for routes in FAMILIES.values() for each in routes], ids=lambda each: each.app
 )
