@@ -21,7 +21,7 @@ from PIL import Image, ImageChops, ImageFilter
 from falrt.local.motif import SMALL_PIXELS, Motif, cover, measure
 from falrt.local.prompt import LIGHTNESS_STEPS, WARMTH_STEPS, Look, read_prompt
 from falrt.local.scene import draw_scene
-from falrt.local.strokes import Layer, Window, detail_layers, ground_layer, mosaic_layer, window
+from falrt.local.strokes import TILE_PIXELS, Layer, Window, detail_layers, ground_layer, mosaic_layer, window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,6 +82,11 @@ class Painter:
         Returns:
             RGB, of exactly the ordered size.
         """
+        if (longest := max(order.width, order.height)) > TILE_PIXELS:
+            # There are no strokes beyond the tile: a smaller picture is painted and enlarged.
+            width, height = (max(1, side * TILE_PIXELS // longest) for side in (order.width, order.height))
+            small = self.paint(replace(order, width=width, height=height))
+            return small.resize((order.width, order.height), Image.Resampling.BICUBIC)
         look = read_prompt(order.prompt, order.negative_prompt)
         look = replace(look, weight=look.weight * (0.55 + 0.45 * min(1.0, max(0.0, order.guidance))))
         rng = np.random.default_rng((order.seed & 0xFFFFFFFF, look.signature))

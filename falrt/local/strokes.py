@@ -2,8 +2,8 @@
 
 Drawing some ten thousand strokes takes tens of milliseconds; looking their colours up takes one. So the
 strokes are drawn once into *layers*, arrays that say for every pixel which stroke covers it, and a picture
-only chooses the colour of each stroke. A layer is a square tile that continues mirrored beyond its edges; the
-seed moves the window over it.
+only chooses the colour of each stroke. A layer is a square tile, no smaller than a picture; the seed moves the
+window over it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 TILE_PIXELS = 1024
-"""Side of a layer: the largest usual picture; smaller ones have room to move."""
+"""Side of a layer, and the longest side that is painted; smaller pictures have room to move."""
 
 _DETAIL_ANGLES = 4
 
@@ -69,12 +69,8 @@ class Window:
     top: int
 
     def cut(self, layer: Layer) -> NDArray[np.intp]:
-        """Return the strokes at each pixel of the picture; beyond the tile, mirrored."""
-        view = layer.strokes[self.top : self.top + self.height, self.left : self.left + self.width]
-        missing = (self.height - view.shape[0], self.width - view.shape[1])
-        if not any(missing):
-            return view
-        return np.pad(view, ((0, missing[0]), (0, missing[1])), mode="symmetric")
+        """Return the strokes at each pixel of the picture."""
+        return layer.strokes[self.top : self.top + self.height, self.left : self.left + self.width]
 
     def places(self, layer: Layer) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return where each stroke's centre lies in the picture, as fractions of its height and width."""
@@ -84,7 +80,7 @@ class Window:
 
 
 def window(width: int, height: int, seed: int) -> Window:
-    """Place a picture of the given pixels on the tile; the seed decides where."""
+    """Place a picture of the given pixels, no more than the tile's, on the tile; the seed decides where."""
     rng = np.random.default_rng(seed)
     left = int(rng.integers(max(1, TILE_PIXELS - width)))
     top = int(rng.integers(max(1, TILE_PIXELS - height)))

@@ -41,6 +41,14 @@ def test_picture_has_the_ordered_size(painter: Painter, size: tuple[int, int]) -
     assert painter.paint(replace(order(), width=size[0], height=size[1])).size == size
 
 
+def test_a_picture_beyond_the_tile_shows_its_scene_once(painter: Painter) -> None:
+    wide = replace(order(prompt="a red fox in the snow"), width=1024, height=512)
+
+    wider = painter.paint(replace(wide, width=1536, height=768))
+
+    assert likeness(painter.paint(wide), wider.resize((1024, 512))) > 0.99
+
+
 @pytest.mark.parametrize("style", [style for style in STYLES if style != "neon"])
 @pytest.mark.parametrize("kind", ["cat", "city", "sea"])
 def test_frame_shines_through_every_style(painter: Painter, style: str, kind: str) -> None:
