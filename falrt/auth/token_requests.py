@@ -14,7 +14,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from falrt.auth.credentials import Key, Token
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     import httpx
 
 __all__ = ["TokenRequests"]
+
+E = TypeVar("E", bound=BaseException)
 
 logger = logging.getLogger("falrt.auth")
 
@@ -211,14 +213,15 @@ class TokenRequests:
             ) as response:
                 content = await _read(response)
         except httpx.TransportError as error:
-            mistrust = _mistrust_in(error)
+            mistrust = _finds(ssl.SSLCertVerificationError, error)
             if mistrust is not None:
                 host = urlsplit(url).netloc
                 text = f"the certificate of {host} cannot be trusted: {mistrust.verify_message}"
                 raise ConnectError(text) from mistrust
             # Not a matter of the credential: whoever asks for another key would ask in vain.
             kind = ConnectTimeoutError if isinstance(error, httpx.TimeoutException) else ConnectError
-            if isinstance(error, httpx.ConnectError) and urlsplit(url).hostname in LOOPBACK:
+            is_tls = _finds(ssl.SSLError, error) is not None
+            if isinstance(error, httpx.ConnectError) and not is_tls and urlsplit(url).hostname in LOOPBACK:
                 option = "FALRT_BASE_URL or base_url" if self._proxy_url is None else "proxy_url"
                 raise ConnectError(
                     f"nothing listens at {urlsplit(url).netloc} ({option}); is `falrt serve` running?"
@@ -305,10 +308,10 @@ class TokenRequests:
         return text
 
 
-def _mistrust_in(error: BaseException) -> ssl.SSLCertVerificationError | None:
-    """Return what is wrong with a certificate, where that made a request fail."""
+def _finds(kind: type[E], error: BaseException) -> E | None:
+    """Return the error of this kind that made a request fail, if one did."""
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+    while cause is not None and not isinstance(cause, kind):
         cause = cause.__cause__ or cause.__context__
     return cause
 

@@ -117,7 +117,10 @@ async def _loaded(response: httpx.Response, target: Target[Any, OutputT]) -> Asy
 
 async def _other(response: httpx.Response, target: Target[Any, OutputT]) -> AsyncGenerator[Any, None]:
     """Yield the one JSON result of an endpoint that has no parts, or the bytes of any other body."""
-    is_json = response.headers.get("content-type", "").partition(";")[0].strip().endswith("json")
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "text/html":
+        raise HTTPCallError(f"{target.app}: expected events, got an HTML page", status=response.status_code)
+    is_json = kind.endswith("json")
     whole = bytearray()
     import httpx
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 import subprocess
 import sys
 import traceback
@@ -323,6 +324,14 @@ async def test_a_local_server_that_does_not_run_is_told_at_once_with_the_cure() 
         "nothing listens at 127.0.0.1:8765 (FALRT_BASE_URL or base_url); is `falrt serve` running?"
     )
     assert len(service.seen) == 1
+
+
+async def test_https_to_a_plain_port_is_not_told_as_a_server_that_does_not_run() -> None:
+    refused = httpx.ConnectError("wrong version number")
+    refused.__cause__ = ssl.SSLError(1, "wrong version number")
+    error = await no_connection(requests(Service(general=[refused]), base_url="https://127.0.0.1:8765"))
+    assert "wrong version number" in str(error)
+    assert "falrt serve" not in str(error)
 
 
 async def test_another_failure_of_the_http_library_is_final() -> None:

@@ -90,6 +90,13 @@ async def test_a_body_that_is_no_event_stream_comes_as_it_is() -> None:
 # What goes wrong.
 
 
+async def test_a_page_of_somebody_in_between_is_no_result() -> None:
+    page = Said(body=[b"<!doctype html><title>Log in</title>"], kind="text/html; charset=utf-8")
+    async with scripted(lambda _: page) as (url, _), client(url) as fal:
+        with pytest.raises(falrt.HTTPCallError, match=f"{APP}: expected events, got an HTML page"):
+            await soon(anext(fal.stream(APP, INPUT)))
+
+
 @pytest.mark.parametrize(
     "event",
     [
