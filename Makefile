@@ -72,7 +72,7 @@ test-together: $(VENV)/.dev ## resolve falrt together with other clients that us
 .autobahn/suite:
 	$(PYTHON2) -m pip install -q --disable-pip-version-check --target $@ autobahntestsuite
 
-autobahn: $(VENV)/.dev .autobahn/suite ## the WebSocket protocol by the book: Autobahn's cases (PYTHON2=a Python 2.7)
+autobahn: $(VENV)/.dev .autobahn/suite ## run Autobahn's WebSocket test cases (PYTHON2=a Python 2.7)
 	$(BIN)/python -m chaos.autobahn --python2 $(PYTHON2)
 
 cov: $(VENV)/.dev ## line and branch coverage of the pure core, which must be complete
@@ -83,7 +83,7 @@ docs: $(VENV)/.dev ## build the site (docs/_build), warnings are errors; run eve
 	$(BIN)/sphinx-build -q -E -W --keep-going -j $(JOBS) docs docs/_build
 	$(BIN)/pytest -q tests/test_docs.py tests/test_wire.py
 
-pictures: $(VENV)/.dev ## make the pictures of the pages anew
+pictures: $(VENV)/.dev ## make the pictures of the pages again
 	$(BIN)/python docs/pictures/make.py
 
 bench: $(VENV)/.dev ## compare with fal-client and a bare socket loop; then how fresh the pictures are
@@ -97,7 +97,7 @@ chaos: $(VENV)/.dev ## five minutes of seeded faults over real sockets (SECONDS=
 soak: $(VENV)/.dev ## two hundred connections streaming for ten minutes (MINUTES=10)
 	$(BIN)/python -m chaos.soak --minutes $(or $(MINUTES),10)
 
-fmt: $(VENV)/.dev ## format and mend what can be mended
+fmt: $(VENV)/.dev ## format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

@@ -68,16 +68,17 @@ class Client(HTTPClient):
 
     Args:
         key: A fal key. Default: ``FAL_KEY``, or ``FAL_KEY_ID`` and ``FAL_KEY_SECRET``, from the environment.
-        base_url: One place for every host, such as ``"http://127.0.0.1:8765"``; default: ``FALRT_BASE_URL``, else fal.
+        base_url: One URL that replaces all of fal's hosts, such as ``"http://127.0.0.1:8765"``. Default:
+            ``FALRT_BASE_URL``, else fal.
         proxy_url: A trusted server that adds the key to HTTP requests, so that this program holds none.
         token_provider: ``(app_path) -> str | Token``, sync or async, called with the full path.
-        token_expiration_seconds: Lifetime to ask for (120), or to assume of tokens that do not tell theirs.
+        token_expiration_seconds: Lifetime to request (120), and to assume for tokens without an expiry.
         auth: ``"token"`` puts a short-lived token into the URL; ``"key"`` the key into the handshake's header.
             Default: tokens for sockets, the key for HTTP.
-        ssl: A TLS context of your own. Default: one is built, once, in a thread.
-        proxy: An HTTP or SOCKS proxy for token requests and sockets, such as ``"http://proxy:3128"``; None for none.
-            Default: what ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` say, read once. This machine is always
-            reached directly.
+        ssl: Your own TLS context. Default: one is built, once, in a thread.
+        proxy: An HTTP or SOCKS proxy for HTTP calls and sockets, such as ``"http://proxy:3128"``; None for no proxy.
+            Default: those of ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, read once. Connections to this
+            machine are always direct.
 
     Raises:
         ConfigurationError: An argument is wrong.
@@ -104,11 +105,11 @@ class Client(HTTPClient):
             )
         if proxy_url is not None and token_provider is not None:
             raise ConfigurationError(
-                "proxy_url and token_provider both say where tokens come from: give one of the two"
+                "proxy_url and token_provider both say where tokens come from: pass only one of them"
             )
         check_seconds("token_expiration_seconds", token_expiration_seconds, optional=True)
         if not isinstance(proxy_url, str | None):
-            raise ConfigurationError(f"proxy_url must be text, got {type(proxy_url).__name__}")
+            raise ConfigurationError(f"proxy_url must be a string, got {type(proxy_url).__name__}")
         if ssl is not None:
             import ssl as tls
 

@@ -1,10 +1,9 @@
 """Messages to frames and back: msgpack as fal speaks it, JSON for apps that chose it.
 
-Two rules hold for both. A message that cannot be encoded is an ``EncodeError`` that names the
-path of the culprit (``input.images[0]``); the search for it runs only after a failure. A frame that cannot be
-decoded is a ``DecodeError`` that carries its size and never its content, and reading it takes memory in
-proportion to the frame, whatever lengths its headers claim: at worst some seventy times its size, for a frame
-of nothing but empty maps.
+Two rules apply to both. A message that cannot be encoded raises an ``EncodeError`` that names the path of the
+value (``input.images[0]``); falrt searches for it only after a failure. A frame that cannot be decoded raises a
+``DecodeError`` that carries its size and never its content. Decoding takes memory in proportion to the frame,
+whatever lengths its headers claim: at worst about seventy times its size, for a frame of empty maps.
 
 Source: wire facts W26, W27 and W50 to W55, docs/reference/wire.md.
 """
@@ -48,8 +47,8 @@ class Msgpack:
     keys (bytes keys pass too; fal's server refuses every other key). NaN and infinity pass.
     ``decode`` gives lists for arrays and ``bytes`` for binary fields; maps may have any hashable key. A
     timestamp arrives as ``msgpack.Timestamp``, another extension type as ``msgpack.ExtType``. A text frame,
-    and a binary frame that is a JSON map, are read as JSON, because the gateway and apps with an encoder of
-    their own send such.
+    and a binary frame that is a JSON map, are read as JSON, because the gateway, and apps with their own
+    encoder, send such frames.
 
     Source: wire facts W27 and W51 to W54, docs/reference/wire.md.
     """
@@ -221,7 +220,7 @@ def _locate(message: Message, encode: Callable[[Any], object], key_types: tuple[
         if isinstance(value, dict):
             for key, item in value.items():
                 if not isinstance(key, key_types):
-                    return f"{path}: key of type {type(key).__name__}; keys must be text"
+                    return f"{path}: key of type {type(key).__name__}; keys must be strings"
                 children.append((_member(path, key), item, depth + 1))
         elif isinstance(value, (list, tuple)):
             children.extend((f"{path}[{index}]", item, depth + 1) for index, item in enumerate(value))
@@ -245,7 +244,7 @@ def _describe(value: Any, error: Exception) -> str:
     if isinstance(value, str):
         return "the text holds half a surrogate pair and is not valid Unicode; remove or replace it"
     if type(value) is int:
-        return "the integer needs more than 64 bits; send it as text"
+        return "the integer needs more than 64 bits; send it as a string"
     if isinstance(value, float):
         return "NaN and infinity are not JSON; send a number or None"
     kind = type(value)

@@ -107,11 +107,11 @@ class MissingDependencyError(FalrtError, ImportError):
 
 
 class AuthenticationError(FalrtError):
-    """The credential is missing or refused. Trying again with the same one is useless."""
+    """The credential is missing or was refused. Trying again with the same one does not help."""
 
 
 class MissingCredentialsError(AuthenticationError):
-    """No key was given and none stands in the environment."""
+    """No key was passed and the environment has none."""
 
 
 class TokenRequestError(AuthenticationError):
@@ -119,8 +119,8 @@ class TokenRequestError(AuthenticationError):
 
     Attributes:
         status: HTTP status of the last reply, or None where there was none.
-        detail: What the endpoint said, shortened; never holds a token.
-        passing: The network or the service failed, not the credential: the same request may succeed later.
+        detail: What the endpoint said, shortened; never contains a token.
+        passing: A temporary failure of the network or the service, not of the credential: a later request may succeed.
     """
 
     def __init__(
@@ -167,8 +167,8 @@ class ConnectionClosed(FalrtError):
 
     Attributes:
         code: WebSocket close code; 1006 where no close frame came.
-        reason: The close frame's reason, or our own words.
-        unsent: Inputs that never left, oldest first, as they were given to ``send()`` or ``request()``.
+        reason: The close frame's reason, or falrt's description.
+        unsent: Inputs that were never sent, oldest first, as they were passed to ``send()`` or ``request()``.
     """
 
     def __init__(self, code: int, reason: str = "", *, unsent: Sequence[Any] = ()) -> None:
@@ -182,23 +182,23 @@ class ConnectionClosed(FalrtError):
 
 
 class ConnectionClosedOK(ConnectionClosed):
-    """Ended as it should: by ``close()``, at the end of a stream, or idle with ``reconnect=False``."""
+    """The connection ended normally: by ``close()``, at the end of a stream, or idle with ``reconnect=False``."""
 
 
 class ConnectionClosedError(ConnectionClosed):
-    """Lost for good; ``__cause__`` holds the last failure where there was one."""
+    """The connection failed and will not reconnect; ``__cause__`` holds the last failure, if there was one."""
 
 
 class CodecError(FalrtError):
-    """A message and its frame do not fit each other."""
+    """A message could not be encoded, or a frame could not be decoded."""
 
 
 class EncodeError(CodecError):
-    """Ours: the input cannot be put on the wire. Nothing was sent."""
+    """The input cannot be encoded. Nothing was sent."""
 
 
 class DecodeError(CodecError):
-    """Theirs: the frame cannot be read.
+    """A frame from the server cannot be decoded.
 
     Attributes:
         size: Length of the frame in bytes (characters for text).
@@ -236,11 +236,11 @@ class ResponseValidationError(FalrtError):
 
 
 class RequestDropped(FalrtError):
-    """The server surely dropped this input: a later one was answered first."""
+    """With ``resend=False``: the server dropped this input, or the connection was lost before the answer."""
 
 
 class RequestTimeout(FalrtError, TimeoutError):
-    """No answer came in time; a late one will not be given to another request."""
+    """The timeout passed without an answer; a late one is not given to another request."""
 
 
 class QueueFullError(FalrtError):
@@ -257,7 +257,7 @@ class QueueFullError(FalrtError):
 
 
 class ConcurrencyError(FalrtError):
-    """Two callers where there can be only one."""
+    """Two callers use something that allows only one, or the call comes from another event loop or process."""
 
 
 class HTTPCallError(FalrtError):
@@ -267,11 +267,11 @@ class HTTPCallError(FalrtError):
         status: HTTP status of the answer, or None where there was none.
         detail: What the service said: text, a list of problems, or a map, as it came.
         errors: The problems one by one, each a map with ``loc``, ``msg`` and ``type``; empty where it named none.
-        error_type: The service's own word for the failure, such as ``"runner_disconnected"``; or None.
+        error_type: The service's name for the failure, such as ``"runner_disconnected"``; or None.
         request_id: The service's id of the request, for its support; or None.
         retryable: Whether the same request may succeed later.
         retry_after: Seconds that the service asked to wait, or None.
-        headers: Of the answer, names in lower case.
+        headers: Headers of the answer, names in lower case.
     """
 
     def __init__(
@@ -304,7 +304,7 @@ class HTTPAuthenticationError(HTTPStatusError, UnauthorizedError):
 
 
 class RequestFailedError(HTTPCallError):
-    """A queued job, or a stream that had begun, ended in failure."""
+    """A queued job, or a stream that had begun, failed."""
 
 
 class UploadError(HTTPCallError):

@@ -183,7 +183,7 @@ class ConnectionSettings:
             raise ConfigurationError(f"pacing must be a policy such as falrt.pacing.Latest(), got {pacing!r}")
         if self.throttle_interval is not None and self.pacing != Immediate():
             raise ConfigurationError(
-                "throttle_interval is short for pacing=Throttle(interval): give one of the two"
+                "throttle_interval is short for pacing=Throttle(interval): pass only one of them"
             )
         if not isinstance(self.reconnect, bool | Backoff):
             raise ConfigurationError(

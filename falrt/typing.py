@@ -1,4 +1,4 @@
-"""Aliases and protocols that several rooms share."""
+"""Type aliases and protocols that several packages share."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def client_of(server: FakeServer, **options: Any) -> falrt.Client:
         ({"auth": "both"}, "auth must be"),
         ({"auth": "key", "token_provider": lambda app: "t"}, "auth='key' needs no tokens"),
         ({"auth": "key", "proxy_url": "http://127.0.0.1/p"}, "auth='key' needs no tokens"),
-        ({"proxy_url": "http://127.0.0.1/p", "token_provider": lambda app: "t"}, "give one of the two"),
+        ({"proxy_url": "http://127.0.0.1/p", "token_provider": lambda app: "t"}, "pass only one of them"),
         ({"base_url": "nonsense"}, "base_url"),
         ({"token_expiration_seconds": -1}, "token_expiration_seconds"),
     ],

@@ -261,7 +261,7 @@ def test_a_value_that_cannot_be_sent_is_named_with_its_path_and_cure(
 @pytest.mark.parametrize("value", [2**64, -(2**63) - 1])
 def test_an_integer_beyond_64_bits_is_named(codec: Codec, value: int) -> None:
     with pytest.raises(
-        EncodeError, match=r"^input\.seed: the integer needs more than 64 bits; send it as text"
+        EncodeError, match=r"^input\.seed: the integer needs more than 64 bits; send it as a string"
     ):
         codec.encode({"seed": value})
 
@@ -284,7 +284,7 @@ def test_nan_and_infinity_are_not_json(value: float) -> None:
 def test_keys_that_the_far_side_refuses_are_refused_here(codec: Codec, key: Any) -> None:
     for message, path in (({key: 1}, "input"), ({"a": [{"b": 1}, ({key: 1},)]}, r"input\.a\[1\]\[0\]")):
         with pytest.raises(
-            EncodeError, match=f"^{path}: key of type {type(key).__name__}; keys must be text"
+            EncodeError, match=f"^{path}: key of type {type(key).__name__}; keys must be strings"
         ):
             codec.encode(message)
 

@@ -20,12 +20,12 @@ CLIENT, CONNECTION = set(ClientOptions.__annotations__), set(ConnectOptions.__an
 
 # Option, a wrong value, and what the error says besides the option's name.
 WRONG: list[tuple[str, Any, str]] = [
-    ("key", 5, "must be text, got int"),
+    ("key", 5, "must be a string, got int"),
     ("key", "two words", "copy the key again"),
-    ("base_url", 5, "must be text such as 'http://127.0.0.1:8765', got int"),
+    ("base_url", 5, "must be a string such as 'http://127.0.0.1:8765', got int"),
     ("base_url", "localhost", "must be a URL with a host"),
     ("base_url", "http://h/?a=b", "and no query"),
-    ("proxy_url", 5, "must be text, got int"),
+    ("proxy_url", 5, "must be a string, got int"),
     ("proxy_url", "ftp://x", "must begin with http:// or https:// and a host"),
     ("token_provider", "token", "must be a function of the app's path, got str"),
     ("token_expiration_seconds", 0, "must be a positive number of seconds or None, got 0"),
@@ -33,7 +33,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("auth", "jwt", "must be 'token' or 'key', got 'jwt'"),
     ("ssl", True, "must be an ssl.SSLContext or None, got True"),
     ("path", "", "leave it out for '/realtime'"),
-    ("path", 5, "must be text such as '/ws', or None for '/realtime', got int"),
+    ("path", 5, "must be a string such as '/ws', or None for '/realtime', got int"),
     ("path", "a?b", "use letters, digits"),
     ("mode", "duplex", "use one of 'unary'"),
     ("mode", "", "use one of 'unary'"),
@@ -143,7 +143,7 @@ def test_a_connection_key_in_use_is_not_lent_to_another_app() -> None:
             "auth='key' needs no tokens: leave out token_provider",
         ),
         ({"auth": "key", "proxy_url": "https://p.example"}, "or use auth='token'"),
-        ({"proxy_url": "https://p.example", "token_provider": lambda app: "t"}, "give one of the two"),
+        ({"proxy_url": "https://p.example", "token_provider": lambda app: "t"}, "pass only one of them"),
         (
             {"throttle_interval": 0.1, "pacing": pacing.Latest()},
             "is short for pacing=Throttle(interval): give one",

@@ -76,7 +76,7 @@ def find_key(key: str | None = None, *, environ: Mapping[str, str] | None = None
     """
     if key is not None:
         if not isinstance(key, str):
-            raise ConfigurationError(f"key must be text, got {type(key).__name__}")
+            raise ConfigurationError(f"key must be a string, got {type(key).__name__}")
         if not key.strip():
             raise MissingCredentialsError(
                 f"key is empty: pass a key, or leave it out to use FAL_KEY; {_WHERE_TO_GET_ONE}"
@@ -94,8 +94,8 @@ def find_key(key: str | None = None, *, environ: Mapping[str, str] | None = None
     if colab := _colab_secret():
         return _checked(colab, "the Colab secret FAL_KEY")
     raise MissingCredentialsError(
-        "no fal key: set the environment variable FAL_KEY (or FAL_KEY_ID and FAL_KEY_SECRET), pass key=..., "
-        f"or pass token_provider=... or proxy_url=...; {_WHERE_TO_GET_ONE}; without one, "
+        "no fal key found: set the environment variable FAL_KEY (or FAL_KEY_ID and FAL_KEY_SECRET), pass key=..., "
+        f"or pass token_provider=... or proxy_url=...; {_WHERE_TO_GET_ONE}; without a key, "
         "`falrt serve` plays fal on this machine, and `falrt stream --local` needs neither"
     )
 
@@ -123,10 +123,10 @@ def _checked(text: str, source: str) -> Key:
 def _check(value: str, source: str) -> None:
     """Refuse what does not fit into a header; an HTTP library would quote it in its error."""
     if value[:4].lower() == "key ":
-        raise ConfigurationError(f"{source} begins with the word 'Key': give the key alone")
+        raise ConfigurationError(f"{source} begins with the word 'Key': pass the key without it")
     if value.strip("'\"") != value:
         raise ConfigurationError(f"{source} has quotes around it: remove them")
     for position, character in enumerate(value):
         if not "!" <= character <= "~":
-            what = "white space" if character.isspace() else "a character that no key has"
-            raise ConfigurationError(f"{source} holds {what} at position {position}: copy the key again")
+            what = "white space" if character.isspace() else "a character that keys never contain"
+            raise ConfigurationError(f"{source} contains {what} at position {position}: copy the key again")

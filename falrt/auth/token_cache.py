@@ -102,7 +102,9 @@ class TokenCache:
     ) -> None:
         seconds = token_expiration_seconds
         if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
-            raise ConfigurationError(f"token_expiration_seconds is {seconds!r}: it must be positive seconds")
+            raise ConfigurationError(
+                f"token_expiration_seconds is {seconds!r}: it must be a positive number of seconds"
+            )
         if token_provider is not None and not callable(token_provider):
             raise ConfigurationError(
                 f"token_provider must be a function of the app's path, got {type(token_provider).__name__}"

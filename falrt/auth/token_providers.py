@@ -66,7 +66,7 @@ def _checked(result: Any) -> Token:
         )
     value = token.value.strip()
     if problem := token_problem(value):
-        raise TokenRequestError(f"the token provider's result is no token: {problem}")
+        raise TokenRequestError(f"the token provider's result is not a token: {problem}")
     try:
         check_number("the token provider's expires_in", token.expires_in, SECONDS, optional=True)
     except ConfigurationError as exc:

@@ -235,7 +235,7 @@ class TokenRequests:
             host = urlsplit(response.headers.get("location", "")).netloc.rpartition("@")[2] or "another path"
             option = "base_url" if self._proxy_url is None else "proxy_url"
             raise TokenRequestError(
-                f"{what} redirects to {host}; credentials do not follow: set {option} to the final address",
+                f"{what} redirects to {host}; credentials are not sent there: set {option} to the final address",
                 status=response.status_code,
             )
         return _Reply(
@@ -334,5 +334,5 @@ def _seconds_in(retry_after: str | None) -> float | None:
 def _refuse_password(option: str, url: str | None) -> None:
     if url is not None and "@" in urlsplit(url).netloc:
         raise ConfigurationError(
-            f"{option} holds a user name or password, which would stand in logs: remove it"
+            f"{option} contains a user name or password, which would appear in logs: remove it"
         )

@@ -92,7 +92,7 @@ def batch(console: Console, plan: BatchPlan) -> BatchReport | None:
             again = "what was paid is written down: run the same command again when there is room"
             raise ConfigurationError(f"{plan.out}: {exc.strerror or exc}; {again}") from exc
     if not reports:
-        console.print("stopped; run the same command again to go on where it was", highlight=False)
+        console.print("stopped; run the same command again to resume", highlight=False)
         return None
     _summary(console, plan, reports[0])
     return reports[0]

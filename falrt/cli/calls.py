@@ -16,9 +16,7 @@ def types(
     app_id: Annotated[str, typer.Argument(metavar="ID", hidden=True)],
     source: Annotated[
         str | None,
-        typer.Option(
-            "--from", metavar="PLACE", help="A file or address with the document, instead of fal's."
-        ),
+        typer.Option("--from", metavar="PLACE", help="A file or URL of the document, instead of fal's."),
     ] = None,
 ) -> None:
     """Print typed models of an endpoint: falrt types fal-ai/flux/dev > flux_dev.py."""
@@ -47,12 +45,12 @@ def generate(
         int | None, typer.Option(metavar="N", help="The same seed gives the same picture.")
     ] = None,
     lora_url: Annotated[str | None, typer.Option(metavar="URL", help="LoRA weights to use.")] = None,
-    lora_scale: Annotated[float, typer.Option(metavar="N", help="How strongly they count.")] = 1.0,
+    lora_scale: Annotated[float, typer.Option(metavar="N", help="Strength of the LoRA weights.")] = 1.0,
     num_images: Annotated[
         int | None, typer.Option(metavar="N", help="Pictures to make; default: one.", min=1)
     ] = None,
     image: Annotated[
-        str | None, typer.Option(metavar="PATH", help="A picture to start from: a file or an address.")
+        str | None, typer.Option(metavar="PATH", help="A picture to start from: a file or a URL.")
     ] = None,
     negative_prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="What to avoid.")] = None,
     set_: Settings = None,
@@ -60,9 +58,7 @@ def generate(
         str | None, typer.Option("--out", "-o", metavar="PATH", help="Save to a file, or into a folder.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    queue: Annotated[
-        bool, typer.Option("--queue", help="Go through fal's queue, and show how far it is.")
-    ] = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Use fal's queue, and show the progress.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the picture.")] = False,
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Give up after this time.", min=0.1)
@@ -104,7 +100,7 @@ def batch(
     file: Annotated[
         Path | None,
         typer.Option(
-            "--file", "-f", metavar="FILE", help="Prompts: a line each, or .csv or .jsonl with fields."
+            "--file", "-f", metavar="FILE", help="Prompts, one per line; or .csv or .jsonl with fields."
         ),
     ] = None,
     model: Annotated[
@@ -121,24 +117,24 @@ def batch(
         Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the results.")
     ] = Path("falrt-batch"),
     concurrency: Annotated[int, typer.Option(metavar="N", help="Calls at once.", min=1, max=1000)] = 8,
-    price: Annotated[float, typer.Option(metavar="USD", help="Of a picture, to show the cost.", min=0)] = 0.0,
+    price: Annotated[
+        float, typer.Option(metavar="USD", help="Price of a picture, to show the cost.", min=0)
+    ] = 0.0,
     cache: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Keep results there instead of the user's cache.")
+        Path | None, typer.Option(metavar="FOLDER", help="Cache results here instead of in the user's cache.")
     ] = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Let only the results' folder remember.")
-    ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not use a cache.")] = False,
     no_sheet: Annotated[bool, typer.Option("--no-sheet", help="Make no contact sheet.")] = False,
     dask: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Let the workers of a Dask scheduler make the calls."),
+        typer.Option(metavar="ADDRESS", help="Make the calls on the workers of a Dask scheduler."),
     ] = None,
     local: Annotated[
         bool, typer.Option("--local", help="Use a local stand-in instead of fal; no key.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
-    """Make many pictures: prompts times seeds times sizes. Run it again to go on where it stopped."""
+    """Make many pictures: prompts times seeds times sizes. Run it again to resume."""
     with errors_in_a_line():
         from rich.console import Console
 

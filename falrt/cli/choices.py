@@ -93,7 +93,7 @@ def choose(name: str, settings: Mapping[str, Any], *, app: str | None = None, fi
         ),
     }
     if name not in known:
-        raise ConfigurationError(f"unknown model {name!r}: there are {', '.join(known)}")
+        raise ConfigurationError(f"unknown model {name!r}: use one of {', '.join(known)}")
     model, input_type, picture, defaults = known[name]
     for field in (picture, "prompt"):
         if field in settings:

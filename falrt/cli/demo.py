@@ -111,7 +111,7 @@ def _summary(console: Console, record: Record, paths: list[Path], interrupted: b
     from falrt.cli.summary import print_summary
 
     if interrupted:
-        console.print("interrupted; this is what there is")
+        console.print("interrupted; saved what was received")
     print_summary(console, record)
     if record.count:
         console.print()

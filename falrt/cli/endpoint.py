@@ -19,7 +19,7 @@ def told(error: FalrtError) -> str:
     """Return an error's text; where the key is missing, in words for a shell instead of those for programmers."""
     if isinstance(error, MissingCredentialsError) and str(error).startswith("no fal key"):
         return (
-            "no fal key: run 'export FAL_KEY=...' with a key from https://fal.ai/dashboard/keys; "
+            "no fal key found: run 'export FAL_KEY=...' with a key from https://fal.ai/dashboard/keys; "
             "'falrt demo' and --local need none"
         )
     return str(error)

@@ -46,7 +46,7 @@ _Fit = Annotated[
     str,
     typer.Option(
         metavar="HOW",
-        help="Frames of another shape: cover cuts them, contain adds borders, stretch distorts.",
+        help="Other aspect ratios: cover crops, contain adds borders, stretch distorts.",
     ),
 ]
 _Frames = Annotated[int | None, typer.Option(metavar="N", help="Stop after N pictures.", min=1)]
@@ -57,10 +57,10 @@ _Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but e
 def serve(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(metavar="PORT", help="Port; 0 takes a free one.", min=0, max=65535)
+        int, typer.Option(metavar="PORT", help="Port; 0 picks a free one.", min=0, max=65535)
     ] = 8765,
     speed: Annotated[
-        float, typer.Option(metavar="N", help="Times quicker than the real models; 1 takes their time.")
+        float, typer.Option(metavar="N", help="How many times faster than the real models.")
     ] = 1.0,
     latency: Annotated[float, typer.Option(metavar="SECONDS", help="Delay of every frame, each way.")] = 0.0,
     idle_timeout: Annotated[
@@ -73,7 +73,7 @@ def serve(
         str | None, typer.Option(metavar="KEY", help="The only key that is accepted; default: any.")
     ] = None,
     no_auth: Annotated[
-        bool, typer.Option("--no-auth", help="Accept everybody, without key or token.")
+        bool, typer.Option("--no-auth", help="Accept everyone, without a key or token.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log connections.")] = False,
     quiet: _Quiet = False,
@@ -101,7 +101,7 @@ def serve(
         run(Console(quiet=quiet), host, port, options)
 
 
-@app.command(short_help="Let browsers use fal through this machine's key.")
+@app.command(short_help="Let browsers use fal with this machine's key.")
 def proxy(
     allow: Annotated[
         list[str],
@@ -111,25 +111,25 @@ def proxy(
     ],
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(metavar="PORT", help="Port; 0 takes a free one.", min=0, max=65535)
+        int, typer.Option(metavar="PORT", help="Port; 0 picks a free one.", min=0, max=65535)
     ] = 3333,
     origin: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ORIGIN", help="A page that may call, such as https://app.example; may be repeated."
+            metavar="ORIGIN", help="An origin that may call, such as https://app.example; may be repeated."
         ),
     ] = None,
     name: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A name under which this server is called; may be repeated."),
+        typer.Option(metavar="NAME", help="A host name of this server; may be repeated."),
     ] = None,
-    anyone: Annotated[
-        bool, typer.Option("--anyone", help="Let in whoever reaches the port, on any address.")
-    ] = False,
-    requests: Annotated[int, typer.Option(metavar="N", help="Requests a minute for one caller.", min=1)] = 60,
+    anyone: Annotated[bool, typer.Option("--anyone", help="Accept every caller, on any address.")] = False,
+    requests: Annotated[
+        int, typer.Option(metavar="N", help="Requests per minute for one caller.", min=1)
+    ] = 60,
     sockets: Annotated[int, typer.Option(metavar="N", help="Sockets at once for one caller.", min=1)] = 2,
     token_seconds: Annotated[
-        int, typer.Option(metavar="SECONDS", help="Longest life of a token.", min=1, max=3600)
+        int, typer.Option(metavar="SECONDS", help="Longest lifetime of a token.", min=1, max=3600)
     ] = 120,
     uploads: Annotated[bool, typer.Option("--uploads", help="Let callers store files.")] = False,
     quiet: _Quiet = False,
@@ -158,25 +158,26 @@ def proxy(
 @app.command(short_help="Open a page to play with the models.")
 def playground(
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Address to listen on; others may then watch at /screen.")
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; others may watch at /screen.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(metavar="PORT", help="Port; 0 takes a free one.", min=0, max=65535)
+        int, typer.Option(metavar="PORT", help="Port; 0 picks a free one.", min=0, max=65535)
     ] = 3333,
     local: Annotated[
-        bool, typer.Option("--local", help="Use the local stand-in even where there is a key.")
+        bool, typer.Option("--local", help="Use the local stand-in even if a key is set.")
     ] = False,
     speed: Annotated[
-        float, typer.Option(metavar="N", help="Of the stand-in: times quicker than the real models.")
+        float,
+        typer.Option(metavar="N", help="Of the stand-in: how many times faster than the real models."),
     ] = 1.0,
     name: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A name under which this server is called; may be repeated."),
+        typer.Option(metavar="NAME", help="A host name of this server; may be repeated."),
     ] = None,
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     quiet: _Quiet = False,
 ) -> None:
-    """Open a page to play with the models: camera, drawing, pictures, films; your key stays here."""
+    """Open a page to play with the models: camera, drawing, pictures, videos; your key stays here."""
     with errors_in_a_line():
         from rich.console import Console
 
@@ -272,7 +273,7 @@ def stream(
     live: Annotated[
         bool, typer.Option("--live", help="Play a file as a camera would: skip what is too old.")
     ] = False,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin a file again at its end.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Play a file again from its start.")] = False,
     still: Annotated[
         bool, typer.Option("--still", help="Show a single picture as it is, without movement.")
     ] = False,
@@ -290,7 +291,7 @@ def stream(
         bool, typer.Option("--local", help="Use a local stand-in instead of fal; no key.")
     ] = False,
     speed: Annotated[
-        float, typer.Option(metavar="N", help="With --local: times quicker than the real models.")
+        float, typer.Option(metavar="N", help="With --local: how many times faster than the real models.")
     ] = 1.0,
     max_buffering: Annotated[
         int | None, typer.Option(metavar="N", help="1 to 60: fal's server-side buffer.")
@@ -351,9 +352,9 @@ def doctor(
         bool, typer.Option("--local", help="Check with a local stand-in instead of fal; no key.")
     ] = False,
 ) -> None:
-    """Try each step that a picture takes, and say in plain words what works and what to do; ends with 1 where not.
+    """Try each step of making a picture: say what works, what does not, and what to do.
 
-    On fal, it asks for one picture, which costs what one picture costs.
+    The exit code is 1 if something does not work. On fal, it requests and pays for one picture.
     """
     with errors_in_a_line():
         from rich.console import Console
@@ -367,4 +368,4 @@ def doctor(
 
 app.command(short_help="Print typed models of an endpoint, from its OpenAPI document.")(calls.types)
 app.command(short_help="Make a picture from words.")(calls.generate)
-app.command(short_help="Make many pictures, stopped and gone on with at will.")(calls.batch)
+app.command(short_help="Make many pictures; run again to resume.")(calls.batch)

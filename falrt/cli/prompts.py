@@ -37,7 +37,7 @@ def choose_prompt(prompt: str, file: Path | None) -> Callable[[float], str]:
     """
     if file is not None:
         if prompt:
-            raise ConfigurationError("--prompt and --prompt-file: give one of the two")
+            raise ConfigurationError("--prompt and --prompt-file: pass only one of them")
         return FilePrompt(file)
     if prompt == "-" or sys.stdin.isatty():
         return TypedPrompt(DEFAULT_PROMPT if prompt in ("", "-") else prompt, sys.stdin)

@@ -46,8 +46,8 @@ def proxy(
     secret = os.environ.get(_SECRET_VARIABLE, "").strip()
     if host not in _LOOPBACK and not secret and not anyone:
         raise ConfigurationError(
-            f"on {host} anybody could spend your credits: set {_SECRET_VARIABLE} for callers to send as "
-            "'Authorization: Bearer ...', or say --anyone"
+            f"on {host} anyone could spend your credits: set {_SECRET_VARIABLE} for callers to send as "
+            "'Authorization: Bearer ...', or pass --anyone"
         )
     authorize = bearer(secret) if secret else server.anyone
     fal = server.routes(

@@ -210,7 +210,7 @@ def _unknown(wish: Wish, name: str) -> Call:
         hint = f"did you mean {near[0]!r}? " if near else ""
         known = ", ".join(FAMILIES)
         raise ConfigurationError(
-            f"unknown model {wish.model!r}; {hint}there are {known}, and any endpoint id"
+            f"unknown model {wish.model!r}; {hint}use one of {known}, or any endpoint id"
         )
     return Call(name, _input(wish, Route(name, frozenset(_WORDS))))
 

@@ -122,7 +122,7 @@ def _checked(plan: StreamPlan) -> StreamPlan:
 
     check_endpoint(plan.choice.model, local=plan.local, speed=plan.speed, max_buffering=plan.max_buffering)
     if plan.gate is not None and not plan.source.live:
-        raise ConfigurationError("--gate leaves frames out, and of a file every frame is used: add --live")
+        raise ConfigurationError("--gate skips frames, but every frame of a file is used: add --live")
     if not (plan.out or plan.preview or plan.window or plan.reports):
         plan = replace(plan, out=(_DEFAULT_FOLDER,))
     plan = replace(plan, out=distinct(plan.out), reports=distinct(plan.reports))

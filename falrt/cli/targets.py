@@ -42,7 +42,7 @@ def check_apart(source: str, out: Iterable[Path]) -> None:
         return  # a camera, the screen or the scene
     for path in out:
         if os.path.realpath(path) == os.path.realpath(place):
-            raise ConfigurationError(f"--out {path} is the source itself: results would take its place")
+            raise ConfigurationError(f"--out {path} is the source itself: results would overwrite it")
 
 
 def check_folder(option: str, path: Path) -> None:

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class RealtimeConnection(Generic[InputT, OutputT]):
-    """One logical connection to a realtime app; sockets come and go under it.
+    """One logical connection to a realtime app; it reopens its socket when that is lost.
 
     Made by :func:`falrt.connect` or :meth:`falrt.Client.connect`; use it with ``async with``, or ``await`` it and
     :meth:`close` it yourself. All methods belong to the event loop in which it was opened.
@@ -72,11 +72,11 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         return self._core.forgotten()
 
     async def close(self) -> None:
-        """Close the connection with code 1000; does nothing when it is closed already.
+        """Close the connection with code 1000; does nothing if it is already closed.
 
-        Whoever waits on it gets a :class:`falrt.ConnectionClosedOK` whose ``unsent`` hands back the inputs that never
-        left. ``await drain()`` first to let everything be answered. When it returns, no task and no socket of
-        this connection is left; cancelling it cuts the socket at once instead of waiting for the peer.
+        Waiting calls raise :class:`falrt.ConnectionClosedOK`, whose ``unsent`` holds the inputs that were never sent.
+        To wait for all answers first, ``await drain()``. When it returns, no task and no socket of this
+        connection is left; cancelling it closes the socket at once instead of waiting for the peer.
         """
         await self._core.close()
 
@@ -85,11 +85,11 @@ class RealtimeConnection(Generic[InputT, OutputT]):
     async def send(self, input: InputT | Mapping[str, Any]) -> None:
         """Send one input; its answer comes from :meth:`recv`.
 
-        The input is checked and encoded before it is queued, so a mistake shows at this line. With a pacing that
-        keeps every input (``Immediate``) this waits until the input is on the socket; with the others it returns
-        at once, and a newer input may take the place of this one (counted in ``stats.dropped``).
+        The input is checked and encoded before it is queued, so this call raises if it is wrong. With a pacing that
+        keeps every input (``Immediate``) this waits until the input was written to the socket; with the others it
+        returns at once, and a newer input may replace this one (counted in ``stats.dropped``).
 
-        Cancelling takes the input back if it has not left.
+        Cancelling withdraws the input if it has not been sent.
 
         Raises:
             ConfigurationError, pydantic.ValidationError: The input is wrong; nothing was sent.
@@ -108,9 +108,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
     async def request(
         self, input: InputT | Mapping[str, Any], timeout: float | None = None, *, resend: bool = True
     ) -> OutputT:
-        """Send one input and return its own answer, never another's.
+        """Send one input and return its own answer, never that of another input.
 
-        Requests may be made from many tasks; where the app echoes no ``request_id`` they take turns. A request that
+        Requests may be made from many tasks; if the app echoes no ``request_id``, they take turns. A request that
         the server dropped, or whose connection was lost, is sent again until its timeout. Cancelling gives up the
         answer; the connection stays usable.
 
@@ -118,10 +118,10 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             input: As for :meth:`send`.
             timeout: Seconds for everything, waiting for the turn and reconnecting included. Default: the
                 connection's ``request_timeout``, which does not run while a cold model is starting.
-            resend: False sends it only once, for an input that must not be worked on twice.
+            resend: False sends it only once, for an input that must not run twice.
 
         Raises:
-            RequestTimeout: No answer in time.
+            RequestTimeout: The timeout passed without an answer.
             RequestDropped: With ``resend=False``: the server dropped the input, or the connection was lost.
             ServerError: The app failed on this input.
             DecodeError, ResponseValidationError: The answer cannot be read, or does not fit the output type.
@@ -152,9 +152,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         return core.translation.load(message)
 
     async def flush(self) -> None:
-        """Send what waits now, without waiting for the clock of a throttle or debounce.
+        """Send waiting inputs now, without waiting for the interval of a throttle or debounce.
 
-        Returns when every input offered before has left, was superseded, or failed.
+        Returns when every earlier input was sent, was superseded, or failed.
         """
         supervisor = self._core.supervisor()
         protocol, now = supervisor.protocol, supervisor.loop.time()
@@ -166,9 +166,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         """Wait until nothing is waiting to be sent, nothing is unanswered, and the callbacks have returned.
 
         Raises:
-            RequestTimeout: Something is still unanswered after ``timeout`` seconds. A server that silently drops
-                inputs never answers them: give a timeout.
-            ConnectionClosed: The connection ended with something unanswered.
+            RequestTimeout: An input is still unanswered after ``timeout`` seconds. A server that silently drops
+                inputs never answers them: pass a timeout.
+            ConnectionClosed: The connection ended before all inputs were answered.
         """
         check_seconds("timeout", timeout, optional=True)
         supervisor = self._core.supervisor()
@@ -196,15 +196,15 @@ class RealtimeConnection(Generic[InputT, OutputT]):
     async def recv(self) -> OutputT:
         """Return the next result of :meth:`send`, in order of arrival.
 
-        May be cancelled without losing a result. fal's idle TIMEOUT is not an error here: the connection comes back
-        with the next input.
+        May be cancelled without losing a result. fal's idle TIMEOUT is not an error: the connection reopens at the
+        next input.
 
         Raises:
             ServerError, DecodeError, ResponseValidationError: Something went wrong with one input or frame; told
-                once, and the connection goes on.
-            QueueFullError: More than 256 results or 64 MiB were left unread; the oldest are gone.
+                once, and the connection stays usable.
+            QueueFullError: More than 256 results or 64 MiB were left unread; the oldest were discarded.
             ConnectionClosedOK: :meth:`close` was called, or the app ended its stream.
-            AuthenticationError, ConnectError, ConnectionClosedError: The connection was lost for good; told again
+            AuthenticationError, ConnectError, ConnectionClosedError: The connection failed permanently; raised again
                 by every further call.
             ConcurrencyError: Another task is in :meth:`recv`.
         """
@@ -227,14 +227,14 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             yield output
 
     def latest(self) -> Reply[InputT, OutputT] | None:
-        """Return the newest answer so far, or None before the first; for loops that poll, such as a game's.
+        """Return the newest answer so far, or None before the first; for loops that poll, such as a game loop.
 
-        Answers of :meth:`send` and :meth:`stream` count; those of :meth:`request` belong to their callers.
+        Answers of :meth:`send` and :meth:`stream` count; those of :meth:`request` go to their callers only.
 
-        Takes what is unread: a later :meth:`recv` waits for a newer result.
+        Discards unread results: a later :meth:`recv` waits for a newer one.
 
         Raises:
-            FalrtError: As :meth:`recv`, an error that nobody has been told yet.
+            FalrtError: As :meth:`recv`: an error that was not raised to a caller yet.
         """
         from falrt.connection.replies import reply_to
 
@@ -264,22 +264,22 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         """Send inputs at the model's own pace and yield a :class:`falrt.Reply` for each answer.
 
         The stream always sends the newest input and never builds a backlog; its last input is always answered. It
-        ends with its source, passes on the source's error, and lives through reconnects.
+        ends with its source, raises the source's error, and continues after reconnects.
 
         Args:
-            inputs: An async iterable is live: it is drained as it produces, and only its newest input is kept.
-                A callable, sync or async, is asked for an input when one can leave; None is the end. A sync one
-                runs on the event loop: let it be quick. Any other iterable is pulled on demand, in a thread
+            inputs: An async iterable is live: every input is read, and only the newest is kept.
+                A callable, sync or async, is called when an input can be sent; None ends the stream. A sync one
+                runs on the event loop, so it must be quick. Any other iterable is read on demand, in a thread
                 unless it is a list or tuple, and nothing is skipped.
-            pacing: Default: the connection's own, or ``Adaptive()`` where that is ``Immediate()``.
-            every: Skip nothing of a live source either; it is then pulled on demand.
+            pacing: Default: the connection's own, or ``Adaptive()`` if that is ``Immediate()``.
+            every: Skip nothing of a live source either; it is then read on demand.
             gate: ``gate(last_sent, candidate)`` says whether a live input is worth sending, such as
-                :class:`falrt.media.Changed`. The one on which a changing source comes to rest is always sent.
+                :class:`falrt.media.Changed`. When a changing source stops changing, its last input is always sent.
 
         Raises:
-            ServerError: The app failed on three inputs in a row; where nothing is skipped, on one.
+            ServerError: The app failed on three inputs in a row; if nothing may be skipped, on one.
             FalrtError: As :meth:`recv`.
-            ConcurrencyError: A stream is running on this connection already.
+            ConcurrencyError: A stream is already running on this connection.
         """
         from falrt.connection.consumer import Replies
         from falrt.connection.stream import Stream
@@ -291,7 +291,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
 
     @property
     def state(self) -> State:
-        """Where the connection stands."""
+        """The state of the connection."""
         return self._core.state
 
     @property

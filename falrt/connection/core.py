@@ -96,7 +96,7 @@ class Core(Generic[InputT, OutputT]):
             FalrtError: It could not be opened.
         """
         if self._supervisor is not None or self._closing is not None:
-            raise ConcurrencyError("this connection was used already: call connect() again for another")
+            raise ConcurrencyError("this connection has already been used: call connect() again for another")
         loop = _running_loop()
         if loop is None:
             raise ConfigurationError(

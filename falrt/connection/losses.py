@@ -63,7 +63,7 @@ def loss_of_end(end: End, max_size: int | None) -> Loss:
         redact(end.received[1]),
     )  # a gateway may quote the URL, which holds the token
     if code == TOO_BIG:
-        error = ServerError("MESSAGE_TOO_BIG", reason or "the server takes smaller frames only")
+        error = ServerError("MESSAGE_TOO_BIG", reason or "the server accepts only smaller frames")
         return Loss(Cause.SERVER_FAULT, code, reason=reason, error=error)
     return Loss(Cause.CLOSED, code, reason=reason)
 
@@ -125,7 +125,7 @@ def _loss_of_status(exc: Refused, app: str, where: str) -> Loss:
 def _loss_by_proxy(exc: Refused, where: str) -> Loss:
     status = exc.answer.status
     if status == 407:
-        text = f"the proxy {exc.proxy} wants another user name and password: put them into its URL (HTTP 407)"
+        text = f"the proxy {exc.proxy} refused the user name and password: correct them in its URL (HTTP 407)"
         return Loss(Cause.SETUP, status=status, error=ConfigurationError(text))
     text = f"the proxy {exc.proxy} did not connect to {where}: HTTP {status}"
     return Loss(Cause.HANDSHAKE, status=status, error=HandshakeError(text, status=status))

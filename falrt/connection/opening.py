@@ -117,7 +117,7 @@ class Opening:
             if not limit.expired():
                 raise
             # Said here, where it is known what was waited for: no handshake had begun.
-            raise ConnectTimeoutError(f"{tokens.source} gave no token in time (open_timeout)") from None
+            raise ConnectTimeoutError(f"{tokens.source} returned no token in time (open_timeout)") from None
 
     def loss_of_opening(self, exc: Exception) -> Loss:
         """Say what a failed :meth:`open` means."""

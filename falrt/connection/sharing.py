@@ -50,7 +50,7 @@ class Sharing(Generic[InputT, OutputT]):
         """Open the connection, or wait until it is open; :meth:`leave` in any case."""
         self._users += 1
         if self.core.is_over:
-            raise ConcurrencyError("this connection was used already: call connect() again for another")
+            raise ConcurrencyError("this connection has already been used: call connect() again for another")
         if self._opening is None:
             self._opening = begin(self.core.start(), name="falrt opening")
             # Where nobody waits for it any more, nobody is to be told how it ended.

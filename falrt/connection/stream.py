@@ -83,7 +83,7 @@ class Stream(Generic[InputT, OutputT]):
         self._source: Source = source_of(inputs, every=every, ring=self._ring, offered=self._offered)
         if gate is not None and not self._source.skips:
             raise ConfigurationError(
-                "gate leaves inputs out, but of an iterable, or with every=True, none is left out: drop one of the two"
+                "gate skips inputs, but of an iterable, or with every=True, none is skipped: leave out one of the two"
             )
         self._gate = None if gate is None else Gate(gate)
         self._pacing = pacing

@@ -332,7 +332,7 @@ def lost(exc: Exception, what: str, where: str) -> FalrtError:
     if isinstance(exc, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
         return ConfigurationError(f"{what}: the request cannot be sent: {said}")
     return HTTPCallError(
-        f"{what}: the connection was lost before the answer was whole ({said}); {MAYBE_WORKED_ON}",
+        f"{what}: the connection was lost before the answer was complete ({said}); {MAYBE_WORKED_ON}",
         retryable=True,
     )
 

@@ -1,4 +1,4 @@
-"""The half of ``falrt.Client`` that speaks HTTP. What does the work, httpx included, is loaded with the first call."""
+"""The HTTP calls of ``falrt.Client``. The modules that do the work, httpx included, are loaded at the first call."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class HTTPClient:
     async def run(self, app: Any, input: Any, **options: Unpack[CallOptions]) -> Any:
         """Call an endpoint and wait for its result; nothing is queued.
 
-        Cancelling the caller ends the request. A request that may have been worked on is not sent again, unless
-        ``repeatable=True`` says that this is safe.
+        Cancelling the caller ends the request. A request that may have run is not sent again, unless you pass
+        ``repeatable=True``.
 
         Args:
             app: An endpoint id such as ``"fal-ai/flux/schnell"``, or a model of ``falrt.models``.
-            input: A map, or the model's input type.
+            input: A mapping, or the model's input type.
             **options: See :class:`falrt.http.options.CallSettings` and docs/reference/options.md.
 
         Returns:
@@ -77,7 +77,7 @@ class HTTPClient:
         Raises:
             ConfigurationError: The id, the input or an option is wrong; nothing was sent.
             HTTPStatusError: The service answered with an error; carries ``status``, ``errors``, ``request_id``.
-            HTTPCallError: The answer broke off, or is no JSON.
+            HTTPCallError: The answer was incomplete, or is not JSON.
             ConnectError: The service cannot be reached.
             RequestTimeout: No result within ``timeout``.
             ResponseValidationError: The result does not fit the model's output type.
@@ -112,20 +112,21 @@ class HTTPClient:
         on_progress: Callable[[int, int | None], object] | None = None,
         **options: Unpack[CallOptions],
     ) -> AsyncGenerator[Any, None]:
-        """Call an endpoint with each of many inputs, some at a time.
+        """Call an endpoint with each of many inputs, several at a time.
 
-        Inputs are taken when there is room, so there may be any number of them. Leaving the loop cancels what runs.
+        An input is taken when a call can start, so there may be any number of them. Leaving the loop cancels the
+        running calls.
 
         Args:
             app: As in :meth:`run`.
             inputs: An iterable or async iterable of inputs.
             concurrency: How many calls run at a time.
             ordered: Results in the order of the inputs; False: as they come.
-            on_progress: Called with the number of ended calls, and of all or None; sync or async.
+            on_progress: Called with the number of finished calls, and the total or None; sync or async.
             **options: As in :meth:`run`, for each call.
 
         Yields:
-            A result; or, in its place, the error of a call that failed.
+            A result; or, if the call failed, its exception.
 
         Raises:
             ConfigurationError: The id or an option is wrong; nothing was sent.
@@ -158,7 +159,7 @@ class HTTPClient:
             input: As in :meth:`run`.
             auth: ``"token"`` puts a short-lived token into the URL and sends no key. Default: ``"token"`` where the
                 client has a ``token_provider`` or ``auth="token"``, else the key.
-            path: Added to the id where that does not end with it already.
+            path: Added to the id if that does not end with it.
             **options: As in :meth:`run`; ``timeout`` is the longest silence between two events.
 
         Yields:
@@ -166,8 +167,8 @@ class HTTPClient:
             as one result (JSON) or in pieces of bytes.
 
         Raises:
-            RequestFailedError: An event told of a failure.
-            HTTPCallError: The stream broke off; and the errors of :meth:`run`.
+            RequestFailedError: An event reported a failure.
+            HTTPCallError: The stream was incomplete; and the errors of :meth:`run`.
         """
         from falrt.http.events import stream
         from falrt.http.target import Target
@@ -228,10 +229,10 @@ class HTTPClient:
     @overload
     def job(self, app: EndpointModel[InputT, OutputT], request_id: str) -> Job[OutputT]: ...
     def job(self, app: Any, request_id: str) -> Job[Any]:
-        """Return a job that was submitted before; nothing is asked yet.
+        """Return a job that was submitted before; sends nothing yet.
 
         Raises:
-            ConfigurationError: The endpoint id or the request id is none.
+            ConfigurationError: The endpoint id or the request id is not valid.
         """
         from falrt.http.queue import Job
         from falrt.http.target import Target
@@ -267,8 +268,8 @@ class HTTPClient:
     ) -> Any:
         """Put a request into the queue, wait, and return its result.
 
-        Whatever ends the wait before the job has ended cancels the job: ``timeout``, a cancelled caller, an error of a
-        callback.
+        If the wait ends before the job does, the job is cancelled: by ``timeout``, a cancelled caller, or an exception
+        in a callback.
 
         Args:
             app: As in :meth:`run`.
@@ -277,7 +278,7 @@ class HTTPClient:
                 :class:`falrt.Completed`; sync or async.
             on_submit: Called with the :class:`falrt.Job`; sync or async.
             logs: Whether the statuses carry the app's log lines, each once.
-            interval: Seconds between two looks; by default the status stream is used where there is one.
+            interval: Seconds between two polls; by default the status stream is used if there is one.
             priority: As in :meth:`submit`.
             webhook_url: As in :meth:`submit`.
             **options: As in :meth:`run`; ``timeout`` counts from the submission to the result.
@@ -316,19 +317,19 @@ class HTTPClient:
     ) -> str:
         """Store a file with the service and return its URL, for inputs such as ``image_url``.
 
-        Files above 100 MiB go in parts, ten at a time, read from the disk as they leave. Small pictures need no
-        upload: :func:`falrt.data_uri` puts them into the input itself.
+        Files above 100 MiB are sent in parts, ten at a time, each read from the disk when it is sent. Small pictures
+        need no upload: :func:`falrt.data_uri` puts them into the input itself.
 
         Args:
             source: Bytes, a path, an open binary file, a PIL image or a numpy array.
-            content_type: Such as ``"image/png"``. Default: told by the content, then by the name.
-            file_name: The name to store it by. Default: the path's own.
+            content_type: Such as ``"image/png"``. Default: detected from the content, then from the name.
+            file_name: The name to store it under. Default: the path's own.
             expires_in: How long it is kept: seconds, or ``"1h"``, ``"1d"``, ``"7d"``, ``"30d"``, ``"1y"``,
                 ``"immediate"`` (a minute), ``"never"``. Default: the service's own, at least a week.
-            on_progress: Called with the bytes sent and the bytes in all; sync or async.
+            on_progress: Called with the bytes sent and the total; sync or async.
 
         Raises:
-            ConfigurationError: The source is none, or an option is wrong.
+            ConfigurationError: The source cannot be uploaded, or an option is wrong.
             OSError: The file cannot be read.
             UploadError: The service did not store it.
             ConnectError: The service cannot be reached.
@@ -353,14 +354,14 @@ class HTTPClient:
     def pipeline(self, app: Any, **options: Unpack[PipelineOptions]) -> Pipeline[Any, Any]:
         """Return a socket for many calls of one endpoint (HTTP over WebSockets); use it with ``async with``.
 
-        Saves the handshake and the scheduling of each call. It needs a key: no proxy carries it.
+        Saves the handshake and the scheduling of each call. It needs a key: it does not work through a ``proxy_url``.
 
         Args:
             app: As in :meth:`run`.
             **options: ``timeout`` of a call, ``retries`` and ``repeatable``, as in :meth:`run`.
 
         Raises:
-            ConfigurationError: The id or an option is wrong, or the client goes by a ``proxy_url``.
+            ConfigurationError: The id or an option is wrong, or the client has a ``proxy_url``.
         """
         from falrt.http.pipeline import Pipeline
         from falrt.http.target import Target

@@ -91,18 +91,18 @@ class CallSettings:
     """The checked options of one call; the names are those that users write.
 
     Attributes:
-        timeout: Seconds that the whole call may take, retries included; None for no limit of ours. In ``stream()``
+        timeout: Seconds that the whole call may take, retries included; None for no limit. In ``stream()``
             the longest silence between two events.
-        start_timeout: Seconds, more than 1, within which the service must begin to work on the request.
-        hint: Requests with the same hint go to the same runner where that is possible.
-        headers: Further headers.
-        query: Further parameters of the URL.
+        start_timeout: Seconds, more than 1, within which the service must start to work on the request.
+        hint: Requests with the same hint go to the same runner where possible.
+        headers: Additional headers.
+        query: Additional parameters of the URL.
         expires_in: How long the files that the endpoint stores are kept.
-        retries: How often a request is sent again that failed in passing and cannot have been worked on.
-        repeatable: Whether it may run twice. Then it is also sent again where the answer was lost, or where the model
-            failed in passing: at worst you pay for two results.
-        method: Of the HTTP request.
-        sent: The headers that the options come to.
+        retries: How many times a request is retried after a temporary failure, if it cannot have run.
+        repeatable: Whether it may run twice. Then it is also retried if the answer was lost, or if the model
+            failed temporarily: at worst you pay for two results.
+        method: The HTTP method.
+        sent: The headers made from the options.
 
     Raises:
         ConfigurationError: A value is wrong; the text names the option and the cure.
@@ -136,7 +136,7 @@ class CallSettings:
         for name, value in _mapping("query", self.query).items():
             if not isinstance(value, str | int | float | bool):
                 raise ConfigurationError(
-                    f"query[{name!r}] must be text or a number, not {type(value).__name__}"
+                    f"query[{name!r}] must be a string or a number, not {type(value).__name__}"
                 )
         self._fill()
 
@@ -145,7 +145,7 @@ class CallSettings:
         for name, value in _mapping("headers", self.headers).items():
             if name.lower() in _OURS:
                 raise ConfigurationError(
-                    f"headers must not hold {name!r}: it is set for you (a key is given as key=)"
+                    f"headers must not contain {name!r}: it is set for you (pass a key as key=)"
                 )
             sent[name.lower()] = _line(f"headers[{name!r}]", value)
         if self.hint is not None:

@@ -54,7 +54,7 @@ class Pipeline(Generic[InputT, OutputT]):
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
-            raise ConcurrencyError("this pipeline was used already: call pipeline() again for another")
+            raise ConcurrencyError("this pipeline has already been used: call pipeline() again for another")
         self._state = "open"
         self._caller.services.opened.add(self)
         try:
@@ -92,7 +92,7 @@ class Pipeline(Generic[InputT, OutputT]):
 
         Raises:
             HTTPStatusError: The endpoint answered with an error status.
-            HTTPCallError: The connection was lost before the answer was whole.
+            HTTPCallError: The connection was lost before the answer was complete.
             ConnectError: The service cannot be reached.
             RequestTimeout: No result in time.
             ConnectionClosedOK: The pipeline is closed.
@@ -147,7 +147,9 @@ class Pipeline(Generic[InputT, OutputT]):
                     user_agent=USER_AGENT,
                 )
         except TimeoutError as exc:
-            raise ConnectTimeoutError(f"{self._target.app}: no handshake within {_OPEN_TIMEOUT:g} s") from exc
+            raise ConnectTimeoutError(
+                f"{self._target.app}: timed out after {_OPEN_TIMEOUT:g} s waiting for the handshake"
+            ) from exc
         except Exception as exc:
             loss = loss_of_opening(exc, self._target.app, urlsplit(url).netloc)
             raise loss.error or ConnectError(f"{self._target.app}: {loss.reason}") from exc

@@ -42,7 +42,7 @@ _CANCEL_TIMEOUT: Final = 5.0
 class Job(Generic[OutputT]):
     """A request in the queue; made by ``Client.submit`` and ``Client.job``.
 
-    It lives on the service: nothing here has to be closed, and ``client.job(app, request_id)`` finds it again.
+    The service keeps it: you need not close anything, and ``client.job(app, request_id)`` finds it again.
 
     Attributes:
         request_id: The service's id.
@@ -63,10 +63,10 @@ class Job(Generic[OutputT]):
         return f"<falrt job {self.request_id} of {self.app}>"
 
     async def status(self, *, logs: bool = False) -> Status:
-        """Ask once where the job stands.
+        """Request the job's status once.
 
         Args:
-            logs: Whether to have the app's log lines, all of them.
+            logs: Whether to include all of the app's log lines.
 
         Returns:
             ``falrt.Queued``, ``falrt.InProgress`` or ``falrt.Completed``; a job that failed is completed too.
@@ -81,12 +81,12 @@ class Job(Generic[OutputT]):
     async def events(
         self, *, logs: bool = False, interval: float | None = None
     ) -> AsyncGenerator[Status, None]:
-        """Yield where the job stands, each time that this changes; ends with ``falrt.Completed``.
+        """Yield the job's status each time it changes; ends with ``falrt.Completed``.
 
         Args:
-            logs: Whether to have the app's log lines; each comes once.
-            interval: Seconds between two looks. Default: the service's status stream, and looking 0.1 s to 1 s apart
-                where there is none.
+            logs: Whether to include the app's log lines; each comes once.
+            interval: Seconds between two polls. Default: use the service's status stream, or poll every 0.1 s to 1 s
+                if there is none.
 
         Raises:
             HTTPStatusError: There is no such job, or the service failed.
@@ -107,7 +107,7 @@ class Job(Generic[OutputT]):
         """Wait until the job has ended and return its result.
 
         Args:
-            timeout: Seconds; None for no limit. The job goes on when they are over.
+            timeout: Seconds; None for no limit. After a timeout, the job keeps running.
 
         Raises:
             RequestFailedError: The job failed; says why.
@@ -134,10 +134,10 @@ class Job(Generic[OutputT]):
             return self._target.load(reply.json(self._name))
 
     async def cancel(self) -> bool:
-        """Take the job out of the queue, or stop it.
+        """Remove the job from the queue, or stop it.
 
         Returns:
-            Whether the service will do so; False where the job has ended already.
+            Whether the service will cancel it; False if the job has already ended.
 
         Raises:
             HTTPStatusError: There is no such job, or the service failed.
@@ -251,7 +251,9 @@ async def submit(
     given = reply.json(target.app)
     request_id = given.get("request_id") if isinstance(given, dict) else None
     if not isinstance(request_id, str) or not request_id or "/" in request_id:
-        raise HTTPCallError(f"{target.app}: the queue gave no request_id", status=reply.status, detail=given)
+        raise HTTPCallError(
+            f"{target.app}: the queue returned no request_id", status=reply.status, detail=given
+        )
     return Job(caller, target, request_id, CallSettings(retries=settings.retries))
 
 

@@ -82,13 +82,13 @@ class Target(Generic[InputT, OutputT]):
                 f"{self.app}: the input contains itself, or is nested too deep"
             ) from None
         except UnicodeEncodeError as exc:
-            raise EncodeError(f"{self.app}: the input holds half a character (a lone surrogate)") from exc
+            raise EncodeError(f"{self.app}: the input contains half a character (a lone surrogate)") from exc
         except TypeError as exc:
-            raise EncodeError(f"{self.app}: the input has no JSON: {exc}") from exc
+            raise EncodeError(f"{self.app}: the input cannot be encoded as JSON: {exc}") from exc
         except ValueError as exc:
             if isinstance(exc, ConfigurationError) or hasattr(exc, "errors"):
                 raise  # ours, or pydantic's: both say what is wrong
-            raise EncodeError(f"{self.app}: the input has no JSON: {exc}") from exc
+            raise EncodeError(f"{self.app}: the input cannot be encoded as JSON: {exc}") from exc
 
     def load(self, result: Any) -> OutputT:
         """Return a result as the caller gets it.

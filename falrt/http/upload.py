@@ -189,7 +189,7 @@ class _Sending:
         reply = await self._put("POST", place, place.url, 1, 0, sizes[0], self._about)
         url = _map(reply.json(_WHAT)).get("access_url")
         if not isinstance(url, str):
-            raise DecodeError("the storage said not where the file is")
+            raise DecodeError("the storage service returned no URL for the file")
         return url
 
     async def _send_parts(self, sizes: list[int]) -> str:
@@ -227,7 +227,7 @@ class _Sending:
         given = _map(reply.json(_WHAT))
         token = given.get("token")
         if not isinstance(token, str) or not token.isprintable():
-            raise DecodeError("the storage gave no token")
+            raise DecodeError("the storage service returned no token")
         return f"{given.get('token_type', 'Bearer')} {token}"
 
     async def _initiated(self, form: str) -> Place:

@@ -42,13 +42,13 @@ def check_array(array: NDArray[Any]) -> None:
         cure = "it must be (height, width, 3), (height, width) or (height, width, 4)"
         if array.ndim == 3 and array.shape[0] in (1, 3, 4):
             cure += "; channels first becomes that by array.transpose(1, 2, 0)"
-        raise ConfigurationError(f"a {describe(array)} is no picture: {cure}")
+        raise ConfigurationError(f"a {describe(array)} is not a picture: {cure}")
     if array.dtype != "uint8" and not (array.dtype == "bool" and channels == 1):
         # Unlike in a 16-bit PNG, nothing says where the values of an array end: a depth map in millimetres would
         # come out black.
         more = {"f": pillow.FLOAT_CURE, "u": pillow.DEEP_CURE, "i": pillow.DEEP_CURE}
         cure = pillow.UINT8_CURE + more.get(array.dtype.kind, "")
-        raise ConfigurationError(f"a {describe(array)} is no picture: {cure}")
+        raise ConfigurationError(f"a {describe(array)} is not a picture: {cure}")
 
 
 def encode_jpeg(

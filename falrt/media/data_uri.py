@@ -98,8 +98,8 @@ def data_uri(
 ) -> str:
     """Pack a picture as the inline text that image inputs accept.
 
-    A photo that lies on its side by its EXIF orientation is turned upright, whatever it comes as; other ready
-    pictures of the right size travel as they are.
+    A photo whose EXIF orientation says that it is rotated is turned upright, whatever its source; other encoded
+    pictures of the right size are sent as they are.
 
     Args:
         source: One of
@@ -114,13 +114,13 @@ def data_uri(
               anything there);
             - one of these in :class:`falrt.media.BGR` or :class:`falrt.media.Fitted`.
 
-        size: ``(width, height)`` in pixels, or one number for a square. Default: the picture's own size; a photo
-            of 12 megapixels is 9 MB then, so give the size that the model works at.
+        size: ``(width, height)`` in pixels, or one number for a square. Default: the picture's own size; a
+            12-megapixel photo then becomes 9 MB, so pass the size that the model works at.
         quality: JPEG quality, 1 to 95, for whatever has to be encoded; ready pictures keep theirs.
         channels: ``"RGB"``, or ``"BGR"`` for OpenCV's arrays. Other sources know their order.
-        fit: What happens to a picture of another shape than ``size``: ``"cover"`` (the default) scales it and cuts
-            off what stands over, ``"contain"`` keeps all of it and adds black borders, ``"stretch"`` distorts it. Where
-            it is not given and something is cut, a warning is logged, once for each pair of sizes.
+        fit: What happens if ``size`` has another aspect ratio: ``"cover"`` (the default) scales and crops the
+            picture, ``"contain"`` keeps all of it and adds black borders, ``"stretch"`` distorts it. If it is
+            not given and the picture is cropped, a warning is logged, once for each pair of sizes.
 
     Returns:
         ``data:image/jpeg;base64,...`` (or ``png``, ``webp``, ``gif`` for a ready picture), a third longer
@@ -129,7 +129,7 @@ def data_uri(
     Raises:
         ConfigurationError: The source is no picture, of a wrong shape, mode or dtype, a folder, a web address, or
             an option is wrong.
-        FileNotFoundError: The path leads nowhere.
+        FileNotFoundError: The file does not exist.
         MissingDependencyError: Pixels were given, or a picture has to be turned or scaled, and Pillow or numpy is
             absent; install ``falrt[images]``.
 
@@ -237,7 +237,7 @@ def check_data_uri(uri: str) -> tuple[str, int]:
     if not head.startswith("data:") or not head.endswith(";base64"):
         raise ConfigurationError(f"not a data URI in base64 (data:image/jpeg;base64,...): {describe(uri)}")
     if comma + 1 == len(uri):
-        raise ConfigurationError("the data URI is empty behind its comma")
+        raise ConfigurationError("the data URI is empty after its comma")
     return head[5:].split(";", 1)[0], comma + 1
 
 
@@ -307,7 +307,7 @@ def check_options(
     if fit is not None:
         check_fit(fit)
     if not _is_whole(quality, 95):
-        raise ConfigurationError(f"quality must lie between 1 and 95, not {quality!r}; give a whole number")
+        raise ConfigurationError(f"quality must be between 1 and 95, not {quality!r}; give a whole number")
     if size is None:
         return None
     sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
@@ -344,7 +344,7 @@ def _read(source: object) -> bytes:
     path = os.fsdecode(source)
     if not 0 < len(path) <= _LONGEST_PATH_CHARACTERS or "\0" in path:
         raise ConfigurationError(
-            f"{describe(source)} is no path and no data URI (data:image/jpeg;base64,...)"
+            f"{describe(source)} is neither a path nor a data URI (data:image/jpeg;base64,...)"
         )
     check_no_folder(path)
     return Path(path).read_bytes()
@@ -364,7 +364,7 @@ def _encode_pil(image: PILImage, target: tuple[int, int] | None, quality: int, f
     from falrt.media import arrays, pillow
 
     if 0 in image.size:
-        raise ConfigurationError(f"a {describe(image)} is no picture: it has no pixels")
+        raise ConfigurationError(f"a {describe(image)} is not a picture: it has no pixels")
     if target is None:
         pillow.check_sides(image.size)
     flat = pillow.flatten(image)

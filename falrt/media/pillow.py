@@ -85,7 +85,7 @@ def check_mode(image: PILImage) -> None:
     elif image.mode == "I":
         cure = UINT8_CURE + DEEP_CURE
     elif image.mode == "LAB":
-        cure = "it must be grey or RGB; PIL.ImageCms.profileToProfile converts it"
+        cure = "it must be grayscale or RGB; PIL.ImageCms.profileToProfile converts it"
     else:
         return
     raise ConfigurationError(f"a {describe(image)} is not a picture that can be sent: {cure}")
@@ -160,7 +160,7 @@ def check_sides(size: tuple[int, int]) -> None:
         ConfigurationError: A side of more than 65500 pixels.
     """
     if max(size) > _MAX_JPEG_SIDE:
-        cure = f"the sides of a JPEG have at most {_MAX_JPEG_SIDE} pixels; cut the picture, or give a size"
+        cure = f"the sides of a JPEG have at most {_MAX_JPEG_SIDE} pixels; crop the picture, or pass a size"
         raise ConfigurationError(f"a picture of {size[0]} x {size[1]} pixels cannot be encoded: {cure}")
 
 

@@ -45,7 +45,7 @@ Size: TypeAlias = int | tuple[int, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BGR:
-    """Marks a numpy array whose channels stand in OpenCV's order, wherever a picture is taken.
+    """Marks a numpy array whose channels are in OpenCV's order; accepted wherever a picture is.
 
     ``KleinInput(image_url=media.BGR(frame))`` costs nothing; reversing the channels first would copy every
     frame.
@@ -59,7 +59,7 @@ class BGR:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """Says what happens to one picture of another shape than its field's: ``media.Fitted(frame, "contain")``.
+    """Says how to fit one picture whose aspect ratio differs from its field's: ``media.Fitted(frame, "contain")``.
 
     Attributes:
         picture: Any other source: a file, a PIL image, an array, :class:`BGR`, encoded bytes.
@@ -75,7 +75,7 @@ class Fitted:
     def __post_init__(self) -> None:
         check_fit(self.fit)
         if isinstance(self.picture, Fitted):
-            raise ConfigurationError("a Fitted picture cannot be put into another Fitted")
+            raise ConfigurationError("a Fitted picture cannot be wrapped in another Fitted")
 
 
 if TYPE_CHECKING:

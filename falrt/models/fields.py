@@ -54,8 +54,8 @@ class ImageField:
     file, a PIL image, a numpy array of uint8 (``(height, width, 3)``, RGB; a frame of OpenCV's in
     :class:`falrt.media.BGR`), and any of these in :class:`falrt.media.Fitted`. Files and pixels are scaled to
     ``size`` and encoded as JPEG when the input is sent, in a thread; the pixels must not change until then.
-    Data URIs and bytes are sent as they are, unless their EXIF data say that they lie on their side: then they are
-    treated like a file, and turned upright. A plain ``str`` is never read as a path: inputs may come from strangers,
+    Data URIs and bytes are sent as they are, unless their EXIF orientation says that they are rotated: then they
+    are turned upright, like a file. A plain ``str`` is never read as a path: inputs may come from strangers,
     and a path would send them our files.
 
     Attributes:
@@ -63,11 +63,11 @@ class ImageField:
             own size.
         quality: JPEG quality, 1 to 95.
         as_bytes: Send raw encoded bytes instead of a data URI; saves a third.
-        web_urls: Whether http and https addresses are passed on to the server.
-        channels: Order of the colours in arrays: ``"RGB"``, or ``"BGR"`` for OpenCV.
-        fit: What happens to pictures of another shape: ``"cover"`` (also the default) cuts them to the middle,
-            ``"contain"`` adds black borders, ``"stretch"`` distorts them. One picture in ``media.Fitted`` has its own.
-            None logs a warning where a picture is cut.
+        web_urls: Whether http and https URLs are accepted and sent to the server.
+        channels: Order of the colors in arrays: ``"RGB"``, or ``"BGR"`` for OpenCV.
+        fit: What happens to other aspect ratios: ``"cover"`` (also the default) crops to the center,
+            ``"contain"`` adds black borders, ``"stretch"`` distorts. ``media.Fitted`` overrides it for one picture.
+            None logs a warning when a picture is cropped.
         size_field: Name of the input's field, such as ``"image_size"``, that says how large a picture the model
             makes: where that is set, it takes the place of ``size``.
         max_side: Pixels; files and pixels of no given size are scaled down until neither side is longer. They keep
@@ -90,7 +90,7 @@ class ImageField:
         """Return the value as it is, or say what is wrong with it; microseconds, nothing is read or decoded.
 
         Raises:
-            ConfigurationError: The value can be no picture; the text says what to give instead.
+            ConfigurationError: The value cannot be a picture; the text says what to pass instead.
         """
         if isinstance(value, Fitted):
             if isinstance(value.picture, str) and is_web_url(value.picture):
@@ -104,7 +104,7 @@ class ImageField:
             data = bytes(value[:12])
             if image_format(data) is None:
                 cure = "other formats can be given as PIL.Image.open(...)"
-                raise ConfigurationError(f"{describe(value)} are no JPEG, PNG, WebP or GIF; {cure}")
+                raise ConfigurationError(f"{describe(value)} are not a JPEG, PNG, WebP or GIF; {cure}")
             warn_if_slow(value if isinstance(value, bytes) else bytes(value))
         elif isinstance(value, os.PathLike):
             _check_file(value)
@@ -130,7 +130,9 @@ class ImageField:
                 raise ConfigurationError(f"{text} {_PICTURE_CURE}")
         else:
             hint = "; for a file give pathlib.Path(...)" if len(value) < 1024 else ""
-            raise ConfigurationError(f"{describe(value)} is no data URI (data:image/jpeg;base64,...){hint}")
+            raise ConfigurationError(
+                f"{describe(value)} is not a data URI (data:image/jpeg;base64,...){hint}"
+            )
 
     def encode(self, name: str, value: Any, size: Size | None = None) -> str | bytes:
         """Make what is sent of a checked value; up to tens of milliseconds for files and large pixels.

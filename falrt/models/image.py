@@ -79,9 +79,9 @@ class Image(BaseModel):
         return None if data is None else image_format(data)
 
     def bytes(self) -> _Bytes:
-        """Give the encoded picture as it came.
+        """Return the encoded picture as it came.
 
-        A web address is fetched on the first call, which blocks: in asyncio code await :meth:`abytes` first.
+        If it is a URL, the first call downloads it and blocks: in asyncio code await :meth:`abytes` first.
 
         Raises:
             DecodeError: The data URI is damaged.
@@ -93,9 +93,9 @@ class Image(BaseModel):
         return ready
 
     async def abytes(self) -> _Bytes:
-        """Give the encoded picture, fetching a web address without blocking the event loop.
+        """Return the encoded picture; download it, if it is a URL, without blocking the event loop.
 
-        After it the other methods do not block for the network. Errors as in :meth:`bytes`.
+        Afterwards the other methods do not wait for the network. Errors as in :meth:`bytes`.
         """
         ready = self._ready_bytes()
         if ready is None:

@@ -273,7 +273,7 @@ class _Writer:
             reference = str(schema["$ref"])
             place: Any = self._openapi
             if not reference.startswith("#/") or seen > 20:
-                raise ConfigurationError(f"the reference {reference[:80]!r} leads nowhere")
+                raise ConfigurationError(f"the reference {reference[:80]!r} cannot be resolved")
             for part in reference[2:].split("/"):
                 place = place[part]
             schema, seen = place, seen + 1

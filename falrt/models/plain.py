@@ -90,7 +90,7 @@ def _converted(value: Any, where: str) -> Any:
     try:
         return to_jsonable_python(value)
     except (PydanticSerializationError, ValueError) as exc:
-        cure = "give text, numbers, bytes, lists or maps"
+        cure = "pass strings, numbers, bytes, lists or dicts"
         raise EncodeError(f"{where}: a {describe(value)} cannot be sent; {cure}") from exc
 
 

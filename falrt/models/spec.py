@@ -21,7 +21,7 @@ _SHOWN_ERRORS = 3
 
 @dataclass(frozen=True, slots=True)
 class Endpoint(Generic[InputT, OutputT]):
-    """An HTTP endpoint with the types of its inputs and outputs, for :meth:`falrt.Client.run` and its kin.
+    """An HTTP endpoint with the types of its inputs and outputs, for :meth:`falrt.Client.run` and the other calls.
 
     ::
 
@@ -155,7 +155,7 @@ class RealtimeModel(Endpoint[InputT, OutputT]):
         Endpoint.__post_init__(self)
         path: object = self.path
         if path is not None and not isinstance(path, str):
-            raise ConfigurationError(f"path must be text such as '/realtime', not {describe(path)}")
+            raise ConfigurationError(f"path must be a string such as '/realtime', not {describe(path)}")
         if self.mode not in get_args(ModeName):
             raise ConfigurationError(
                 f"mode must be one of {', '.join(get_args(ModeName))}, not {self.mode!r}"

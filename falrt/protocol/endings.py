@@ -109,7 +109,7 @@ def still_cold(app: str, warmup_timeout: float) -> RequestTimeout:
     """Return the error of a model that did not become warm in time."""
     hint = "" if "klein" in app else "; of fal's models, fal-ai/flux-2/klein/realtime is known to answer"
     return RequestTimeout(
-        f"{app!r} answered nothing within {warmup_timeout:g} s (warmup_timeout): "
+        f"{app!r} did not answer within {warmup_timeout:g} s (warmup_timeout): "
         f"its sockets open, take inputs and close{hint}"
     )
 
@@ -138,7 +138,7 @@ def request_timeout(app: str, waited: float, *, left: bool, state: str, last: Lo
 def request_dropped() -> RequestDropped:
     """Return the error of a request that the server dropped, and that may leave only once."""
     return RequestDropped(
-        "the server answered a later input first: it silently dropped this one, "
+        "the server silently dropped this input (it answered a later one first), "
         "and resend=False keeps it from being sent again"
     )
 

@@ -139,7 +139,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An input will get no answer; who waits for it is told.
+    """An input will get no answer; its caller gets an error.
 
     Attributes:
         input: As in :class:`Answered`.
@@ -152,7 +152,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """The server dropped an input, as a later one was answered first; a request is sent again.
+    """The server dropped an input: it answered a later one first. A request is sent again.
 
     Attributes:
         input: As in :class:`Answered`; ``input.drops`` says how often.
@@ -174,7 +174,7 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error of which nobody who waits has been told; it goes to ``recv()`` or ``on_error``.
+    """An error that was not raised to a waiting caller; it goes to ``recv()`` or ``on_error``.
 
     Attributes:
         error: Such as a :class:`falrt.ServerError`.
@@ -185,7 +185,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A session of a mode that ends is over.
+    """A session of a streaming mode has ended.
 
     Attributes:
         error: How: a :class:`falrt.ConnectionClosedOK` where it ended as it should.
@@ -212,7 +212,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A socket has gone, or none could be opened.
+    """A socket was lost, or none could be opened.
 
     Attributes:
         loss: How: ``loss.cause``, ``loss.code`` (the WebSocket's close code), ``loss.status`` (the HTTP status of a

@@ -202,7 +202,7 @@ class Lane:
         ):
             raise QueueFullError(
                 "send",
-                f"{len(self.waiting)} inputs ({self.size_bytes} bytes) wait to be sent already: "
+                f"{len(self.waiting)} inputs ({self.size_bytes} bytes) already wait to be sent: "
                 "await send() before the next one, or choose a pacing that keeps only the newest",
             )
         for old in superseded:

@@ -103,7 +103,7 @@ class SendQueue:
         """
         if len(self.lanes) > 1:
             raise ConcurrencyError(
-                "a stream is running on this connection already: end it first, or use another connection"
+                "a stream is already running on this connection: end it first, or use another connection"
             )
         lane = Lane(pacing.start(), self._register, streams=True, keeps_all=keeps_all)
         self.lanes.append(lane)

@@ -6,8 +6,8 @@
 
     app = server.create_app(allow=["fal-ai/flux-2/klein"], authorize=current_user)
 
-It mints tokens, proxies HTTP calls, relays realtime sockets and shows one stream to many viewers. Run it as it is,
-mount it in an app of your own, or take its :func:`routes`.
+It makes tokens, proxies HTTP calls, relays realtime sockets and shows one stream to many viewers. Run it alone,
+mount it in your own app, or use its :func:`routes`.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Allowed:
         """
         if isinstance(allow, str):
             raise ConfigurationError(
-                f"allow must be a list of endpoint ids, got the text {allow!r}: put it in []"
+                f"allow must be a list of endpoint ids, got the string {allow!r}: put it in []"
             )
         exact, prefixes = set(), []
         given: Iterable[Any] = allow
@@ -48,7 +48,7 @@ class Allowed:
                 prefixes.append(_prefix(entry))
             elif isinstance(entry, str) and "*" in entry:
                 raise ConfigurationError(
-                    f"allow has {entry!r}: '*' may only stand at the end, as in 'fal-ai/flux/*'"
+                    f"allow has {entry!r}: '*' may only be at the end, as in 'fal-ai/flux/*'"
                 )
             else:
                 exact.add(_plain(Endpoint.parse(entry)))

@@ -141,16 +141,16 @@ def routes(
 
     Args:
         allow: Endpoints that visitors may use: exact ids, or patterns such as ``"fal-ai/flux/*"``. Required.
-        authorize: ``(Request) -> user | None``, sync or async: who asks. None, False, an empty text or map, a user
-            whose ``is_authenticated`` is False, and an ``HTTPException`` keep the visitor out. Required;
-            :func:`anyone` lets everybody in.
+        authorize: ``(Request) -> user | None``, sync or async: who the visitor is. None, False, an empty string or
+            mapping, a user whose ``is_authenticated`` is False, and an ``HTTPException`` refuse the visitor.
+            Required; :func:`anyone` accepts everyone.
         key: A fal key. Default: the environment's, as in :class:`falrt.Client`.
-        base_url: One place for all of fal's hosts, such as a local server.
+        base_url: One URL that replaces all of fal's hosts, such as a local server's.
         origins: Pages of other origins that may call, such as ``"https://app.example"``. Default: the server's own.
-        token_seconds: The longest life of a token.
+        token_seconds: The longest lifetime of a token.
         limit: What one visitor may do.
         uploads: Whether visitors may store files in the key's account.
-        channels: What is watched; give one to publish on it yourself.
+        channels: The channels to watch; pass your own to publish on them.
         may_publish: ``(user, channel) -> bool``: who may show relayed pictures to others, by adding ``?channel=``
             to the socket's URL. Default: nobody.
         redis: Where workers share limits and channels, such as ``"redis://localhost:6379/0"``; the extra ``redis``.
@@ -163,7 +163,7 @@ def routes(
     """
     if authorize is None or not callable(authorize):
         raise ConfigurationError(
-            "authorize is required: a function (Request) -> user | None, or server.anyone to let everybody in"
+            "authorize is required: a function (Request) -> user | None, or server.anyone to accept everyone"
         )
     allowed, limits = Allowed.of(allow), limit or Limit()
     limiter: Limiter = LocalLimiter()

@@ -44,7 +44,7 @@ async def pieces_of(request: Request, most: int) -> AsyncIterator[bytes]:
         except TimeoutError:
             raise Refused(408, "The body came too slowly") from None
         except ClientDisconnect:
-            raise Refused(400, "The caller has gone") from None
+            raise Refused(400, "The caller has disconnected") from None
         size += len(piece)
         if size > most:
             raise Refused(413, f"The body is larger than {most} bytes")

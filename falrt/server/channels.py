@@ -77,7 +77,7 @@ class Channels:
         self._channels: dict[str, Channel] = {}
 
     async def publish(self, name: str, picture: bytes | Mapping[str, Any]) -> None:
-        """Show a picture to all who watch a channel, and to those who come until the next.
+        """Show a picture to all viewers of a channel, and to those who join before the next one.
 
         Args:
             name: Of the channel: letters, digits, ``-``, ``_`` and ``.``.
@@ -137,6 +137,6 @@ def check_channel(name: object) -> str:
     )
     if not isinstance(name, str) or not plain or len(name) > _NAME_MAX:
         raise ConfigurationError(
-            f"channel {name!r:.120} is no name: use up to {_NAME_MAX} letters, digits, '-', '_' and '.'"
+            f"channel {name!r:.120} is not a valid name: use up to {_NAME_MAX} letters, digits, '-', '_' and '.'"
         )
     return name

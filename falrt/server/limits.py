@@ -25,13 +25,13 @@ class Limit:
             queued request is not counted.
         per: Seconds.
         sockets: Relayed sockets at once, and as many watching ones.
-        users_per_address: How many users' worth one address may do altogether: people share addresses, and one
+        users_per_address: How many users' limits one address may use in total: people share addresses, and one
             person can have many accounts.
         frames: Frames a second on one relayed socket.
         frame_bytes: Size of one frame.
         bytes_per_second: Of the frames on one relayed socket.
         body_bytes: Size of a proxied body.
-        idle: Seconds without a frame after which a relayed socket is ended.
+        idle: Seconds without a frame after which a relayed socket is closed.
 
     Raises:
         ConfigurationError: A value is not a positive number.

@@ -16,7 +16,7 @@ _HELP: Final = {
     "falrt_sockets": "Open sockets by kind.",
     "falrt_sockets_closed_total": "Closed sockets by kind and close code.",
     "falrt_frames_received_total": "Frames from relayed browsers.",
-    "falrt_pictures_total": "Answers passed on to relayed browsers.",
+    "falrt_pictures_total": "Answers sent to relayed browsers.",
     "falrt_skipped_total": "Frames superseded by newer ones before the model was free.",
     "falrt_watched_total": "Pictures sent to viewers.",
     "falrt_open_seconds_total": "Seconds that sockets to fal were open; what fal bills.",

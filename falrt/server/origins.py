@@ -32,7 +32,7 @@ class Origins:
             ConfigurationError: An entry is not an origin; ``*`` is none.
         """
         if isinstance(origins, str):
-            raise ConfigurationError(f"origins must be a list, got the text {origins!r}: put it in []")
+            raise ConfigurationError(f"origins must be a list, got the string {origins!r}: put it in []")
         return cls(frozenset(map(_checked, origins)))
 
     def refuses(self, headers: Mapping[str, str]) -> bool:

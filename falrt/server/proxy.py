@@ -121,7 +121,7 @@ class Proxy:
 
     async def _answer(self, answer: httpx.Response, stack: contextlib.AsyncExitStack) -> Response:
         if not answer.is_success and answer.status_code < 400:
-            raise Refused(502, f"fal answered {answer.status_code}, which is not passed on")
+            raise Refused(502, f"fal answered {answer.status_code}, which is not forwarded")
         headers = self._headers_out(answer)
         if answer.is_success:
             return _Passing(_pieces(answer), answer.status_code, headers, stack)
@@ -208,11 +208,11 @@ async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
         async for piece in answer.aiter_bytes():
             size += len(piece)
             if size > _ANSWER_BYTES_MAX:
-                raise ConnectionAbortedError("the answer is too large to be passed on")
+                raise ConnectionAbortedError("the answer is too large to forward")
             yield piece
     except httpx.HTTPError as exc:
         # Raised into the server, which then breaks the line: a body that just ends would pass for whole.
-        raise ConnectionAbortedError(f"fal broke off: {type(exc).__name__}") from exc
+        raise ConnectionAbortedError(f"fal broke off the answer: {type(exc).__name__}") from exc
 
 
 def _is_json(content_type: str) -> bool:

@@ -247,5 +247,5 @@ async def _answer(asked: Awaitable[T] | Any) -> T:
     try:
         answer: T = await asked
     except (RedisError, OSError) as exc:
-        raise Refused(503, "Limits and channels are not available just now", retry_after=1.0) from exc
+        raise Refused(503, "Limits and channels are temporarily unavailable", retry_after=1.0) from exc
     return answer

@@ -97,7 +97,7 @@ class Client:
 
     Use it with ``with``, or :meth:`close` it. Its methods may be called from any thread, also from several, but not
     from a callback, which runs in the background thread. An interrupt (Ctrl-C) cancels the waiting call and leaves the
-    client usable. A client that is forgotten is closed when it is collected, or when the program exits.
+    client usable. If you do not close it, it is closed when it is garbage-collected or when the program exits.
 
     Args:
         **options: Those of :class:`falrt.Client`.

@@ -67,7 +67,7 @@ class Connection(Generic[InputT, OutputT]):
 
     def __enter__(self) -> Self:
         if self._loop is not None:
-            raise ConcurrencyError("this connection was used already: call connect() again for another")
+            raise ConcurrencyError("this connection has already been used: call connect() again for another")
         self._loop = loop = self._given_loop or LoopThread("falrt loop")
         weakref.finalize(
             self, loop.finish, self._end, stop=self._given_loop is None, timeout=PATIENCE_AT_EXIT
@@ -185,7 +185,7 @@ class Connection(Generic[InputT, OutputT]):
 
     @property
     def state(self) -> State:
-        """Where the connection stands."""
+        """The state of the connection."""
         return self._connection.state
 
     @property

@@ -74,7 +74,7 @@ class LoopThread:
         if self.is_this_thread:
             raise ConcurrencyError(
                 f"callbacks run in the {what}'s own thread, where a blocking call would wait for itself: "
-                "hand what you got to another thread, such as with a queue.Queue"
+                "pass the result to another thread, such as with a queue.Queue"
             )
 
     @property

@@ -26,7 +26,7 @@ TAKEN_PATIENCE: Final = 10.0
 
 
 class FaultProxy(metaclass=Helpful):
-    """Passes TCP connections on to a server, as slowly and unreliably as it is told.
+    """Forwards TCP connections to a server, as slowly and unreliably as you configure.
 
     An async context manager on ``127.0.0.1`` and a free port. Everything can be changed while it runs.
 
@@ -125,7 +125,7 @@ class FaultProxy(metaclass=Helpful):
             pipe.reset()
 
     def black_hole(self, direction: Direction = "both", *, seconds: float | None = None) -> None:
-        """Let nothing pass any more, on new connections neither, and tell nobody: half-open connections.
+        """Silently drop all traffic, on new connections too: they become half-open.
 
         Args:
             direction: Which way; ``"up"`` alone makes a server that seems deaf.

@@ -40,7 +40,7 @@ WAIT_LIMIT: Final = 5.0
 
 
 class FakeServer(metaclass=Helpful):
-    """fal's realtime service, played on loopback.
+    """fal's realtime service, simulated on loopback.
 
     A real WebSocket server on ``127.0.0.1`` and a free port, which also answers the token endpoints.
     Simulated: the runner with its buffer, silent drops, batches, timings, idle end and four modes; the
@@ -73,9 +73,9 @@ class FakeServer(metaclass=Helpful):
         bandwidth: Bytes a second, each way; None: no limit.
         seed: For jitter and for faults with a probability.
         faults: From `falrt.testing.script`; more can be added with `add_fault`.
-        auth: False lets everybody in.
-        key: The good key; None for any.
-        token_lifetime: Seconds that tokens live. None: as asked for, within fal's caps.
+        auth: False accepts everyone.
+        key: The only key that is accepted; None for any.
+        token_lifetime: Lifetime of tokens in seconds. None: as requested, within fal's limits.
         token_reply: How tokens come back; see `TokenReplyForm`.
         refusal: How a bad credential is refused: ``"frame"`` (101, then an Unauthorized text frame, and the
             socket stays open), ``"close"`` (the frame, then close 1000), or an HTTP status such as 401 or 403.
@@ -86,7 +86,7 @@ class FakeServer(metaclass=Helpful):
         ssl: A server-side TLS context, to be reached as ``https://``.
 
     Raises:
-        ConfigurationError: A value makes no sense; the text names it.
+        ConfigurationError: A value is invalid; the text names it.
 
     Source:
         Sockets and sessions: wire facts W10 to W36; keys and tokens: W40 to W46 (`docs/reference/wire.md`). fal's
@@ -298,7 +298,7 @@ class FakeServer(metaclass=Helpful):
             timeout: Seconds after which to give up.
 
         Raises:
-            TimeoutError: It did not hold in time; the text tells what had happened.
+            TimeoutError: It did not hold in time; the text says what happened so far.
         """
         try:
             await self._watch.until(condition, timeout)

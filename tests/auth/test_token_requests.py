@@ -184,8 +184,8 @@ async def test_a_proxy_gets_the_same_request_with_the_target_and_no_key() -> Non
     [
         ({"proxy_url": "me.example/proxy"}, "proxy_url .* must begin with http"),
         ({"proxy_url": "https://"}, "proxy_url .* must begin with http"),
-        ({"proxy_url": "https://me:pass@me.example"}, "proxy_url holds a user name or password"),
-        ({"base_url": "http://me:pass@10.0.0.7"}, "base_url holds a user name or password"),
+        ({"proxy_url": "https://me:pass@me.example"}, "proxy_url contains a user name or password"),
+        ({"base_url": "http://me:pass@10.0.0.7"}, "base_url contains a user name or password"),
     ],
 )
 def test_a_wrong_url_is_refused_when_it_is_given(options: dict[str, str], why: str) -> None:

@@ -23,7 +23,7 @@ def test_frame_and_prompt_become_an_input(name: str) -> None:
 
 def test_unknown_model_is_told_which_there_are() -> None:
     with pytest.raises(
-        exceptions.ConfigurationError, match="unknown model 'sora': there are klein, lcm, turbo"
+        exceptions.ConfigurationError, match="unknown model 'sora': use one of klein, lcm, turbo"
     ):
         choose("sora", {})
 

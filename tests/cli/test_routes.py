@@ -62,7 +62,7 @@ def test_a_wish_goes_to_the_route_that_can(wish: dict[str, Any], app: str, note:
         ({"model": "turbo", "negative_prompt": "n"}, "does not take a negative prompt"),
         ({"model": f"{KLEIN}/edit"}, f"{KLEIN}/edit needs a picture to start from: give --image"),
         ({"model": "klien"}, "unknown model 'klien'; did you mean 'klein'"),
-        ({"model": "sora3"}, "there are schnell, dev"),
+        ({"model": "sora3"}, "use one of schnell, dev"),
         ({"size": "huge"}, "not 'huge'"),
         ({"size": "0x5"}, "WIDTHxHEIGHT such as 640x480"),
     ],

@@ -155,7 +155,7 @@ async def test_a_provider_that_hangs_is_named() -> None:
         return ""
 
     options: Any = {"token_provider": provider, "open_timeout": 0.02, "reconnect": False}
-    with pytest.raises(falrt.ConnectTimeoutError, match="the token provider gave no token in time"):
+    with pytest.raises(falrt.ConnectTimeoutError, match="the token provider returned no token in time"):
         await soon(falrt.connect("acme/app", base_url="http://127.0.0.1:9", **options))
 
 

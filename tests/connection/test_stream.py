@@ -169,7 +169,7 @@ async def test_what_is_no_source_is_refused(source: Any) -> None:
         ({"pacing": pacing.Latest}, "pacing must be a policy"),
         ({"pacing": 5}, "pacing must be a policy"),
         ({"gate": 5}, "gate must be a function"),
-        ({"gate": lambda a, b: True}, "gate leaves inputs out"),
+        ({"gate": lambda a, b: True}, "gate skips inputs"),
     ],
 )
 async def test_wrong_options_are_refused_before_anything_is_sent(options: Any, text: str) -> None:

@@ -102,12 +102,15 @@ def test_a_file_is_fitted_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("me.jpg", "'me.jpg' is no data URI (data:image/jpeg;base64,...); for a file give pathlib.Path(...)"),
+        (
+            "me.jpg",
+            "'me.jpg' is not a data URI (data:image/jpeg;base64,...); for a file give pathlib.Path(...)",
+        ),
         ("A" * 5000, "is no data URI"),
         ("data:image/jpeg;base64,", "empty"),
         ("data:text/plain,hello", "not a data URI in base64"),
         ("https://x.y/a.jpg", "web addresses are not supported here"),
-        (b"nonsense", "are no JPEG, PNG, WebP or GIF; other formats can be given as PIL.Image.open(...)"),
+        (b"nonsense", "are not a JPEG, PNG, WebP or GIF; other formats can be given as PIL.Image.open(...)"),
         (7, "made from int; give a data URI, JPEG bytes, a pathlib.Path, a PIL image or a numpy array"),
         ({"url": "x"}, "made from dict"),
         (np.zeros((4, 4, 3), np.float64), "must be uint8"),
@@ -166,7 +169,7 @@ def test_a_large_png_frame_is_warned_about_at_the_caller_s_line(as_uri: bool) ->
 
 
 def test_a_wrong_option_fails_where_the_field_is_declared() -> None:
-    with pytest.raises(ConfigurationError, match="quality must lie between 1 and 95, not 100"):
+    with pytest.raises(ConfigurationError, match="quality must be between 1 and 95, not 100"):
         ImageField(quality=100)
 
 

@@ -140,7 +140,7 @@ def test_bytes_become_base64_under_json() -> None:
         (np.zeros(3, np.uint8), "input.a[0]: a numpy array of shape"),
         (Image.new("L", (1, 1)), "input.a[0]: a PIL image"),
         (SecretStr("x"), "input.a[0]: a SecretStr is not sent by itself; pass value.get_secret_value()"),
-        (object(), "input.a[0]: a object cannot be sent; give text, numbers"),
+        (object(), "input.a[0]: a object cannot be sent; pass strings, numbers"),
     ],
 )
 def test_what_cannot_be_sent_names_its_place_and_the_cure(value: Any, words: str) -> None:

@@ -46,7 +46,7 @@ def test_the_parts_are_kept() -> None:
     [
         ({"app": ""}, "app must be an endpoint id"),
         ({"app": 5}, "app must be an endpoint id such as 'acme/app', not int"),
-        ({"path": 5}, "path must be text"),
+        ({"path": 5}, "path must be a string"),
         ({"mode": "duplex"}, "one of unary, server_streaming, client_streaming, bidi, not 'duplex'"),
         ({"input_type": str}, "input_type must be a pydantic model class or dict"),
         ({"input_type": BaseModel}, "input_type"),

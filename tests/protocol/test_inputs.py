@@ -99,7 +99,7 @@ def test_a_lane_is_full_after_256_messages() -> None:
         put(lane)
     assert not lane.has_room_for(1)
     with pytest.raises(
-        QueueFullError, match=r"256 inputs \(2560 bytes\) wait to be sent already: await send"
+        QueueFullError, match=r"256 inputs \(2560 bytes\) already wait to be sent: await send"
     ) as full:
         put(lane)
     assert full.value.queue == "send"

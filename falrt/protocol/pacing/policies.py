@@ -147,7 +147,7 @@ class _Unpaced:
 class Immediate:
     """Send every input at once, in order; a full socket makes ``send`` wait.
 
-    Right for requests and for inputs that all matter. A source faster than the model builds a backlog.
+    Use it for requests, and when every input matters. A source faster than the model builds a backlog.
     """
 
     def start(self) -> Pacer:
@@ -167,7 +167,7 @@ class _ImmediatePacer(_Unpaced):
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
-    """Send at most once per interval: the first at once, the last always, those between dropped and counted.
+    """Send at most once per interval: the first at once, the last always; those between are dropped and counted.
 
     Args:
         interval: Seconds between two sends; the JavaScript client's default is 0.128. 0 drops nothing.
@@ -229,11 +229,11 @@ class _ThrottlePacer(_Unpaced):
 
 @dataclass(frozen=True, slots=True)
 class Debounce:
-    """Send the last input once inputs pause; right for prompts being typed and sliders being dragged.
+    """Send the last input once inputs pause; for prompts being typed and sliders being dragged.
 
     Args:
-        wait: Seconds of quiet before the last input leaves.
-        max_wait: Seconds after which it leaves although inputs go on; None: as long as they go on.
+        wait: Seconds without an input before the last one is sent.
+        max_wait: Seconds after which it is sent even if inputs keep coming; None for no limit.
 
     Raises:
         ConfigurationError: A value is no number of seconds, or ``max_wait`` is shorter than ``wait``.
@@ -296,9 +296,9 @@ class Latest:
     """Keep at most ``in_flight`` inputs unanswered and, while waiting, only the newest.
 
     Args:
-        in_flight: Unanswered inputs allowed. More than one is the caller's word that the server keeps as many
-            waiting and answers each: a fal runner with ``buffering`` N keeps N (a runner that drops silently
-            would shift every later pairing by one).
+        in_flight: How many inputs may be unanswered. With more than one, you promise that the server keeps that
+            many waiting and answers each: a fal runner with ``buffering`` N keeps N (if it silently dropped one,
+            every later answer would go to the wrong input).
 
     Raises:
         ConfigurationError: ``in_flight`` is no whole number above zero.

@@ -29,7 +29,7 @@ FACTOR: Final = Rule("a number from 1 to 1000", 1, 1000)
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How to come back after a passing loss.
+    """How to reconnect after a temporary loss.
 
     The n-th pause since the last good answer is a random part of ``min(maximum, initial * factor ** n)`` seconds;
     the first is at most 0.1 s.
@@ -38,7 +38,7 @@ class Backoff:
         initial: Upper end of the second pause, seconds.
         maximum: Upper end of every later pause, seconds.
         factor: Growth from one pause to the next.
-        attempts: Tries without a good answer after which the connection gives up; None for no limit.
+        attempts: Attempts without a good answer after which the connection gives up; None for no limit.
         give_up_after: Seconds without a good answer, since the first loss, after which it gives up; None for never.
 
     Raises:

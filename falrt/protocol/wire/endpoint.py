@@ -105,7 +105,7 @@ class Endpoint:
         """
         if path is not None and not isinstance(path, str):
             raise ConfigurationError(
-                f"path must be text such as '/ws', or None for '/realtime', got {type(path).__name__}"
+                f"path must be a string such as '/ws', or None for '/realtime', got {type(path).__name__}"
             )
         suffix = REALTIME if path is None else path.strip("/")
         if not suffix:
@@ -139,7 +139,7 @@ def _check_segment(segment: str, where: str) -> None:
         raise ConfigurationError(f"{where} has an empty segment: remove leading, trailing and double slashes")
     if not _SEGMENT.fullmatch(segment) or not segment.strip("."):
         raise ConfigurationError(
-            f"{where} has an impossible segment {segment!r}: use letters, digits, '-', '_' and '.'"
+            f"{where} has an invalid segment {segment!r}: use letters, digits, '-', '_' and '.'"
         )
 
 
@@ -175,7 +175,7 @@ class Hosts:
         }
         if not isinstance(base_url, str):
             raise ConfigurationError(
-                f"base_url must be text such as 'http://127.0.0.1:8765', got {type(base_url).__name__}"
+                f"base_url must be a string such as 'http://127.0.0.1:8765', got {type(base_url).__name__}"
             )
         url = _split(base_url)
         if url is None or url.scheme not in schemes or url.query or url.fragment:

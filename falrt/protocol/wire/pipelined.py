@@ -63,7 +63,7 @@ class AnswerReader:
         if self._start is None:
             if meta is None or meta["type"] != "start":
                 _raise_refusal(message)
-                raise DecodeError("a message came that belongs to no answer", size=len(message))
+                raise DecodeError("received a message that belongs to no answer", size=len(message))
             self._start = meta
             return None
         if meta is None:

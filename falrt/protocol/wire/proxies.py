@@ -51,7 +51,7 @@ class Proxy:
         # Not shown: a proxy's address may hold a password.
         raise ConfigurationError(
             "proxy must be a URL with its scheme, such as 'http://proxy:3128' or 'socks5://127.0.0.1:1080', "
-            "True for the environment's, or None for none"
+            "True to use the environment's proxies, or None for no proxy"
         )
 
     @property
@@ -102,7 +102,7 @@ class Proxies:
                     by_scheme[scheme] = Proxy.parse(url if "://" in url else f"http://{url}")
                 except ConfigurationError:
                     raise ConfigurationError(
-                        f"the environment's {scheme.upper()}_PROXY is not a proxy's URL such as "
+                        f"the environment's {scheme.upper()}_PROXY is not a proxy URL such as "
                         "'http://proxy:3128': correct it, or pass proxy=None"
                     ) from None
         hosts = environment.get("no", "").split(",")

@@ -88,7 +88,7 @@ class EventDecoder:
         self._size += characters
         if self._size > self._limit:
             raise DecodeError(
-                f"an event is longer than {self._limit} characters: the server sends no end of it",
+                f"an event is longer than {self._limit} characters: the server did not end it",
                 size=self._size,
             )
 

@@ -107,7 +107,7 @@ def read_place(reply: Any, *, authorization: str = "", trusted: str = "") -> Pla
         or not isinstance(file_url, str)
         or not url.startswith(("http://", "https://"))
     ):
-        raise DecodeError("the storage said not where the file goes")
+        raise DecodeError("the storage service did not say where to send the file")
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:

@@ -83,7 +83,7 @@ export class File {
       await this.video.play().catch(() => { throw new Error("This browser cannot play that film. Try an MP4 or WebM."); });
       return;
     }
-    this.image = await createImageBitmap(this.file).catch(() => { throw new Error("That file is no picture that this browser can show."); });
+    this.image = await createImageBitmap(this.file).catch(() => { throw new Error("This browser cannot show that file as a picture."); });
   }
   draw(g, size) {
     if (this.live) {
