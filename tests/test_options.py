@@ -69,7 +69,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("proxy", "foo://user:hunter2@h:1", "must be a URL with its scheme"),
     ("proxy", "http://user:hunter2@", "must be a URL with its scheme"),
     ("proxy", "http://user:hunter/2@h:1", "must be a URL with its scheme"),
-    ("proxy", 5, "True for the environment's, or None"),
+    ("proxy", 5, "True to use the environment's proxies, or None for no proxy"),
     ("compression", "gzip", "must be None or 'deflate', got 'gzip'"),
     ("compression", True, "must be None or 'deflate', got True"),
     ("ping_interval", 0, "must be a positive number of seconds or None, got 0"),
@@ -146,7 +146,7 @@ def test_a_connection_key_in_use_is_not_lent_to_another_app() -> None:
         ({"proxy_url": "https://p.example", "token_provider": lambda app: "t"}, "pass only one of them"),
         (
             {"throttle_interval": 0.1, "pacing": pacing.Latest()},
-            "is short for pacing=Throttle(interval): give one",
+            "is short for pacing=Throttle(interval): pass only one",
         ),
     ],
 )

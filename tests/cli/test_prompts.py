@@ -45,7 +45,7 @@ def test_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_prompt_and_file_together_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(exceptions.ConfigurationError, match="one of the two"):
+    with pytest.raises(exceptions.ConfigurationError, match="pass only one of them"):
         choose_prompt("gold", tmp_path / "prompt.txt")
 
 

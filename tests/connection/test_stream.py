@@ -451,7 +451,7 @@ async def test_two_streams_at_once_are_refused_and_the_first_goes_on() -> None:
     async with FakeServer(echo) as server, server.connect() as conn:
         first = conn.stream(camera(20))
         await soon(anext(first))
-        with pytest.raises(falrt.ConcurrencyError, match="a stream is running"):
+        with pytest.raises(falrt.ConcurrencyError, match="a stream is already running"):
             await anext(conn.stream(camera(20)))
         gc.collect()
         rest = [reply.output["n"] async for reply in first]

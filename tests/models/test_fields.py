@@ -106,7 +106,7 @@ def test_a_file_is_fitted_too(tmp_path: Path) -> None:
             "me.jpg",
             "'me.jpg' is not a data URI (data:image/jpeg;base64,...); for a file give pathlib.Path(...)",
         ),
-        ("A" * 5000, "is no data URI"),
+        ("A" * 5000, "is not a data URI"),
         ("data:image/jpeg;base64,", "empty"),
         ("data:text/plain,hello", "not a data URI in base64"),
         ("https://x.y/a.jpg", "web addresses are not supported here"),

@@ -424,7 +424,7 @@ def test_frames_beyond_what_is_surely_kept_are_not_certain() -> None:
 def test_there_is_one_stream_at_a_time_and_none_after_the_end() -> None:
     line = Line().open(0.0)
     lane = line.protocol.add_lane(Latest(1), keeps_all=False)
-    with pytest.raises(ConcurrencyError, match="a stream is running"):
+    with pytest.raises(ConcurrencyError, match="a stream is already running"):
         line.protocol.add_lane(Latest(1), keeps_all=False)
     line.protocol.remove_lane(lane)
     line.protocol.add_lane(Latest(1), keeps_all=False)

@@ -82,7 +82,7 @@ def test_a_file_in_parts_goes_to_the_cdn_with_its_token() -> None:
     "reply", [None, [], {}, {"upload_url": 1, "file_url": "x"}, {"upload_url": "ftp://x", "file_url": "x"}]
 )
 def test_a_reply_without_a_place_is_an_error(reply: Any) -> None:
-    with pytest.raises(DecodeError, match="where the file goes"):
+    with pytest.raises(DecodeError, match="where to send the file"):
         read_place(reply)
 
 
