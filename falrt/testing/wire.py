@@ -125,7 +125,7 @@ class WireSocket(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sent its end of stream."""
         self._inbound.send(b"")
-        return True  # we close when the end has passed the line
+        return self._options.scheme == "http"  # we close when the end has passed the line; TLS ends at once
 
     def connection_lost(self, exc: Exception | None) -> None:
         """TCP is down, for whatever reason."""

@@ -5,6 +5,7 @@ import gc
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -16,6 +17,7 @@ from falrt.codecs import Json, Msgpack
 from falrt.exceptions import ConfigurationError
 from falrt.testing import App, FakeServer, make_token
 from falrt.testing.script import Delay, Refuse, Reset
+from tests.certificates import make_certificate, server_context, trusting_context
 from tests.testing.wire_client import PATIENCE, dial, echo, hear, hear_all, say
 
 TIMEOUT = {"type": "x-fal-error", "error": "TIMEOUT", "reason": "no inputs, reconnect when needed!"}
@@ -758,3 +760,14 @@ async def test_a_client_that_never_answers_a_close_is_dropped() -> None:
 async def test_connect_is_falrts_own_with_this_servers_key() -> None:
     async with FakeServer(echo) as server, server.connect("acme/app", auth="key") as conn:
         assert await conn.request({"n": 1}) == {"inputs": [{"n": 1}]}
+
+
+async def test_a_client_that_leaves_over_tls_makes_no_noise(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pem = make_certificate(tmp_path)
+    async with FakeServer(ssl=server_context(pem)) as server:
+        async with server.connect(ssl=trusting_context(pem)) as conn:
+            await conn.request({"n": 1}, timeout=5)
+        await server.wait_for_close()
+    assert caplog.messages == []
