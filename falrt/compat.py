@@ -16,6 +16,7 @@ import asyncio
 import base64
 import functools
 import io
+import json
 import mimetypes
 import os
 import threading
@@ -125,7 +126,10 @@ def _as_fal_client(timeout: float | None = None, ids: list[str] | None = None) -
         import httpx
 
         body: Any = {"detail": exc.detail} if exc.detail is not None else {}
-        response = httpx.Response(exc.status, headers=_without_length(exc.headers), json=body)
+        # Made by hand: httpx would refuse NaN, half characters, and headers beyond ASCII.
+        headers = [(name.encode(), value.encode()) for name, value in _without_length(exc.headers).items()]
+        headers.append((b"content-type", b"application/json"))
+        response = httpx.Response(exc.status, headers=headers, content=json.dumps(body).encode())
         detail = str(exc) if exc.detail is None else exc.detail
         raise FalClientHTTPError(detail, exc.status, exc.headers, response, exc.error_type) from exc
 

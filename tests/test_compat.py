@@ -16,6 +16,7 @@ import falrt
 from falrt import compat as fal_client
 from falrt.testing import App, BackgroundFakeServer, FakeServer
 from falrt.testing.platform.port import refused
+from tests.http.scripted import Said, scripted
 from tests.leaks import soon
 
 original = pytest.importorskip("fal_client", reason="fal_client itself is compared with")
@@ -219,6 +220,19 @@ async def test_a_http_error_has_fal_clients_attributes(base_url: Any) -> None:
     assert error.response.json() == {"detail": error.message}
     assert error.response.status_code == 422
     assert isinstance(error, falrt.FalrtError)
+
+
+@pytest.mark.parametrize("detail", ["NaN", '"\\ud800"', '"caf\u00e9"', "{}"])
+async def test_an_odd_error_is_a_http_error_too(base_url: Any, detail: str) -> None:
+    odd = Said(422, f'{{"detail": {detail}}}'.encode(), {"x-fal-request-id": "caf\u00e9"})
+    async with scripted(lambda _: odd) as (url, _):
+        base_url(url)
+        client = fal_client.AsyncClient()
+        with pytest.raises(fal_client.FalClientHTTPError) as caught:
+            await soon(client.run("acme/app", {}))
+        await client.aclose()
+    assert caught.value.response.headers["x-fal-request-id"] == "caf\u00e9"
+    assert "detail" in caught.value.response.json()
 
 
 async def test_a_client_timeout_cancels_and_names_the_request(base_url: Any) -> None:
