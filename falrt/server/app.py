@@ -254,7 +254,7 @@ class _Http:
         target = judge("".join(targets), request.method, self.allowed, uploads=self.uploads)
         if not (target.service is Service.QUEUE and request.method != "POST"):
             await self.entrance.count(visitor)
-        return await self.proxy.forward(request, target)
+        return await self.proxy.forward(request, target, self.entrance.place(visitor, "calls"))
 
     async def _counted(self, request: Request) -> None:
         await self.entrance.count(await self.entrance.visitor(request))

@@ -104,17 +104,20 @@ class Entrance:
 
     @contextlib.asynccontextmanager
     async def place(self, visitor: Visitor, kind: str) -> AsyncIterator[None]:
-        """Hold one of the visitor's sockets of a kind.
+        """Hold one of the visitor's sockets of a kind, or proxied calls, whose kind is ``"calls"``.
 
         Raises:
             Refused: All are taken; 429.
         """
+        calls = kind == "calls"
         async with contextlib.AsyncExitStack() as stack:
-            for account, most in self._accounts(visitor, self._limit.sockets):
+            for account, most in self._accounts(visitor, self._limit.calls if calls else self._limit.sockets):
                 key = f"{kind} {account}"
                 place = await self._limiter.enter(key, most)
                 if place is None:
-                    raise Refused(429, "Too many sockets")
+                    raise Refused(
+                        429, f"Too many {'calls' if calls else 'sockets'}", retry_after=1.0 if calls else None
+                    )
                 stack.push_async_callback(self._limiter.leave, key, place)
             yield
 

@@ -24,6 +24,8 @@ class Limit:
         requests: Tokens and proxied calls within ``per``; all of them may come at once. Following the state of a
             queued request is not counted.
         per: Seconds.
+        calls: Proxied calls at once, streams included: an answer may take minutes, and fal's side of each is a
+            connection of ours.
         sockets: Relayed sockets at once, and as many watching ones.
         users_per_address: How many users' limits one address may use in total: people share addresses, and one
             person can have many accounts.
@@ -39,6 +41,7 @@ class Limit:
 
     requests: int = 60
     per: float = 60.0
+    calls: int = 16
     sockets: int = 2
     users_per_address: int = 8
     frames: float = 120.0

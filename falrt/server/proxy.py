@@ -73,12 +73,14 @@ class Proxy:
         if client is not None:
             await client.aclose()
 
-    async def forward(self, request: Request, target: Target) -> Response:
-        """Carry out an accepted call.
+    async def forward(
+        self, request: Request, target: Target, place: contextlib.AbstractAsyncContextManager[None]
+    ) -> Response:
+        """Carry out an accepted call; the visitor's place is held until its answer has been passed on.
 
         Raises:
-            Refused: The body is too large (413), too slow (408) or not JSON (415), or fal does not answer as it
-                should (502, 504).
+            Refused: No place is free (429), the body is too large (413), too slow (408) or not JSON (415), or fal
+                does not answer as it should (502, 504).
         """
         if request.method == "POST" and not _is_json(request.headers.get("content-type", "")):
             raise Refused(415, "The body must be JSON, and content-type must say so")
@@ -87,6 +89,7 @@ class Proxy:
             return JSONResponse(token, 201, _PRIVATE)
         stack = contextlib.AsyncExitStack()
         try:
+            await stack.enter_async_context(place)
             answer = await stack.enter_async_context(self._asked(request, target))
             return await self._answer(answer, stack)
         except BaseException:

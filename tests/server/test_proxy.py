@@ -15,6 +15,29 @@ from tests.server.serving import KEY, raw_exchange
 RUN = "https://fal.run/fal-ai/flux/dev"
 
 
+async def test_a_visitor_has_so_many_calls_at_once_and_holds_up_nobody_else(backend: MakeBackend) -> None:
+    async with backend(authorize=lambda it: it.headers["user"], limit=server.Limit(calls=1)) as it:
+        anna, ben = {"user": "anna"}, {"user": "ben"}
+        status = "https://queue.fal.run/fal-ai/flux/requests/1/status"
+        headers = {"x-fal-target-url": f"{RUN}/stream", **anna}
+        async with it.http.stream("POST", "/api/fal/proxy", json={}, headers=headers) as stream:
+            assert stream.status_code == 200
+            refused = await it.proxy(status, "GET", headers=anna)
+            assert (refused.status_code, refused.json()) == (429, {"detail": "Too many calls"})
+            assert refused.headers["retry-after"] == "1"
+            assert (await it.proxy(status, "GET", headers=ben)).status_code == 200
+            it.upstream.go_on.set()
+            await stream.aread()
+        it.upstream.answer = JSONResponse({"detail": "no"}, 422)
+        async with asyncio.timeout(5):
+            while (await it.proxy(RUN, headers=anna)).status_code == 429:
+                pass  # the end of the stream has come here, and not yet where the place is given back
+        for _ in range(2):
+            assert (await it.proxy(RUN, headers=anna)).status_code == 422
+        it.upstream.answer = None
+        assert (await it.proxy(status, "GET", headers=anna)).status_code == 200
+
+
 async def test_a_call_reaches_fal_with_our_key(backend: MakeBackend) -> None:
     async with backend() as it:
         answer = await it.proxy(RUN, headers={"x-fal-runner-hint": "me"})
