@@ -1,4 +1,4 @@
-"""fal_client's names on falrt: programs written for it run after one changed line.
+"""fal_client's names on falrt: programs written for it run after one changed import.
 
 ::
 
@@ -6,7 +6,7 @@
 
     result = fal_client.subscribe("fal-ai/flux/dev", arguments={"prompt": "a cat"})
 
-Names, arguments and types are those of fal-client 1.0.3; docs/how-to/coming-from-fal-client.md tells what differs.
+Names, arguments and types are those of fal-client 1.0.3; docs/how-to/coming-from-fal-client.md says what differs.
 Errors that fal_client leaves to its HTTP and WebSocket libraries are falrt's here.
 """
 
@@ -98,7 +98,7 @@ class FalClientHTTPError(FalClientError):
 
 
 class FalClientTimeoutError(FalClientError, TimeoutError):
-    """``client_timeout`` is over; the request was cancelled."""
+    """``client_timeout`` passed; the request was cancelled."""
 
     def __init__(self, timeout: float, request_id: str | None = None) -> None:
         what = "Request" if request_id is None else f"Request {request_id}"
@@ -107,7 +107,7 @@ class FalClientTimeoutError(FalClientError, TimeoutError):
 
 
 class RealtimeError(FalrtError, RuntimeError):
-    """The realtime app reported an error, or the connection is lost for good."""
+    """The realtime app reported an error, or the connection failed."""
 
     def __init__(self, error: str, reason: str | None = None, payload: AnyJSON | None = None) -> None:
         super().__init__(f"{error}: {reason}" if reason else error)
@@ -143,26 +143,26 @@ def _without_length(headers: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass
 class Status:
-    """Where a request stands."""
+    """The status of a request."""
 
 
 @dataclass
 class Queued(Status):
-    """It waits; ``position`` stand before it."""
+    """It waits in the queue; ``position`` requests are ahead of it."""
 
     position: int
 
 
 @dataclass
 class InProgress(Status):
-    """It is worked on; ``logs`` so far, where they were asked for."""
+    """It is running; ``logs`` holds the lines so far, if they were requested."""
 
     logs: list[dict[str, Any]] | None = field()
 
 
 @dataclass
 class Completed(Status):
-    """It has ended, well or badly."""
+    """It has succeeded or failed."""
 
     logs: list[dict[str, Any]] | None = field()
     metrics: dict[str, Any] = field()
@@ -241,7 +241,7 @@ def encode(data: str | bytes, content_type: str) -> str:
 
 
 def encode_file(path: str | os.PathLike[str]) -> str:
-    """Return a file as a data URI; its type is told by its name."""
+    """Return a file as a data URI; its name decides the type."""
     with open(path, "rb") as file:
         return encode(file.read(), mimetypes.guess_type(path)[0] or "application/octet-stream")
 

@@ -73,7 +73,7 @@ class TokenCache:
         proxy_url: A trusted server that adds the key to the token request.
         token_provider: The user's own source of tokens, asked instead of fal's endpoints.
         token_expiration_seconds: The lifetime to ask for, 120 by default, and to assume of tokens that do not
-            tell theirs. A provider's token with neither is fetched anew for every handshake.
+            tell theirs. A provider's token with neither is fetched again for every handshake.
         http: Returns the HTTP client to use; by default one is made with the first request.
         ssl_context: Returns the TLS context for that one.
         proxies: Its way to the endpoints, and to ``proxy_url``.

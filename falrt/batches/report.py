@@ -12,12 +12,12 @@ __all__ = ["BatchItem", "BatchProgress", "BatchReport"]
 
 @dataclass(frozen=True, slots=True)
 class BatchItem:
-    """What became of one input.
+    """The result of one input.
 
     Attributes:
         index: Its place among the inputs, from 0.
         input: As it was sent.
-        status: ``"done"``; ``"failed"``, ``error`` says why; ``"open"``: the batch was stopped before.
+        status: ``"done"``; ``"failed"``, ``error`` says why; ``"open"``: the batch was stopped before it was run.
         files: Its pictures.
         result: What the endpoint answered.
         error: What went wrong.
@@ -66,7 +66,7 @@ class BatchProgress:
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """What a batch came to.
+    """The results of a batch.
 
     Attributes:
         items: One for each input, in order.

@@ -61,10 +61,10 @@ async def batch(
     dask: Any = None,
     on_progress: Callable[[BatchProgress], object] | None = None,
 ) -> BatchReport:
-    """Run many inputs through an endpoint and save what they give.
+    """Run many inputs through an endpoint and save the results.
 
-    Run it again with the same inputs and folder to go on where it stopped, whatever stopped it. Cancelling stops it:
-    what was submitted is left to the service and asked for by the next run.
+    Run it again with the same inputs and folder to resume where it stopped, whatever stopped it. Cancelling stops it:
+    submitted inputs stay in the service's queue, and the next run fetches their results.
 
     Args:
         app: An endpoint id, or a model of ``falrt.models``.

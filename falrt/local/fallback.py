@@ -1,4 +1,4 @@
-"""fal where there is a key, the local stand-in where there is none: for examples that anybody can run."""
+"""fal if there is a key, otherwise the local stand-in: for examples that anyone can run."""
 
 from __future__ import annotations
 

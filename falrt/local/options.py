@@ -14,19 +14,19 @@ class LocalOptions(metaclass=Helpful):
     """How the stand-in behaves. Checked when built.
 
     Attributes:
-        speed: How many times quicker than the real models; 1 takes their time (klein 0.25 s at 3 steps), 4 a
-            quarter of it. A picture never takes less than painting it does.
-        latency: Seconds that every frame spends on the way, each way: a network to play with.
+        speed: How many times faster than the real models; 1 takes their time (klein 0.25 s at 3 steps), 4 a
+            quarter of it. A picture never takes less time than painting it does.
+        latency: Delay of every frame in seconds, each way: simulates a network.
         idle_timeout: Seconds without input after which a socket ends with TIMEOUT, as klein's do; None:
             never.
         buffering: Inputs that wait for the model where the URL has no ``max_buffering``; the oldest are
             dropped beyond. None: no limit.
-        check_keys: Whether tokens and sockets need a key. Off: anybody may do anything.
-        key: The only key that is good; None: every key that is not empty.
+        check_keys: Whether tokens and sockets need a key. False accepts everyone.
+        key: The only key that is accepted; None: any non-empty key.
         strict: Make and check tokens as the service's own schema has it, and not as its pages show it.
 
     Raises:
-        ConfigurationError: A value makes no sense; the text names it.
+        ConfigurationError: A value is invalid; the text names it.
     """
 
     speed: float = 1.0

@@ -37,13 +37,13 @@ class DiffusionInput(ModelInput):
         image_bytes: The same, sent as raw bytes, which saves a third; fal's own demos do. One of the two at
             most.
         mask_url: For inpainting: white is filled. Only with a picture.
-        strength: How far to leave the picture; ``round(steps * strength)`` steps are done, so below one
+        strength: How far to depart from the picture; ``round(steps * strength)`` steps are run, so below one
             nothing happens.
         image_size: A preset's name or a size.
         seed: Keep it fixed against flicker; None is random.
         sync_mode: The picture comes inside the reply instead of by a web address.
         num_images: Pictures an answer.
-        expand_prompt: Let the server enlarge upon the prompt.
+        expand_prompt: Let the server expand the prompt.
         request_id: Comes back with the answer on most of these apps.
     """
 

@@ -105,7 +105,7 @@ class FluxLoraImageToImageInput(FluxLoraInput):
 
     Attributes:
         image_url: The picture; required. It is fitted to ``image_size`` where that is set.
-        strength: How far to leave it: 1 makes it anew, 0 keeps it.
+        strength: How far to depart from it: 1 ignores it, 0 keeps it.
     """
 
     image_url: Annotated[ImageSource, PICTURE(size_field="image_size")]

@@ -22,7 +22,7 @@ class KleinInput(ModelInput):
 
     Attributes:
         image_url: The frame; required. Anything that :class:`~falrt.models.ImageField` takes except web
-            addresses, which this model does not support. Files and pixels are cut to the middle and sent as a
+            addresses, which this model does not support. Files and pixels are cropped to the center and sent as a
             704 x 704 JPEG of quality 50, what fal recommends (``media.Fitted(picture, "contain")`` keeps all of
             it); ready bytes and data URIs go as they are, and the server resizes them.
         prompt: What to turn the frame into.

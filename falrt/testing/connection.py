@@ -26,7 +26,7 @@ class ServerConnection:
         headers: Of the upgrade request, names in lower case.
         opened_at: Seconds on the loop's clock, at the upgrade request.
         accepted: Whether the upgrade was answered with 101.
-        refusal: Why the gateway let it not pass, or None.
+        refusal: Why the gateway refused it, or None.
         frames: Every message that came, undecoded, in order.
         inputs: Those that could be decoded, decoded, in order; also inputs that were dropped or swallowed later.
         answers: What was sent as answers, in order, before encoding; without what a fault spoiled.

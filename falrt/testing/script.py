@@ -74,7 +74,7 @@ class Fault(Instead):
         probability: Of happening, each time it could.
 
     Raises:
-        ConfigurationError: A value makes no sense; the text names it and what is allowed.
+        ConfigurationError: A value is invalid; the text names it and what is allowed.
     """
 
     times: int | None = 1
@@ -148,7 +148,7 @@ class SlowHandshake(HandshakeFault):
 
 @dataclass(frozen=True, slots=True)
 class ColdStart(Fault):
-    """No machine is warm: the socket opens, inputs are swallowed, and it closes with 1000 (wire fact W15).
+    """No machine is warm: the socket opens, ignores inputs, and closes with 1000 (wire fact W15).
 
     Attributes:
         seconds: From the handshake to the close; about 30 at fal. Use `times` for how many connections it
@@ -204,7 +204,7 @@ class StopReading(MomentFault):
     """Stop reading, so that the client's sends fill the kernel's buffers and then block.
 
     Attributes:
-        seconds: How long; None for ever.
+        seconds: How long; None: forever.
     """
 
     seconds: float | None = None
@@ -283,7 +283,7 @@ class Stall(LateAnswer):
 
 @dataclass(frozen=True, slots=True)
 class Garbage(AnswerFault):
-    """Send a frame that is no message of the codec.
+    """Send a frame that the codec cannot decode.
 
     Attributes:
         data: What is sent; bytes that msgpack refuses by default.
@@ -316,7 +316,7 @@ class Huge(AnswerFault):
 
 @dataclass(frozen=True, slots=True)
 class CutFrame(AnswerFault):
-    """Break off in the middle of the answer's WebSocket frame.
+    """End the connection in the middle of the answer's WebSocket frame.
 
     Attributes:
         how: ``"reset"`` (TCP reset; the half that was sent may get lost too) or ``"end"`` (end of stream).
@@ -327,7 +327,7 @@ class CutFrame(AnswerFault):
 
 @dataclass(frozen=True, slots=True)
 class Swallow(Fault):
-    """Lose one input without a word: it is read, and never reaches the app.
+    """Silently lose one input: it is read, and never reaches the app.
 
     Attributes:
         input: The number of the input on its connection, from 0; None: any.
@@ -362,7 +362,7 @@ class RefuseToken(TokenFault):
 
 @dataclass(frozen=True, slots=True)
 class ExpiredToken(TokenFault):
-    """Mint a token that is too old already.
+    """Return a token that has already expired.
 
     Attributes:
         age: Seconds since its expiry.

@@ -66,16 +66,16 @@ CARE_MOST: Final = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Adaptive:
-    """Find the send rate from the answers: the model always busy, its queue always short.
+    """Learn the send rate from the answers: keep the model busy and its queue short.
 
-    Right for live streams. The age of the picture stays near its floor (network and one inference) whatever the
+    Use it for live streams. The age of the picture stays near its minimum (network and one inference) whatever the
     network's delay, and only the newest frame waits. Nothing needs tuning; apps need not send timings.
 
     Args:
-        max_in_flight: Never more unanswered inputs than this; None: as many as the network's delay is worth
-            (two for most, more where the round trip is longer than the inference).
+        max_in_flight: The most inputs that may be unanswered; None: as many as the network's delay requires
+            (two for most, more if the round trip is longer than the inference).
         vouched: How many unanswered inputs you know the server to keep and answer one by one, as a runner with
-            ``buffering`` of that size does. Replies up to there are certain; beyond, they say that they are not.
+            ``buffering`` of that size does. With up to that many unanswered, replies are certain.
 
     Raises:
         ConfigurationError: A value is no whole number above zero.
