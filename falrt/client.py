@@ -184,7 +184,9 @@ class Client(HTTPClient):
             self._closing = tasks.begin(self._finish(), name="falrt closing client")
         elif any(connection.inside.is_here for connection in self._connections):
             return  # a callback or a source of one that is being ended: the closing waits for it
-        await tasks.completed(self._closing, self._cut)
+        from falrt.connection.inside import in_users_code
+
+        await tasks.completed(self._closing, self._cut, patient=not in_users_code())
 
     async def _finish(self) -> None:
         closings = [connection.close() for connection in list(self._connections)]

@@ -30,7 +30,7 @@ def is_own_cancellation() -> bool:
     return task is None or task.cancelling() > 0
 
 
-async def completed(closing: asyncio.Task[Any], hurry: Callable[[], None]) -> None:
+async def completed(closing: asyncio.Task[Any], hurry: Callable[[], None], *, patient: bool = True) -> None:
     """Wait until a closing has ended; a waiter that is cancelled hurries it first, and still waits.
 
     What is closed in a task of its own cannot be left half done by a cancelled caller, not even in an anyio scope,
@@ -39,6 +39,7 @@ async def completed(closing: asyncio.Task[Any], hurry: Callable[[], None]) -> No
     Args:
         closing: The task that closes.
         hurry: Makes it end at once, such as by cutting the line instead of waiting for the peer.
+        patient: False for a waiter that somebody's closing may wait for in turn: cancelled, it waits no longer.
     """
     cancelled: asyncio.CancelledError | None = None
     while not closing.done():
@@ -47,6 +48,8 @@ async def completed(closing: asyncio.Task[Any], hurry: Callable[[], None]) -> No
         except asyncio.CancelledError as exc:
             cancelled = exc
             hurry()
+            if not patient:
+                raise
     failure = None if closing.cancelled() else closing.exception()
     if cancelled is not None:
         raise cancelled from failure

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from falrt.connection.delivery import Delivery
-from falrt.connection.inside import Inside
+from falrt.connection.inside import Inside, in_users_code
 from falrt.connection.supervisor import Supervisor
 from falrt.connection.translation import Encoder, Translation
 from falrt.exceptions import ConcurrencyError, ConfigurationError
@@ -154,7 +154,8 @@ class Core(Generic[InputT, OutputT]):
             self._closing = begin(self._finish(), name=f"falrt closing {self.opening.app}")
         elif self.inside.is_here:
             return  # it is being ended by the closing, which waits for it
-        await completed(self._closing, self.cut)
+        # Callbacks may close each other's connections: two closings would wait for each other.
+        await completed(self._closing, self.cut, patient=not in_users_code())
 
     async def _finish(self) -> None:
         """End everything; where a callback or a source asked for it, those end by themselves."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import Context, ContextVar, copy_context
 from typing import Final
 
-__all__ = ["Inside"]
+__all__ = ["Inside", "in_users_code"]
 
 _INSIDE: Final[ContextVar[frozenset[Inside]]] = ContextVar("falrt_inside", default=frozenset())
 
@@ -29,3 +29,8 @@ class Inside:
     def is_here(self) -> bool:
         """Whether the present code runs in one of them."""
         return self in _INSIDE.get()
+
+
+def in_users_code() -> bool:
+    """Whether the present code runs in functions of any connection's user."""
+    return bool(_INSIDE.get())

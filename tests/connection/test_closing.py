@@ -478,6 +478,31 @@ async def test_a_callback_may_close_what_somebody_else_is_closing() -> None:
         await soon(client.aclose())
 
 
+@pytest.mark.parametrize("how", ["close", "the client"])
+async def test_callbacks_may_close_each_others_connections(how: str) -> None:
+    async with FakeServer(echo) as server, leaves_nothing(server.url):
+        clients = [falrt.Client(key="test", base_url=server.url) for _ in range(2)]
+        both = asyncio.Barrier(3)
+
+        def closing(other: int) -> Any:
+            async def on_result(result: Any) -> None:
+                await both.wait()
+                await (conns[other].close() if how == "close" else clients[other].aclose())
+
+            return on_result
+
+        conns = [
+            await client.connect("acme/app", on_result=closing(1 - n)) for n, client in enumerate(clients)
+        ]
+        for conn in conns:
+            await conn.send({"n": 1})
+        await soon(both.wait())
+        await until(lambda: all(conn.state is falrt.State.CLOSED for conn in conns))
+        # Not cancelled where it fails: what hung could not be cancelled either.
+        closings = {asyncio.create_task(client.aclose()) for client in clients}
+        assert not (await asyncio.wait(closings, timeout=5))[1]
+
+
 async def test_a_source_may_close_the_client() -> None:
     async def source() -> AsyncIterator[Any]:
         yield {"n": 1}
