@@ -69,8 +69,11 @@ def _suffix(data: bytes, url: str) -> str:
         return _SUFFIXES[known]
     if url.startswith("data:"):
         try:
-            return f".{parse_data_uri(url[:256].partition(',')[0] + ',AAAA').mime_type.rpartition('/')[2]}"
+            kind = parse_data_uri(url[:256].partition(",")[0] + ",AAAA").mime_type.rpartition("/")[2]
         except ConfigurationError:
             return ".bin"
-    suffix = Path(urlsplit(url).path).suffix
+        suffix = f".{kind.partition('+')[0]}"  # svg+xml
+    else:
+        suffix = Path(urlsplit(url).path).suffix
+    # Nothing that a result says leads out of the folder, or to a name that a system does not take.
     return suffix if 1 < len(suffix) <= 6 and suffix[1:].isalnum() else ".bin"

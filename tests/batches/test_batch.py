@@ -394,6 +394,9 @@ async def test_a_mistake_is_told_before_anything_is_sent(
         ("https://x.y/a.png", b"\xff\xd8\xff", ".jpg"),
         ("https://x.y/../../etc/passwd", b"what", ".bin"),
         ("data:audio/wav;base64,AAAA", b"RIFF", ".wav"),
+        ("data:image/svg+xml;base64,AAAA", b"<svg/>", ".svg"),
+        ("data:image/..\\..\\x;base64,AAAA", b"what", ".bin"),
+        (f"data:a/{'x' * 230};base64,AAAA", b"what", ".bin"),
         ("data:nothing", b"x", ".bin"),
     ],
 )
