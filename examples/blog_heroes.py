@@ -1,7 +1,7 @@
-"""A hero picture for each post of a blog, from its title and excerpt: made once per title, and what it costs is told.
+"""A hero picture for each blog post, from its title and excerpt: made once per title; the cost is printed.
 
 Needs: pip install 'falrt[local]'
-Use: python examples/blog_heroes.py; again after a new post, and only the new one is paid for
+Use: python examples/blog_heroes.py; run it again after a new post, and only the new picture is paid for
 """
 
 import asyncio

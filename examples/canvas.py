@@ -1,4 +1,4 @@
-"""A drawing canvas: strokes come fast, a picture is wanted when the hand pauses. Debounce does that.
+"""A drawing canvas: strokes come fast, and Debounce asks for a picture when the drawing pauses.
 
 Needs: pip install 'falrt[local]'
 Use: python examples/canvas.py

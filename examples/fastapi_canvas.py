@@ -1,4 +1,4 @@
-"""A drawing page with a login: who is logged in draws, the app relays to fal and keeps the key.
+"""A drawing page with a login: users who are logged in can draw; the app relays to fal and keeps the key.
 
 Needs: pip install 'falrt[local,server]' fastapi
 Use: python examples/fastapi_canvas.py, then open http://127.0.0.1:8000; anna's password is "anna", ben's is "ben"

@@ -1,4 +1,4 @@
-"""A game loop: it runs at its own rate, offers a frame each turn and shows the newest picture there is.
+"""A game loop: it runs at its own rate, sends a frame in each iteration and shows the newest picture.
 
 Needs: pip install 'falrt[local]'
 Use: python examples/game_loop.py [seconds]

@@ -1,7 +1,7 @@
 """A webcam in Gradio: each visitor's newest frame goes through Klein.
 
 Needs: pip install 'falrt[local]' gradio
-Use: python examples/gradio_webcam.py, then open the address that it prints
+Use: python examples/gradio_webcam.py, then open the URL that it prints
 """
 
 import gradio

@@ -1,4 +1,4 @@
-"""Pictures in and out: a PIL image, a numpy array and an OpenCV frame through the same model.
+"""Pictures in and out: send a PIL image, a numpy array and an OpenCV frame to the same model.
 
 Needs: pip install 'falrt[local]' opencv-python
 Use: python examples/pil_and_opencv.py

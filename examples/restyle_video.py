@@ -1,4 +1,4 @@
-"""Restyle a video file, frame by frame, into another. A file has no hurry: nothing is skipped.
+"""Restyle a video file, frame by frame, into another one. No frame is skipped.
 
 Needs: pip install 'falrt[local,video]'
 Use: python examples/restyle_video.py [in.mp4 [out.mp4]]

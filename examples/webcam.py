@@ -1,4 +1,4 @@
-"""A webcam through Klein, live in a window. Without a camera or a display it films a moving disc and saves pictures.
+"""A webcam through Klein, live in a window. Without a camera or a display it sends a moving disc and saves pictures.
 
 Needs: pip install 'falrt[local]' opencv-python
 Use: python examples/webcam.py [seconds]

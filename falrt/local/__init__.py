@@ -5,8 +5,8 @@
     async with falrt.local.LocalServer() as server:
         async with falrt.connect(models.KLEIN, base_url=server.url, key="local") as conn: ...
 
-It serves `falrt serve`, `falrt demo`, the examples and anybody's offline work. Needs the extra ``local``. For
-the tests of an app, `falrt.testing.FakeServer` is lighter and can be made to fail; this one draws.
+`falrt serve`, `falrt demo` and the examples use it. Needs the extra ``local``. To test an app, use
+`falrt.testing.FakeServer`, which is lighter and can simulate faults; this one draws.
 """
 
 from __future__ import annotations
