@@ -209,7 +209,7 @@ class ConnectionSettings:
             ClientOptions.__annotations__,
             "falrt.Client, not a connection",
         )
-        return cls(**options)
+        return cls(**options) if options else _USUAL_SETTINGS
 
     @property
     def effective_pacing(self) -> Pacing:
@@ -227,10 +227,6 @@ class ConnectionSettings:
     def keepalive(self) -> Keepalive:
         """The pings' times, checked as a pair."""
         return Keepalive(self.ping_interval, self.ping_timeout)
-
-
-_CONNECTION_NAMES: Final = tuple(each.name for each in fields(ConnectionSettings))
-_USUAL_BACKOFF: Final = Backoff()
 
 
 def find_proxies(option: str | bool | None) -> Proxies:
@@ -299,3 +295,9 @@ def check_seconds(name: str, value: object, *, optional: bool) -> None:
         ConfigurationError: Names the option.
     """
     check_number(name, value, SECONDS, optional=optional)
+
+
+# Made and checked once, for those who give no options of their own.
+_CONNECTION_NAMES: Final = tuple(each.name for each in fields(ConnectionSettings))
+_USUAL_BACKOFF: Final = Backoff()
+_USUAL_SETTINGS: Final = ConnectionSettings()

@@ -44,6 +44,8 @@ class HTTPPool:
         proxies: The way there; one proxy for all requests, by the place.
     """
 
+    __slots__ = ("_client", "_loop", "_making", "_place", "_proxies", "_ssl_context", "_transport")
+
     def __init__(
         self,
         place: str,

@@ -105,14 +105,7 @@ class Core(Generic[InputT, OutputT]):
         self._on_start(self)
         protocol = RealtimeProtocol(self._protocol_settings(), loop.time(), random.random)
         self.delivery = delivery = Delivery(self.translation, self.settings, protocol)
-        self._supervisor = supervisor = Supervisor(
-            self.translation,
-            self.opening,
-            protocol,
-            tell=delivery.tell,
-            ended=delivery.wake,
-            has_room=delivery.has_room,
-        )
+        self._supervisor = supervisor = Supervisor(self.translation, self.opening, protocol, delivery)
         supervisor.start()
         self.inside.context().run(delivery.start, supervisor.look)
         if self.settings.lazy:

@@ -65,7 +65,7 @@ async def open_socket(
             await loop.create_connection(
                 lambda: socket, host, port, **_direct(loop, host, ssl if secure else None)
             )
-        await socket.opened
+        await socket.opened()
     except BaseException:
         socket.cut()
         raise

@@ -114,7 +114,8 @@ class Framing:
             parse_uri(url), extensions=extensions, max_size=max_size, logger=_LOGGER
         )
         request = self._protocol.connect()
-        request.headers.update(headers)
+        for name, value in headers.items():
+            request.headers[name] = value
         self._protocol.send_request(request)
         # Whether the peer agreed to compression.
         self._compressed = False

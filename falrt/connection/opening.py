@@ -51,7 +51,7 @@ class Opening:
     """
 
     __slots__ = (
-        "_endpoint", "_hosts", "_key", "_proxies", "_settings", "_ssl", "_token", "_tokens", "app", "full_path",
+        "_alias", "_hosts", "_key", "_proxies", "_settings", "_ssl", "_token", "_tokens", "app", "full_path",
     )  # fmt: skip
 
     def __init__(
@@ -66,7 +66,7 @@ class Opening:
         ssl_context: Callable[[], Awaitable[tls.SSLContext]],
         proxies: Proxies,
     ) -> None:
-        self._endpoint, self._settings, self._hosts = endpoint, settings, hosts
+        self._alias, self._settings, self._hosts = endpoint.alias, settings, hosts
         self.app, self.full_path = endpoint.app_id, endpoint.realtime_path(path)
         # Either the key goes in the header, or tokens are fetched.
         self._key, self._tokens = key, tokens
@@ -112,7 +112,7 @@ class Opening:
     async def _get_token(self, tokens: TokenCache, limit: asyncio.Timeout) -> Token:
         custom_path = self._settings.path is not None
         try:
-            return await tokens.get(self.full_path, self._endpoint.alias, custom_path=custom_path)
+            return await tokens.get(self.full_path, self._alias, custom_path=custom_path)
         except asyncio.CancelledError:
             if not limit.expired():
                 raise

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from falrt.exceptions import DecodeError
 from falrt.protocol.loss import Loss
@@ -24,6 +23,22 @@ __all__ = ["Reader"]
 UNREAD_MAX: Final = 16
 
 
+class Owner(Protocol):
+    """Who had the socket opened."""
+
+    def deliver(self, size_bytes: int) -> None:
+        """Tell what a message meant; called after each."""
+
+    def react(self) -> None:
+        """Do what follows; called after all that came together."""
+
+    def look(self) -> None:
+        """The socket has gone: let those look again who wait, in :meth:`has_room` too."""
+
+    async def has_room(self) -> None:
+        """Wait until a result that comes next can be kept, where the server can be held up for that."""
+
+
 class Reader:
     """Reads one socket until it is lost or given up.
 
@@ -34,15 +49,12 @@ class Reader:
         socket: An open one.
         protocol: What is told.
         translation: What decodes.
-        deliver: Called after each message with its size in bytes: what it meant is to be told.
-        react: Called after all that came together: what follows is to be done.
-        look: Called when the socket has gone, for whoever waits in `has_room`.
-        has_room: Waits until a result that comes next can be kept, where the server can be held up for that.
+        owner: Does what follows.
     """
 
     __slots__ = (
-        "_at_once", "_bell", "_broken", "_deliver", "_has_room", "_look", "_loop", "_protocol", "_react",
-        "_socket", "_told", "_translation", "_unread", "_waiting",
+        "_at_once", "_bell", "_broken", "_loop", "_owner", "_protocol", "_socket", "_told", "_translation",
+        "_unread", "_waiting",
     )  # fmt: skip
 
     def __init__(
@@ -50,15 +62,11 @@ class Reader:
         socket: Socket,
         protocol: RealtimeProtocol,
         translation: Translation[Any, Any],
-        *,
-        deliver: Callable[[int], None],
-        react: Callable[[], None],
-        look: Callable[[], None],
-        has_room: Callable[[], Awaitable[None]],
+        owner: Owner,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._socket, self._protocol, self._translation = socket, protocol, translation
-        self._deliver, self._react, self._look, self._has_room = deliver, react, look, has_room
+        self._owner = owner
         # Messages were told to the protocol, and what follows was not done yet.
         self._told = False
         self._at_once = protocol.settings.mode.pairs and not translation.has_decoder
@@ -109,7 +117,7 @@ class Reader:
 
     def _lost(self) -> None:
         self.ring()
-        self._look()
+        self._owner.look()
 
     def _arrived(self, frame: Received, size: int) -> None:
         if self._at_once:
@@ -133,9 +141,9 @@ class Reader:
             message = self._decoded(frame)
         self._tell(message, size)
         self._told = False
-        self._react()
+        self._owner.react()
         if not self._protocol.settings.mode.pairs:
-            await self._has_room()
+            await self._owner.has_room()
 
     def _decoded(self, frame: Received) -> Any:
         """Return a frame's message, or the error that says why it has none."""
@@ -151,7 +159,7 @@ class Reader:
             self._protocol.garbled(message, now, size)
         else:
             self._protocol.received(message, now, size)
-        self._deliver(size)
+        self._owner.deliver(size)
         self._told = True
 
     def _settle(self) -> None:
@@ -159,6 +167,6 @@ class Reader:
         if self._told:
             self._told = False
             try:
-                self._react()
+                self._owner.react()
             except Exception as exc:  # the transport would swallow it
                 self.fail(exc)

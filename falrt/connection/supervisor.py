@@ -13,9 +13,9 @@ import logging
 from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Any, Final
 
-from falrt.connection.delivery import bytes_in_words
+from falrt.connection.delivery import Delivery, bytes_in_words
 from falrt.connection.reader import Reader
-from falrt.protocol.events import Event, Lost, Opened, State
+from falrt.protocol.events import Lost, Opened, State
 from falrt.protocol.inputs import Input
 from falrt.protocol.loss import Cause, Loss, Verdict, verdict_on
 from falrt.protocol.realtime import RealtimeProtocol
@@ -41,9 +41,7 @@ class Supervisor:
         translation: What decodes.
         opening: The way to the app.
         protocol: What decides.
-        tell: Called with every event, in order, and the bytes of the frame that brought it.
-        ended: Called when the protocol is CLOSED.
-        has_room: Whether a result that comes next can be kept until somebody takes it.
+        delivery: Is told every event, in order, and the bytes of the frame that brought it.
 
     Attributes:
         loop: The event loop.
@@ -53,9 +51,9 @@ class Supervisor:
     """
 
     __slots__ = (
-        "_alarm", "_alive_at", "_ended", "_farewells", "_has_room", "_hurried", "_opened", "_opening", "_queueing",
-        "_reader", "_tell", "_timer", "_timer_at", "_translation", "_unwritten", "_watchers", "loop", "on_turn",
-        "protocol", "socket", "task",
+        "_alarm", "_alive_at", "_delivery", "_farewells", "_hurried", "_opened", "_opening", "_queueing", "_reader",
+        "_timer", "_timer_at", "_translation", "_unwritten", "_watchers", "loop", "on_turn", "protocol", "socket",
+        "task",
     )  # fmt: skip
 
     def __init__(
@@ -63,15 +61,11 @@ class Supervisor:
         translation: Translation[Any, Any],
         opening: Opening,
         protocol: RealtimeProtocol,
-        *,
-        tell: Callable[[Event, int], None],
-        ended: Callable[[], None],
-        has_room: Callable[[], bool],
+        delivery: Delivery,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.protocol = protocol
-        self._translation, self._opening = translation, opening
-        self._tell, self._ended, self._has_room = tell, ended, has_room
+        self._translation, self._opening, self._delivery = translation, opening, delivery
         self.on_turn: Callable[[], None] | None = None
         self.socket: Socket | None = None
         self._reader: Reader | None = None
@@ -87,8 +81,8 @@ class Supervisor:
         self._alarm: asyncio.Future[None] | None = None
         # Those who wait for some state of the connection: open, room, quiet, flushed.
         self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
-        # Whose turn it is to be queued.
-        self._queueing = asyncio.Lock()
+        # Whose turn it is to be queued; made with the first that has to wait.
+        self._queueing: asyncio.Lock | None = None
         # A closer was cancelled: lines are cut instead of closed.
         self._hurried = False
         # What is about to end: polite closings of sockets that are no longer used, tasks of streams that were left.
@@ -142,7 +136,8 @@ class Supervisor:
         """Wait until an input may be queued, behind those that came before."""
         lane, size, protocol = input.lane, len(input.frame), self.protocol
         # One at a time: where each of a thousand that wait looked at every answer, they would look a million times.
-        async with self._queueing:
+        self._queueing = queueing = self._queueing or asyncio.Lock()
+        async with queueing:
             await self.until(lambda: lane.has_room_for(size) or protocol.state is State.CLOSED)
 
     def look(self) -> None:
@@ -219,7 +214,7 @@ class Supervisor:
 
     def _note(self, loss: Loss) -> None:
         """Tell of a loss, and log it: louder where one followed the other without an answer in between."""
-        self._tell(Lost(loss, self._opened), 0)
+        self._delivery.tell(Lost(loss, self._opened), 0)
         worrying = self.protocol.tries == WORRYING_TRIES
         level = logging.WARNING if worrying else logging.INFO
         more = f"; nothing was answered on the last {WORRYING_TRIES} sockets" if worrying else ""
@@ -244,18 +239,10 @@ class Supervisor:
         except Exception as exc:
             return opening.loss_of_opening(exc)
         self.socket, self._opened = socket, True
-        self._reader = Reader(
-            socket,
-            protocol,
-            self._translation,
-            deliver=self._deliver,
-            react=self.react,
-            look=self.look,
-            has_room=self._room,
-        )
+        self._reader = Reader(socket, protocol, self._translation, self)
         socket.on_writable = self.react
         protocol.opened(self.loop.time())
-        self._tell(Opened(), 0)
+        self._delivery.tell(Opened(), 0)
         polite = False
         try:
             self.react()
@@ -273,17 +260,17 @@ class Supervisor:
             else:
                 socket.cut()
 
-    async def _room(self) -> None:
+    async def has_room(self) -> None:
         """Wait until a result that comes next can be kept, or until there is nobody to hold up."""
-        if not self._has_room():
-            await self.until(lambda: self._has_room() or self.socket is None or self.socket.gone)
+        if not self._delivery.has_room():
+            await self.until(lambda: self._delivery.has_room() or self.socket is None or self.socket.gone)
 
     # --- after anything happened
 
-    def _deliver(self, size_bytes: int = 0) -> None:
+    def deliver(self, size_bytes: int = 0) -> None:
         """Tell what happened; ``size_bytes`` are those of the frame that has come, if one has."""
         for event in self.protocol.take_events():
-            self._tell(event, size_bytes)
+            self._delivery.tell(event, size_bytes)
 
     def react(self, now: float | None = None) -> None:
         """Do what follows from the protocol's new state: send what is due, tell people, set the timer.
@@ -294,7 +281,7 @@ class Supervisor:
         protocol = self.protocol
         now = self.loop.time() if now is None else now
         self._pump(now)
-        self._deliver()
+        self.deliver()
         if self._watchers:
             self.look()
         if self.on_turn is not None:
@@ -305,7 +292,7 @@ class Supervisor:
         if alarm is not None and not alarm.done() and (over or protocol.wants_socket(now)):
             alarm.set_result(None)
         if over:
-            self._ended()
+            self._delivery.wake()
         self._arm(now)
 
     def _pump(self, now: float) -> None:

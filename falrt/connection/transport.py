@@ -48,8 +48,6 @@ class Socket(asyncio.BufferedProtocol):
         buffers: What sockets of this loop read into.
 
     Attributes:
-        opened: Done when the socket is open, or failed with what :func:`falrt.connection.losses.loss_of_opening`
-            explains.
         heard_at: Monotonic instant of the last bytes from the peer: traffic of any kind, half a frame included, is
             life.
         on_writable: Called when a full write buffer has emptied.
@@ -60,7 +58,7 @@ class Socket(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_answer", "_buffers", "_cause", "_closed", "_ending", "_filled", "_framing", "_head", "_listens", "_loop",
-        "_max_size", "_on_lost", "_on_read", "_own", "_transport", "gone", "heard_at", "on_writable", "opened",
+        "_max_size", "_on_lost", "_on_read", "_opening", "_own", "_transport", "gone", "heard_at", "on_writable",
         "reading_paused", "writable",
     )  # fmt: skip
 
@@ -77,7 +75,8 @@ class Socket(asyncio.BufferedProtocol):
         self._max_size, self._buffers = max_size, buffers
         self._framing = Framing(url, headers, max_size=max_size, compression=compression)
         self._transport: asyncio.Transport | None = None
-        self.opened: asyncio.Future[None] = self._loop.create_future()
+        # Done when the socket is open, or failed; until somebody has seen it.
+        self._opening: asyncio.Future[None] | None = self._loop.create_future()
         # What came of the answer to the upgrade, until it is whole; and that of a refusal whose explanation comes.
         self._head: bytearray | None = bytearray()
         self._answer: Answer | None = None
@@ -101,6 +100,16 @@ class Socket(asyncio.BufferedProtocol):
         self._closed: asyncio.Future[None] | None = None
 
     # --- for the connection
+
+    async def opened(self) -> None:
+        """Return when the socket is open.
+
+        Raises:
+            Exception: :func:`falrt.connection.losses.loss_of_opening` says what it means.
+        """
+        assert self._opening is not None  # noqa: S101 - asked once
+        await self._opening
+        self._opening = None
 
     @property
     def unwritten(self) -> int:
@@ -320,8 +329,8 @@ class Socket(asyncio.BufferedProtocol):
                 if answer.status == 101:
                     self._framing.upgrade(answer)
                     self._head, self.writable = None, True
-                    if not self.opened.done():
-                        self.opened.set_result(None)
+                    if self._opening is not None and not self._opening.done():
+                        self._opening.set_result(None)
                     self._read(memoryview(head), len(head))
                     return
                 if answer.status >= 200:  # those below announce the real one
@@ -340,9 +349,9 @@ class Socket(asyncio.BufferedProtocol):
             self._fail_opening(Refused(answer, body_in(answer, self._head or b"")))
 
     def _fail_opening(self, exc: Exception) -> None:
-        if not self.opened.done():
-            self.opened.set_exception(exc)
-            self.opened.exception()  # where nobody waits any more, nobody needs to be told so
+        if self._opening is not None and not self._opening.done():
+            self._opening.set_exception(exc)
+            self._opening.exception()  # where nobody waits any more, nobody needs to be told so
             self.cut()
 
 

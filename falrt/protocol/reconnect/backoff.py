@@ -73,6 +73,8 @@ class Backoff:
 class RetrySchedule:
     """Counts tries since the last good answer and says when the next one is due."""
 
+    __slots__ = ("_backoff", "_ever_opened", "_failing_since", "_opening_since", "_random", "tries")
+
     def __init__(self, backoff: Backoff, random: Callable[[], float]) -> None:
         self._backoff = backoff
         # Uniform in [0, 1); passed in so that the machine has no chance of its own.

@@ -52,6 +52,8 @@ class Keepalive:
 class Liveness:
     """Watches one socket."""
 
+    __slots__ = ("_heard_at", "_keepalive", "_pinged_at", "stalled_for")
+
     def __init__(self, keepalive: Keepalive, now: float) -> None:
         self._keepalive = keepalive
         # Last instant at which a byte came in.

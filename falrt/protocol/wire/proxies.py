@@ -91,7 +91,7 @@ class Proxies:
             ConfigurationError: Not a proxy's URL, in the option or in the environment.
         """
         if option is None or option is False:
-            return cls()
+            return NO_PROXIES
         if option is not True:
             return cls({"all": Proxy.parse(option)})
         by_scheme = {}
@@ -105,6 +105,8 @@ class Proxies:
                         f"the environment's {scheme.upper()}_PROXY is not a proxy URL such as "
                         "'http://proxy:3128': correct it, or pass proxy=None"
                     ) from None
+        if not by_scheme:
+            return NO_PROXIES
         hosts = environment.get("no", "").split(",")
         return cls(by_scheme, tuple(host.strip().lower() for host in hosts if host.strip()))
 
