@@ -129,7 +129,12 @@ async def test_a_connection_may_have_another_proxy_than_its_client() -> None:
 
 
 FAILURES: dict[str, tuple[list[str], str, type[Exception], str]] = {
-    "wrong login": (["http", "--login", LOGIN], "http", falrt.ConfigurationError, "another user name"),
+    "wrong login": (
+        ["http", "--login", LOGIN],
+        "http",
+        falrt.ConfigurationError,
+        "refused the user name and password",
+    ),
     "refused": (["http", "--status", "403"], "http", falrt.HandshakeError, "did not connect to"),
     "cannot reach": (["http", "--status", "503"], "http", falrt.HandshakeError, "HTTP 503"),
     "socks refused": (
