@@ -150,9 +150,12 @@ def test_every_public_name_is_in_the_api_reference(room: str) -> None:
 
 
 def test_every_link_of_the_pages_leads_somewhere() -> None:
+    others = [
+        ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")
+    ]
     missing = [
         f"{page.name}: {target}"
-        for page in PAGES
+        for page in [*PAGES, *others]
         for target in re.findall(r"\]\(([^)#:]+\.(?:md|jpg|png|svg|ipynb|py))[^)]*\)", page.read_text())
         if not (page.parent / target).exists()
     ]
