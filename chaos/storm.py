@@ -108,7 +108,7 @@ class Storm:
             stack.enter_context(self._recorder)
             if "sdk" in self._targets:
                 self._sdk = await stack.enter_async_context(sdk_served())
-            await self._rounds(time.monotonic(), seconds)
+            await self._rounds(seconds)
             if self._sdk is not None:
                 self.report.struck["deployment"] = self._sdk.deployments
         self.report.seconds = time.monotonic() - started
@@ -126,9 +126,10 @@ class Storm:
             await self._live(plan.target, int(slot), int(turn))
         return self.report
 
-    async def _rounds(self, started: float, seconds: float) -> None:
+    async def _rounds(self, seconds: float) -> None:
         rounds = max(1, round(seconds / ROUND_SECONDS))
         before = Estate.now()
+        started = time.monotonic()  # counting may take seconds where the process holds much else
         for turn in range(rounds):
             ends_at = started + seconds * (turn + 1) / rounds
             try:
