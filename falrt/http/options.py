@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypeAlias, TypedDict
@@ -37,6 +38,8 @@ _LIFETIMES: Final[Mapping[str, int | None]] = {
     "30d": 2_592_000,
     "1y": 31_536_000,
 }
+# What HTTP takes for a name.
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS: Final = frozenset({"authorization", "host", "content-length", "transfer-encoding", "x-fal-target-url"})
 
 
@@ -131,18 +134,24 @@ class CallSettings:
             )
         if not isinstance(self.repeatable, bool):
             raise ConfigurationError(f"repeatable must be True or False, got {self.repeatable!r:.50}")
-        if not str(self.method).isalpha():
+        if not (str(self.method).isalpha() and str(self.method).isascii()):
             raise ConfigurationError(f"method must be a word such as 'POST', got {self.method!r:.50}")
         for name, value in _mapping("query", self.query).items():
             if not isinstance(value, str | int | float | bool):
                 raise ConfigurationError(
                     f"query[{name!r}] must be a string or a number, not {type(value).__name__}"
                 )
+            if any("\ud800" <= character <= "\udfff" for character in f"{name}{value}"):
+                raise ConfigurationError(f"query[{name!r}] contains half a character (a lone surrogate)")
         self._fill()
 
     def _fill(self) -> None:
         sent = self.sent
         for name, value in _mapping("headers", self.headers).items():
+            if not _HEADER.fullmatch(name):
+                raise ConfigurationError(
+                    f"headers must not contain {name!r:.80}: this is no name of a header"
+                )
             if name.lower() in _OURS:
                 raise ConfigurationError(
                     f"headers must not contain {name!r}: it is set for you (pass a key as key=)"

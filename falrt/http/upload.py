@@ -58,6 +58,8 @@ async def upload(
     for name, value in (("content_type", content_type), ("file_name", file_name)):
         if value is not None and not (value.isprintable() and value.strip()):
             raise ConfigurationError(f"{name} must be a non-empty line of text, got {value!r:.60}")
+    if content_type is not None and not content_type.isascii():
+        raise ConfigurationError(f"content_type must be ASCII, such as 'image/png', got {content_type!r:.60}")
     if on_progress is not None and not callable(on_progress):
         raise ConfigurationError(f"on_progress must be a function, got {type(on_progress).__name__}")
     with ExitStack() as stack:
@@ -70,6 +72,7 @@ async def upload(
         kind = content_type or content_type_of(head) or (mimetypes.guess_type(name)[0] if name else None)
         kind = kind or "application/octet-stream"
         name = (name or f"file{mimetypes.guess_extension(kind) or ''}").encode("ascii", "replace").decode()
+        name = "".join(each if each.isprintable() else "_" for each in name)  # a path may contain a line feed
         sending = _Sending(caller, data, name.replace("?", "_"), kind, kept, on_progress)
         try:
             return await sending.send()

@@ -110,6 +110,11 @@ async def test_a_pipe_is_stored_by_its_path(tmp_path: Path) -> None:
     assert (file.data, file.name) == (PNG, "pipe.png")
 
 
+async def test_a_name_with_a_line_feed_is_made_one_line(tmp_path: Path) -> None:
+    (path := tmp_path / "a\nX-Evil: 1.png").write_bytes(PNG)
+    assert (await stored(path)).name == "a_X-Evil: 1.png"
+
+
 async def test_a_view_with_gaps_is_stored() -> None:
     assert (await stored(memoryview(b"a.b.c.")[::2])).data == b"abc"
 
@@ -356,6 +361,7 @@ class TextInDisguise(io.BytesIO):
         (os.devnull, {}, "device"),
         ("data:image/png;base64,%%%", {}, "base64"),
         (b"a", {"content_type": ""}, "content_type"),
+        (b"a", {"content_type": "imagé/x"}, "content_type"),
         (b"a", {"file_name": "a\nb"}, "file_name"),
         (b"a", {"expires_in": -1}, "expires_in"),
         (b"a", {"on_progress": 3}, "on_progress"),
