@@ -185,9 +185,12 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             async with asyncio.timeout(timeout):
                 await supervisor.until(lambda: drained() or protocol.state is State.CLOSED)
         except TimeoutError:
-            raise RequestTimeout(
-                f"{protocol.pending} inputs are unsent or unanswered after {timeout:g} s"
-            ) from None
+            count = protocol.pending
+            left = f"{count} input is" if count == 1 else f"{count} inputs are"
+            left += " unsent or unanswered"
+            if not count and callbacks is not None and not callbacks.idle:
+                left = "every input is answered, but on_result or on_error has not returned"
+            raise RequestTimeout(f"{left} after {timeout:g} s") from None
         if protocol.state is State.CLOSED and not isinstance(protocol.error, ConnectionClosedOK):
             raise protocol.closed_error().with_traceback(None)  # told at every call
 

@@ -404,14 +404,28 @@ async def test_a_request_that_may_be_sent_once_is_told_that_the_server_dropped_i
 async def test_drain_counts_what_waits_for_its_pacing() -> None:
     async with FakeServer(echo) as server, server.connect(pacing=pacing.Debounce(60)) as conn:
         await conn.send({"n": 1})
-        with pytest.raises(falrt.RequestTimeout, match="1 inputs are unsent or unanswered"):
+        with pytest.raises(falrt.RequestTimeout, match="1 input is unsent or unanswered"):
             await conn.drain(0.02)
 
 
 async def test_drain_with_a_timeout_says_how_many_are_unanswered() -> None:
     async with FakeServer(echo, faults=[script.Swallow(times=None)]) as server, server.connect() as conn:
         await conn.send({"n": 1})
-        with pytest.raises(falrt.RequestTimeout, match="1 inputs are unsent or unanswered"):
+        with pytest.raises(falrt.RequestTimeout, match="1 input is unsent or unanswered"):
+            await conn.drain(0.02)
+
+
+async def test_drain_with_a_timeout_says_that_a_callback_has_not_returned() -> None:
+    began = asyncio.Event()
+
+    async def on_result(result: Any) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    async with FakeServer(echo) as server, server.connect(on_result=on_result) as conn:
+        await conn.send({"n": 1})
+        await soon(began.wait())
+        with pytest.raises(falrt.RequestTimeout, match="on_result or on_error has not returned after"):
             await conn.drain(0.02)
 
 
