@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from falrt import tasks
 from falrt.exceptions import ConfigurationError
 from falrt.sync.loop_thread import LoopEnded, LoopThread
 
@@ -37,11 +39,23 @@ def iterate(loop: LoopThread, make: Callable[[], AsyncGenerator[T, None]]) -> It
         loop.iterations.add(items)
         return items
 
+    stepping: set[asyncio.Task[Any]] = set()
+
     async def step() -> T | object:
-        return await anext(items, _END)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for mypy: a coroutine of the loop thread runs in a task
+        stepping.add(task)
+        try:
+            return await anext(items, _END)
+        finally:
+            stepping.discard(task)
 
     async def end() -> None:
         loop.iterations.discard(items)
+        # A step that an interrupt has left may still run, and a generator that runs cannot be closed.
+        for task in stepping:
+            task.cancel()
+        await tasks.settle(stepping)
         await items.aclose()
 
     items = wait(loop, begin)

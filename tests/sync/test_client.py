@@ -197,6 +197,24 @@ def test_an_interrupt_cancels_the_call_and_the_client_goes_on() -> None:
         assert fal.run(APP, INPUT) == {}
 
 
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_of_a_stream_closes_it_without_a_word() -> None:
+    async def never() -> Said:
+        await asyncio.Event().wait()
+        raise AssertionError("cancelled before")
+
+    def answer(asked: Asked) -> Any:
+        return never() if asked.path.endswith("/stream") else Said(body={})
+
+    with serving(answer) as (url, asked), falrt.sync.Client(key="0123456789:abcdefghij", base_url=url) as fal:
+        pressing = interrupt_when(lambda: asked)
+        pressing.start()
+        with pytest.raises(KeyboardInterrupt):
+            list(fal.stream(APP, INPUT))
+        pressing.join()
+        assert fal.run(APP, INPUT) == {}
+
+
 PROGRAM = """
 import falrt, falrt.sync
 fal = falrt.sync.Client(key="0123456789:abcdefghij", base_url={url!r})
