@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from falrt import pacing as pacing
     from falrt import server as server
     from falrt import sync as sync
+    from falrt import telemetry as telemetry
     from falrt import testing as testing
     from falrt.auth import Token as Token
     from falrt.batches import BatchProgress as BatchProgress
@@ -75,6 +76,7 @@ _ROOMS = {
     "pacing": "falrt.pacing",
     "server": "falrt.server",
     "sync": "falrt.sync",
+    "telemetry": "falrt.telemetry",
     "testing": "falrt.testing",
 }
 
