@@ -23,7 +23,8 @@ def memory_of_the_client() -> int:
     return sum(each.size for each in tracemalloc.take_snapshot().filter_traces(ours).statistics("filename"))
 
 
-async def test_an_idle_connection_stays_small() -> None:
+async def idle_bytes() -> float:
+    """Return what one idle connection holds."""
     async with FakeServer(dict) as server, AsyncExitStack() as stack:
 
         async def connect() -> None:
@@ -38,7 +39,11 @@ async def test_an_idle_connection_stays_small() -> None:
             async with asyncio.timeout(60):
                 for _ in range(CONNECTIONS):
                     await connect()
-            each = (memory_of_the_client() - before) / CONNECTIONS
+            return (memory_of_the_client() - before) / CONNECTIONS
         finally:
             tracemalloc.stop()
-    assert 0 < each < OURS_MAX_BYTES
+
+
+def test_an_idle_connection_stays_small() -> None:
+    # On asyncio's own loop: another one makes objects in our name that are not ours to save.
+    assert 0 < asyncio.run(idle_bytes()) < OURS_MAX_BYTES
