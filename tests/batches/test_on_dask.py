@@ -43,6 +43,13 @@ async def cluster(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             yield cluster
 
 
+async def submissions_noted(folder: Path, count: int) -> None:
+    """Wait until the journal knows of so many: a worker that is killed before it said so may pay twice."""
+    journal = folder / ".falrt-batch.jsonl"
+    while not journal.exists() or journal.read_text().count('"submitted"') < count:  # noqa: ASYNC110 - a file has no event
+        await asyncio.sleep(0.02)
+
+
 async def test_workers_make_the_calls_and_a_killed_ones_are_not_paid_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,6 +60,7 @@ async def test_workers_make_the_calls_and_a_killed_ones_are_not_paid_twice(
             falrt.batch(APP, CATS, folder=tmp_path, cache=tmp_path / "cache", dask=local.scheduler_address)
         )
         await queue.reach(4)
+        await submissions_noted(tmp_path, 4)
         os.kill(next(iter(local.workers.values())).pid, signal.SIGKILL)
         queue.ready.set()
 
