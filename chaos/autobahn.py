@@ -31,7 +31,10 @@ AGENT = "falrt"
 CASE_SECONDS = 900.0
 # What passes by the suite's own count: NON-STRICT is right but not as soon as could be; INFORMATIONAL only looks.
 GOOD = ("OK", "NON-STRICT", "INFORMATIONAL")
-SERVER = "import sys; from autobahntestsuite.wstest import run; sys.exit(run())"
+# Exit code: nothing was tried.
+NO_SERVER = 75
+# The suite's folder is added as a site, for its namespace packages are made by .pth files.
+SERVER = "import site, sys; site.addsitedir(sys.path.pop(1)); from autobahntestsuite.wstest import run; sys.exit(run())"
 
 
 async def converse(url: str, *, compression: str | None = None, echo: bool = True) -> list[str]:
@@ -119,7 +122,8 @@ def _wait_for(port: int) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.1)
-    raise SystemExit("the fuzzing server did not start")
+    sys.stderr.write("the fuzzing server did not start: see server.log\n")
+    raise SystemExit(NO_SERVER)
 
 
 def main() -> None:
