@@ -15,6 +15,9 @@ from falrt import pacing
 
 __all__ = ["Life", "answered", "ask", "listen", "receive", "send", "stream"]
 
+# uvloop's clock has milliseconds.
+CLOCK_SECONDS = 0.002
+
 T = TypeVar("T")
 
 
@@ -126,7 +129,7 @@ async def answered(life: Life, timeout: float | None = None) -> bool:
     except falrt.RequestTimeout as exc:
         if timeout is None:
             life.judge(exc, "request", number)
-        elif loop.time() - started < timeout * 0.99:
+        elif loop.time() - started < timeout * 0.99 - CLOCK_SECONDS:
             life.ledger.broke(
                 f"request {number} timed out after {loop.time() - started:.3f} s of {timeout:.3f}"
             )

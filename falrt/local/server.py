@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import uvicorn
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from falrt.local.painter import Painter
 
 __all__ = ["LocalServer", "serve"]
+
+_log = logging.getLogger("falrt.local")
+# How long the end of a server in a thread is waited for.
+_CLOSE_SECONDS: Final = 10
 
 
 class LocalServer:
@@ -84,7 +89,9 @@ class LocalServer:
         server = self._server
         assert server is not None  # noqa: S101 - set by _prepare; for the type checker
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(server.serve(sockets=[listener])), name="falrt-local-server"
+            target=lambda: asyncio.run(server.serve(sockets=[listener])),
+            name="falrt-local-server",
+            daemon=True,  # a socket that never ends must not keep the program alive
         )
         self._thread.start()
         server.ready.wait()
@@ -95,7 +102,9 @@ class LocalServer:
     ) -> None:
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
-            self._thread.join()
+            self._thread.join(_CLOSE_SECONDS)
+            if self._thread.is_alive():
+                _log.warning("the local server did not end within %d s; its thread is left", _CLOSE_SECONDS)
         self._url = self._server = self._thread = None
 
     def _prepare(self) -> socket.socket:
