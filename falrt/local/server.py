@@ -34,7 +34,7 @@ class LocalServer:
     """The stand-in for fal on a loopback port, as a context manager.
 
     ``async with`` serves in the running loop, ``with`` in a thread of its own. Leaving the block ends every
-    socket (code 1012) and waits until nothing is left.
+    socket (code 1012) and waits until nothing is left; for a thread at most ten seconds, with a warning after that.
 
     Args:
         options: How it behaves.
