@@ -41,7 +41,7 @@ from falrt.media.source import (
 )
 from falrt.models.sizes import image_size_pixels
 
-__all__ = ["Flags", "ImageField", "ImageSource", "NumberText", "Timings", "WireBytes", "image_field"]
+__all__ = ["ImageField", "ImageSource", "Timings", "WireBytes"]
 
 _PICTURE_CURE = "give a data URI, JPEG bytes, a pathlib.Path, a PIL image or a numpy array"
 

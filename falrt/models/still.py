@@ -14,7 +14,7 @@ from falrt.models.fields import Flags, ImageField, Timings
 from falrt.models.image import Image
 from falrt.models.schema import ModelInput, ModelOutput
 
-__all__ = ["PICTURE", "Acceleration", "Embedding", "Lora", "LoraWeight", "StillInput", "StillOutput"]
+__all__ = ["Embedding", "Lora", "LoraWeight", "StillInput", "StillOutput"]
 
 PICTURE = partial(ImageField, quality=90, web_urls=True, fit="cover", max_side=2048)
 """A picture in its own shape. At most 2048 pixels wide and high, which is 1 MB: fal refuses data URIs above 10 MiB."""
