@@ -246,9 +246,9 @@ class TokenCache:
         try:
             async with asyncio.timeout(self._fetch_timeout):
                 token = await self._ask(entry)
-        except FalrtError as error:
+        except FalrtError as exc:
             # Before TimeoutError, which one of ours is. What is no refusal is the network.
-            passing = getattr(error, "passing", isinstance(error, ConnectError))
+            passing = getattr(exc, "passing", isinstance(exc, ConnectError))
             entry.schedule.failed(loop.time(), passing=passing)
             raise
         except TimeoutError:
@@ -257,7 +257,7 @@ class TokenCache:
             if self._provider is None:
                 raise ConnectTimeoutError(text) from None
             raise TokenRequestError(text, passing=True) from None
-        except asyncio.CancelledError as error:
+        except asyncio.CancelledError as exc:
             if is_own_cancellation():
                 raise
             # Something that the provider waited for was cancelled, not this fetch. Untold, the schedule would ask
@@ -265,10 +265,10 @@ class TokenCache:
             entry.schedule.failed(loop.time(), passing=True)
             raise TokenRequestError(
                 f"no token for {entry.app_path!r}: what was asked for it was cancelled", passing=True
-            ) from error
-        except Exception as error:  # The HTTP client or the TLS context could not be made.
+            ) from exc
+        except Exception as exc:  # The HTTP client or the TLS context could not be made.
             entry.schedule.failed(loop.time(), passing=False)
-            raise TokenRequestError(f"no token for {entry.app_path!r}: {type(error).__name__}") from error
+            raise TokenRequestError(f"no token for {entry.app_path!r}: {type(exc).__name__}") from exc
         else:
             entry.value = token.value
             entry.schedule.fetched(token.expires_in, loop.time(), self._wall_clock())

@@ -49,12 +49,12 @@ async def ask_provider(provider: TokenProvider, app_path: str) -> Token:
                 result = await result
     except AuthenticationError:
         raise
-    except Exception as error:
+    except Exception as exc:
         # Its words stay in the cause: they are the user's, and may hold what we must not repeat.
         raise TokenRequestError(
-            f"the token provider failed for {app_path!r} with {type(error).__name__}",
-            passing=_may_pass(error),
-        ) from error
+            f"the token provider failed for {app_path!r} with {type(exc).__name__}",
+            passing=_may_pass(exc),
+        ) from exc
     return _checked(result)
 
 

@@ -170,8 +170,8 @@ class TokenRequests:
             wait = 0.0
             try:
                 reply = await self._post(endpoint, body)
-            except ConnectError as error:
-                failure, cause = error, error.__cause__
+            except ConnectError as exc:
+                failure, cause = exc, exc.__cause__
                 if isinstance(cause, ssl.SSLCertVerificationError):
                     raise  # that does not pass
             else:
@@ -212,24 +212,24 @@ class TokenRequests:
                 "POST", url, json=body, headers=headers, follow_redirects=False, timeout=_TIMEOUT
             ) as response:
                 content = await _read(response)
-        except httpx.TransportError as error:
-            mistrust = _finds(ssl.SSLCertVerificationError, error)
+        except httpx.TransportError as exc:
+            mistrust = _finds(ssl.SSLCertVerificationError, exc)
             if mistrust is not None:
                 host = urlsplit(url).netloc
                 text = f"the certificate of {host} cannot be trusted: {mistrust.verify_message}"
                 raise ConnectError(text) from mistrust
             # Not a matter of the credential: whoever asks for another key would ask in vain.
-            kind = ConnectTimeoutError if isinstance(error, httpx.TimeoutException) else ConnectError
-            is_tls = _finds(ssl.SSLError, error) is not None
-            if isinstance(error, httpx.ConnectError) and not is_tls and urlsplit(url).hostname in LOOPBACK:
+            kind = ConnectTimeoutError if isinstance(exc, httpx.TimeoutException) else ConnectError
+            is_tls = _finds(ssl.SSLError, exc) is not None
+            if isinstance(exc, httpx.ConnectError) and not is_tls and urlsplit(url).hostname in LOOPBACK:
                 option = "FALRT_BASE_URL or base_url" if self._proxy_url is None else "proxy_url"
                 raise ConnectError(
                     f"nothing listens at {urlsplit(url).netloc} ({option}); is `falrt serve` running?"
                 ) from None
             # The library's own chain of errors, sixty lines, stays in __context__ for who asks.
-            raise kind(f"{what} failed: {type(error).__name__} {self._hide(str(error))}".rstrip()) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise TokenRequestError(f"{what} failed: {type(error).__name__}") from None
+            raise kind(f"{what} failed: {type(exc).__name__} {self._hide(str(exc))}".rstrip()) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise TokenRequestError(f"{what} failed: {type(exc).__name__}") from None
         logger.debug("< %d, %d bytes", response.status_code, len(content))
         if 300 <= response.status_code < 400:
             host = urlsplit(response.headers.get("location", "")).netloc.rpartition("@")[2] or "another path"

@@ -115,8 +115,8 @@ def to_pil(array: NDArray[Any], channels: Channels = "RGB") -> PILImage:
     """Give a checked array as a PIL image of mode RGB or L; the pixels are copied once."""
     try:
         from PIL import Image
-    except ImportError as error:
-        raise MissingDependencyError("Pillow", "images", "encoding an array") from error
+    except ImportError as exc:
+        raise MissingDependencyError("Pillow", "images", "encoding an array") from exc
     import numpy as np
 
     pixels = array.astype(np.uint8) * 255 if array.dtype == "bool" else np.ascontiguousarray(array)
@@ -135,8 +135,8 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     """
     try:
         import numpy as np
-    except ImportError as error:
-        raise MissingDependencyError("numpy", "images", "pictures as arrays") from error
+    except ImportError as exc:
+        raise MissingDependencyError("numpy", "images", "pictures as arrays") from exc
     image = pillow.decode(data)
     try:
         return np.array(pillow.flatten(image).convert("RGB"))

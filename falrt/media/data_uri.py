@@ -250,8 +250,8 @@ def parse_data_uri(uri: str) -> DataURI:
     mime_type, payload_at = check_data_uri(uri)
     try:
         return DataURI(mime_type, decode_base64(uri[payload_at:]))
-    except ValueError as error:
-        raise ConfigurationError(f"the data URI's base64 is damaged: {error}") from error
+    except ValueError as exc:
+        raise ConfigurationError(f"the data URI's base64 is damaged: {exc}") from exc
 
 
 def is_turned(picture: str | bytes) -> bool:
@@ -355,9 +355,9 @@ def _decoded(data: bytes) -> PILImage:
 
     try:
         return pillow.decode(data)
-    except DecodeError as error:
+    except DecodeError as exc:
         cure = "give a JPEG, PNG, WebP or GIF"
-        raise ConfigurationError(f"no picture that Pillow can read: {describe(data)}; {cure}") from error
+        raise ConfigurationError(f"no picture that Pillow can read: {describe(data)}; {cure}") from exc
 
 
 def _encode_pil(image: PILImage, target: tuple[int, int] | None, quality: int, fit: Fit | None) -> bytes:

@@ -44,8 +44,8 @@ def fetch(url: str, *, transport: httpx.BaseTransport | None = None) -> bytes:
             body = bytearray()
             for chunk in response.iter_bytes():
                 _append(body, chunk)
-    except httpx.HTTPError as error:
-        raise _failed(url, error) from error
+    except httpx.HTTPError as exc:
+        raise _failed(url, exc) from exc
     return bytes(body)
 
 
@@ -63,8 +63,8 @@ async def fetch_async(url: str, *, transport: httpx.AsyncBaseTransport | None = 
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 _append(body, chunk)
-    except httpx.HTTPError as error:
-        raise _failed(url, error) from error
+    except httpx.HTTPError as exc:
+        raise _failed(url, exc) from exc
     return bytes(body)
 
 

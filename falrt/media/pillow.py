@@ -222,6 +222,6 @@ def _saved(image: PILImage, name: str) -> bytes:
 def _pillow(purpose: str) -> ModuleType:
     try:
         from PIL import Image
-    except ImportError as error:
-        raise MissingDependencyError("Pillow", "images", purpose) from error
+    except ImportError as exc:
+        raise MissingDependencyError("Pillow", "images", purpose) from exc
     return Image

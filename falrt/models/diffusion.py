@@ -1,25 +1,36 @@
-"""What the SDXL family has in common over realtime: LCM, Turbo and Lightning.
+"""The SDXL family over realtime: LCM, Turbo and Lightning.
 
-Their HTTP schemas are documented, their realtime routes are not, and the witnesses differ: so inputs take
+Their HTTP schemas are documented, their realtime routes are not, and the sources disagree: so inputs take
 the picture either way (``image_url`` as the documentation says, ``image_bytes`` as fal's own demos do) and
 outputs require nothing but the pictures.
 
-Source: wire facts W63 and W64.
+Source: fal's generated endpoint types; wire facts W63, W64, W67 and W68, docs/reference/wire.md.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import AliasChoices, Field, model_validator
 
-from falrt.models.fields import Flags, ImageField, ImageSource
+from falrt.models.fields import Flags, ImageField, ImageSource, NumberText
 from falrt.models.schema import ModelInput
 from falrt.models.sizes import ImageSizeChoice
-from falrt.models.still import StillOutput
+from falrt.models.spec import RealtimeModel
+from falrt.models.still import Embedding, StillOutput
 
-__all__ = ["DiffusionInput", "DiffusionOutput"]
+__all__ = [
+    "LCM",
+    "LIGHTNING",
+    "TURBO",
+    "LCMInput",
+    "LCMOutput",
+    "LightningInput",
+    "LightningOutput",
+    "TurboInput",
+    "TurboOutput",
+]
 
 # 512 x 512 exactly is fastest (fal's documentation).
 _PICTURE = partial(ImageField, (512, 512), fit="cover", size_field="image_size")
@@ -90,3 +101,112 @@ class DiffusionOutput(StillOutput):
     def nsfw_content_detected(self) -> list[bool]:
         """The older name of ``has_nsfw_concepts``."""
         return self.has_nsfw_concepts
+
+
+class LCMInput(DiffusionInput):
+    """A prompt, and perhaps a picture to start from; the common fields are those of ``DiffusionInput``.
+
+    Attributes:
+        model_name: Base model; gone from the latest schemas, so send it only where it is needed.
+        negative_prompt: What to avoid.
+        num_inference_steps: Default 6.
+        guidance_scale: How closely to follow the prompt, default 1.5.
+        guidance_rescale: Gone from the latest schemas likewise.
+        enable_safety_checker: Replace flagged pictures by black ones.
+        safety_checker_version: ``"v1"`` (CompVis) or ``"v2"`` (ViT).
+        format: Of the picture.
+        preserve_aspect_ratio: Image to image: keep the picture's own.
+        crop_output: Image to image: cut to the size that was asked for; sizes snap to multiples of 32.
+    """
+
+    model_name: Literal["stabilityai/stable-diffusion-xl-base-1.0", "runwayml/stable-diffusion-v1-5"] = (
+        "stabilityai/stable-diffusion-xl-base-1.0"
+    )
+    negative_prompt: str = ""
+    num_inference_steps: int = 6
+    guidance_scale: float = 1.5
+    guidance_rescale: float | None = None
+    enable_safety_checker: bool = True
+    safety_checker_version: Literal["v1", "v2"] = "v1"
+    format: Literal["jpeg", "png"] = "jpeg"
+    preserve_aspect_ratio: bool = False
+    crop_output: bool = False
+
+
+class LCMOutput(DiffusionOutput):
+    """The pictures of one answer; fields as in ``DiffusionOutput``."""
+
+
+class TurboInput(DiffusionInput):
+    """A prompt, and perhaps a picture to start from; the common fields are those of ``DiffusionInput``.
+
+    Attributes:
+        model_name: Base model.
+        negative_prompt: What to avoid.
+        image_size: Default ``"square"``, 512 x 512.
+        num_inference_steps: Default 2.
+        guidance_scale: Default 1.0.
+        enable_safety_checker: Replace flagged pictures.
+        enable_safety_checks: The name that fal's realtime demo uses for it.
+        width: Of the output in pixels, as in fal's realtime demo.
+        height: Likewise.
+    """
+
+    model_name: Literal["stabilityai/sdxl-turbo", "stabilityai/sd-turbo"] = "stabilityai/sdxl-turbo"
+    negative_prompt: str = ""
+    image_size: ImageSizeChoice = "square"
+    num_inference_steps: int = 2
+    guidance_scale: float = 1.0
+    enable_safety_checker: bool = False
+    enable_safety_checks: bool | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+class TurboOutput(DiffusionOutput):
+    """The pictures of one answer; fields as in ``DiffusionOutput``."""
+
+
+class LightningInput(DiffusionInput):
+    """A prompt; the common fields are those of ``DiffusionInput``.
+
+    The realtime route was seen to ignore the picture fields and to draw from the prompt alone (one report,
+    2026).
+
+    Attributes:
+        num_inference_steps: ``"1"``, ``"2"``, ``"4"`` or ``"8"``, as text; a number is taken for its text.
+        sync_mode: Default False, unlike the others.
+        num_images: 1 to 8.
+        embeddings: Textual inversions.
+        enable_safety_checker: Replace flagged pictures.
+        safety_checker_version: ``"v1"`` (CompVis) or ``"v2"`` (ViT).
+        format: Of the picture.
+        preserve_aspect_ratio: Image to image: keep the picture's own.
+        crop_output: Image to image: cut to the size that was asked for.
+    """
+
+    num_inference_steps: Annotated[Literal["1", "2", "4", "8"], NumberText] = "4"
+    sync_mode: bool = False
+    num_images: int = Field(default=1, ge=1, le=8)
+    embeddings: list[Embedding] = Field(default=[])
+    enable_safety_checker: bool = True
+    safety_checker_version: Literal["v1", "v2"] = "v1"
+    format: Literal["jpeg", "png"] = "jpeg"
+    preserve_aspect_ratio: bool = False
+    crop_output: bool = False
+
+
+class LightningOutput(DiffusionOutput):
+    """The pictures of one answer; fields as in ``DiffusionOutput``."""
+
+
+LCM: Final = RealtimeModel("fal-ai/fast-lcm-diffusion", LCMInput, LCMOutput)
+"""Latent consistency models (SDXL or SD 1.5) over realtime.
+
+For the sub-paths build ``RealtimeModel("fal-ai/fast-lcm-diffusion/image-to-image", LCMInput, LCMOutput)``, or
+``.../inpainting``; the documentation sends pictures to the plain id as well.
+"""
+TURBO: Final = RealtimeModel("fal-ai/fast-turbo-diffusion", TurboInput, TurboOutput)
+"""SDXL Turbo and SD Turbo over realtime; the model's page marks it as deprecated. Sub-paths as for ``LCM``."""
+LIGHTNING: Final = RealtimeModel("fal-ai/fast-lightning-sdxl", LightningInput, LightningOutput)
+"""SDXL Lightning over realtime, on this id only, not on its sub-paths."""

@@ -217,8 +217,8 @@ def image_field(kind: type[BaseModel], name: str) -> ImageField:
 def _check_file(path: os.PathLike[str]) -> None:
     try:
         check_no_folder(path)
-    except OSError as error:
-        raise ConfigurationError(f"no file at {describe(path)}: {error.strerror or error}") from error
+    except OSError as exc:
+        raise ConfigurationError(f"no file at {describe(path)}: {exc.strerror or exc}") from exc
 
 
 def _bytes_from_text(value: object) -> object:

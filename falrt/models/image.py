@@ -144,8 +144,8 @@ class Image(BaseModel):
         if self._fetched is None and self.url is not None and self.url.startswith("data:"):
             try:
                 self._fetched = parse_data_uri(self.url).data
-            except ConfigurationError as error:  # theirs, not the caller's
-                raise DecodeError(f"the image's url: {error}", size=len(self.url)) from error
+            except ConfigurationError as exc:  # theirs, not the caller's
+                raise DecodeError(f"the image's url: {exc}", size=len(self.url)) from exc
         return self._fetched
 
     def _address(self) -> str:

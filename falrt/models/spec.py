@@ -101,9 +101,9 @@ class Endpoint(Generic[InputT, OutputT]):
             return cast("OutputT", message)
         try:
             return cast("OutputT", validate(message))
-        except ValueError as error:  # pydantic's ValidationError
-            text = f"a result of {self.app} does not fit {self.output_type.__name__}: {_summary(error)}"
-            raise ResponseValidationError(text, payload=message) from error
+        except ValueError as exc:  # pydantic's ValidationError
+            text = f"a result of {self.app} does not fit {self.output_type.__name__}: {_summary(exc)}"
+            raise ResponseValidationError(text, payload=message) from exc
 
     def _dump_model(self, value: object) -> dict[str, Any]:
         model: Any = self.input_type
@@ -121,10 +121,10 @@ class Endpoint(Generic[InputT, OutputT]):
                 by_alias=True,
                 warnings="error",
             )
-        except ValueError as error:  # pydantic's PydanticSerializationError
-            if isinstance(error.__cause__, FalrtError):
-                raise error.__cause__ from None
-            raise ConfigurationError(f"an input of {self.app} cannot be sent: {error}") from error
+        except ValueError as exc:  # pydantic's PydanticSerializationError
+            if isinstance(exc.__cause__, FalrtError):
+                raise exc.__cause__ from None
+            raise ConfigurationError(f"an input of {self.app} cannot be sent: {exc}") from exc
         return dumped
 
 

@@ -12,11 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
+from falrt.models.diffusion import LCM, LIGHTNING, TURBO
 from falrt.models.klein import KLEIN
-from falrt.models.lcm import LCM
-from falrt.models.lightning import LIGHTNING
 from falrt.models.spec import RealtimeModel
-from falrt.models.turbo import TURBO
 
 __all__ = ["CATALOGUE", "Offer"]
 
