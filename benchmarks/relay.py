@@ -1,7 +1,7 @@
 """The server under load: many viewers of one stream, many relayed browsers, one in ten of them stalled.
 
-    python benchmarks/relay.py                      # both servers, viewers and browsers
-    python benchmarks/relay.py --viewers 100 --browsers 20 --seconds 5
+    python -m benchmarks.relay                      # both servers, viewers and browsers
+    python -m benchmarks.relay --viewers 0 --browsers 20 --seconds 5
 
 Beside ``falrt.server`` runs the plainest relay one would write with Starlette and websockets (``plain_app``). Server,
 fal's side and load have a process each. Ages are measured from when a picture was published (viewers) or its frame was
@@ -19,7 +19,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -241,7 +240,7 @@ def free_port() -> int:
 @contextlib.contextmanager
 def process(*arguments: object) -> Any:
     child = subprocess.Popen(
-        [sys.executable, str(Path(__file__)), *map(str, arguments)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "benchmarks.relay", *map(str, arguments)], stdout=subprocess.PIPE, text=True
     )
     try:
         yield child
@@ -269,6 +268,8 @@ async def run(viewers: int, browsers: int, seconds: float) -> None:
         (f"{viewers} viewers", watch, viewers),
         (f"{browsers} browsers", browse, browsers),
     ):
+        if not count:
+            continue
         for stall in (False, True):
             for kind in ("falrt", "plain"):
                 port = free_port()

@@ -27,6 +27,7 @@ from falrt.exceptions import (
     CodecError,
     ConfigurationError,
     ConnectError,
+    EncodeError,
     FalrtError,
     ServerError,
 )
@@ -100,7 +101,11 @@ class Relay:
 
         try:
             return await first_of(
-                session.listen(), session.run(show), session.speak(), still_welcome(self._entrance, socket)
+                session.listen(),
+                session.fall_silent(),
+                session.run(show),
+                session.speak(),
+                still_welcome(self._entrance, socket),
             )
         finally:
             if channel is not None:
@@ -125,8 +130,9 @@ class _Session:
     def __init__(self, socket: WebSocket, client: Client, app: str, limit: Limit, metrics: Metrics) -> None:
         self._socket, self._client, self._app, self._limit = socket, client, app, limit
         self._metrics = metrics
-        # Frames so far, and the newest that has not been taken.
+        # Frames so far, when the last came, and the newest that has not been taken.
         self._received = 0
+        self._heard_at = asyncio.get_running_loop().time()
         self._newest: bytes | str | None = None
         self._frame_came = asyncio.Event()
         # Inputs under way with the numbers of their frames; only the last few can still be answered.
@@ -144,29 +150,33 @@ class _Session:
     # --- the browser's frames
 
     async def listen(self) -> End:
-        """Take frames until the browser leaves, floods or falls silent."""
-        limit, now = self._limit, asyncio.get_running_loop().time
+        """Take frames until the browser leaves or floods."""
+        limit, clock = self._limit, asyncio.get_running_loop().time
         frames, content = Pace(), Pace()
         while True:
-            try:
-                async with asyncio.timeout(limit.idle):
-                    received = await self._socket.receive()
-            except TimeoutError:
-                return End(Close.DONE, "idle", _IDLE)
+            received = await self._socket.receive()
+            self._heard_at = now = clock()
             if received["type"] == "websocket.disconnect":
                 return End(None)
             frame = received.get("bytes")
             frame = received["text"] if frame is None else frame
             if len(frame) > limit.frame_bytes:
                 return End(Close.TOO_LARGE, f"a frame has more than {limit.frame_bytes} bytes")
-            if frames.wait(now(), limit.frames * _RATE_WINDOW, _RATE_WINDOW):
+            if frames.wait(now, limit.frames * _RATE_WINDOW, _RATE_WINDOW):
                 return End(Close.TOO_MANY, f"more than {limit.frames:g} frames a second")
-            if content.wait(now(), limit.bytes_per_second * _RATE_WINDOW, _RATE_WINDOW, len(frame)):
+            if content.wait(now, limit.bytes_per_second * _RATE_WINDOW, _RATE_WINDOW, len(frame)):
                 return End(Close.TOO_MANY, f"more than {limit.bytes_per_second} bytes a second")
             self._received += 1
             self._metrics.count("falrt_frames_received_total")
             self._newest = frame
             self._frame_came.set()
+
+    async def fall_silent(self) -> End:
+        """Return when no frame has come for too long; one timer for many frames."""
+        clock = asyncio.get_running_loop().time
+        while (left := self._heard_at + self._limit.idle - clock()) > 0:  # noqa: ASYNC110 - time is waited for
+            await asyncio.sleep(left)
+        return End(Close.DONE, "idle", _IDLE)
 
     async def _next_input(self) -> Any:
         """Return the newest frame as an input, as soon as there is one."""
@@ -203,13 +213,16 @@ class _Session:
                 while True:
                     try:
                         async for reply in connection.stream(self._next_input):
-                            await show(reply.output)
-                            self._say_answer(reply, connection)
+                            try:
+                                await show(reply.output)
+                                self._say_answer(reply, connection)
+                            except EncodeError as exc:
+                                self._say(_error("BAD_ANSWER", f"answer{str(exc).removeprefix('input')}"))
                         return End(Close.GOING_AWAY, "the server is stopping")
                     except ServerError as exc:
                         # Three in a row: the page has been told of each, and may send something better.
                         self._failed(exc)
-        except _BadFrame as exc:
+        except (_BadFrame, EncodeError) as exc:
             return End(Close.BAD_FRAME, str(exc), _error("BAD_INPUT", str(exc)))
         except FalrtError as exc:
             logger.warning("relay of %s ended: %s", self._app, exc)

@@ -138,4 +138,4 @@ async def first_of(*coroutines: Coroutine[Any, Any, End]) -> End:
 
 def message(action: str, **fields: Any) -> str:
     """Return a text frame that every client of fal's protocol passes over, and our page reads."""
-    return json.dumps({"type": "x-fal-message", "action": action, **fields}, separators=(",", ":"))
+    return json.dumps({"type": "x-fal-message", "action": action, **fields})

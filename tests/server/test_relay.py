@@ -159,6 +159,38 @@ async def test_a_frame_that_is_no_input_ends_the_socket_and_says_why(frame: byte
 
 
 @pytest.mark.parametrize(
+    "frame",
+    [
+        '{"prompt": "half a pair: \\ud800"}',
+        '{"prompt": "a fox", "seed": 123456789012345678901234567890}',
+        msgpack.packb({"prompt": "a fox", "loras": {7: "a number as a key"}}),
+    ],
+)
+async def test_a_value_that_fal_cannot_take_ends_the_socket_and_names_its_path(frame: bytes | str) -> None:
+    async with FakeServer(echo, key=KEY) as fal, relay(fal) as url:
+        async with connect(f"{url}/realtime/acme/app") as ws:
+            await ws.send(frame)
+            code, reason, said = await closing(ws)
+        assert code == 1007
+        assert reason.startswith("input")
+        assert said[-1]["error"] == "BAD_INPUT"
+        assert fal.inputs == []
+
+
+async def test_an_answer_that_the_pages_format_cannot_hold_is_told_and_the_next_one_comes() -> None:
+    async with FakeServer(echo, key=KEY) as fal, relay(fal) as url:
+        async with connect(f"{url}/realtime/acme/app") as ws:
+            await ws.send('{"prompt": NaN}')
+            async with asyncio.timeout(PATIENCE):
+                while (words := json.loads(await ws.recv()))["type"] != "x-fal-error":
+                    pass
+            assert words["error"] == "BAD_ANSWER"
+            assert words["reason"].startswith("answer.echo: NaN")
+            await ws.send('{"prompt": "a fox"}')
+            assert (await next_result(ws))[0]["echo"] == "a fox"
+
+
+@pytest.mark.parametrize(
     ("limit", "frames", "code"),
     [
         (server.Limit(frame_bytes=100), [b"x" * 101], 1009),
