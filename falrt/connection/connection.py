@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from falrt.exceptions import ConfigurationError, ConnectionClosedOK, FalrtError, RequestTimeout
 from falrt.options import check_seconds
 from falrt.protocol.endings import request_timeout
-from falrt.protocol.events import Answered, State, Stats
+from falrt.protocol.events import Answered, Failed, State, Stats
 from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.typing import InputT, OutputT
 
@@ -97,11 +98,16 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             ConnectionClosed: The connection has ended; ``unsent`` holds the input.
         """
         core = self._core
-        item = core.prepared(input, Kind.SEND) or await core.prepared_in_turn(input, Kind.SEND)
-        supervisor, lane = core.supervisor(), item.lane
+        supervisor = core.usable(input)
+        lane, now = supervisor.protocol.main, supervisor.loop.time()
+        item = core.encoder.at_once(input, Kind.SEND, lane, now)
+        if item is None:
+            item = await core.encoder.in_turn(input, Kind.SEND, lane, core.usable)
+            now = item.submitted_at
         if lane.waiting and not lane.pacer.keeps_newest:
             await supervisor.room_for(item)
-        supervisor.submit(item)
+            now = supervisor.loop.time()
+        supervisor.submit(item, now)
         if item.sent_at is None and not lane.pacer.keeps_newest:
             await _left(item, supervisor)
 
@@ -127,22 +133,28 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             DecodeError, ResponseValidationError: The answer cannot be read, or does not fit the output type.
             ConfigurationError, EncodeError, ConnectionClosed: As for :meth:`send`.
         """
-        self._check_pairs("request()")
+        core = self._core
+        if not core.mode.pairs:
+            raise self._pairs_nothing("request()")
         if timeout is not None:
             check_seconds("timeout", timeout, optional=True)
-        core, supervisor = self._core, self._core.supervisor()
-        now = supervisor.loop.time()
-        timeout_at = None if timeout is None else now + timeout
-        item = core.prepared(input, Kind.REQUEST)
+        supervisor = core.usable(input)
+        loop, lane = supervisor.loop, supervisor.protocol.main
+        now = began = loop.time()
+        timeout_at = None if timeout is None else began + timeout
+        item = core.encoder.at_once(input, Kind.REQUEST, lane, now)
         if item is None:
-            item = await self._in_time(core.prepared_in_turn(input, Kind.REQUEST), now, timeout_at)
+            encoding = core.encoder.in_turn(input, Kind.REQUEST, lane, core.usable)
+            item = await self._in_time(encoding, began, timeout_at)
+            now = item.submitted_at
         item.timeout_at, item.resend = timeout_at, resend
-        answer: asyncio.Future[Any] = supervisor.loop.create_future()
-        item.waiter = _Caller(answer)
+        answer: asyncio.Future[Any] = loop.create_future()
+        item.waiter = partial(_settle, answer)
         try:
-            if item.lane.waiting:
-                await self._in_time(supervisor.room_for(item), now, timeout_at)
-            supervisor.submit(item)
+            if lane.waiting:
+                await self._in_time(supervisor.room_for(item), began, timeout_at)
+                now = loop.time()
+            supervisor.submit(item, now)
             message = await answer
         finally:
             if item.outcome is None:
@@ -241,7 +253,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         """
         from falrt.connection.replies import reply_to
 
-        self._check_pairs("latest()")
+        if not self._core.mode.pairs:
+            raise self._pairs_nothing("latest()")
         supervisor = self._core.supervisor()
         delivery = self._core.delivery
         inbox = delivery.inbox
@@ -287,7 +300,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         from falrt.connection.consumer import Replies
         from falrt.connection.stream import Stream
 
-        self._check_pairs("stream()")
+        if not self._core.mode.pairs:
+            raise self._pairs_nothing("stream()")
         return Replies(Stream(self._core, inputs, pacing, every=every, gate=gate), self)
 
     # --- what it is doing
@@ -307,12 +321,11 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         """The full path of the app, such as ``fal-ai/flux-2/klein/realtime``."""
         return self._core.opening.full_path
 
-    def _check_pairs(self, method: str) -> None:
-        if not self._core.mode.pairs:
-            raise ConfigurationError(
-                f"{method} needs one answer for each input, which mode {self._core.mode.name!r} does not give: "
-                "use send() and recv()"
-            )
+    def _pairs_nothing(self, method: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"{method} needs one answer for each input, which mode {self._core.mode.name!r} does not give: "
+            "use send() and recv()"
+        )
 
     async def _in_time(self, waiting: Coroutine[Any, Any, T], began: float, timeout_at: float | None) -> T:
         """Wait for what comes before a request is queued, within the time of its caller."""
@@ -335,21 +348,14 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             ) from None
 
 
-class _Caller:
-    """Whoever waits in ``request()``."""
-
-    __slots__ = ("_answer",)
-
-    def __init__(self, answer: asyncio.Future[Any]) -> None:
-        self._answer = answer
-
-    def answered(self, event: Answered) -> None:
-        if not self._answer.done():
-            self._answer.set_result(event.message)
-
-    def failed(self, error: Exception) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(error)
+def _settle(answer: asyncio.Future[Any], event: Answered | Failed) -> None:
+    """Tell the caller of a request how it ended."""
+    if answer.done():
+        return
+    if isinstance(event, Failed):
+        answer.set_exception(event.error)
+    else:
+        answer.set_result(event.message)
 
 
 async def _left(item: Input, supervisor: Supervisor) -> None:

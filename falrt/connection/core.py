@@ -14,7 +14,6 @@ from falrt.connection.supervisor import Supervisor
 from falrt.connection.translation import Encoder, Translation
 from falrt.exceptions import ConcurrencyError, ConfigurationError
 from falrt.protocol.events import State, Stats
-from falrt.protocol.inputs import Input, Kind
 from falrt.protocol.realtime import RealtimeProtocol
 from falrt.protocol.settings import Settings
 from falrt.protocol.wire.modes import mode_named
@@ -54,6 +53,7 @@ class Core(Generic[InputT, OutputT]):
         settings: Of the connection.
         opening: The way to the app.
         translation: Of inputs and results.
+        encoder: Makes inputs of what the user gives.
         mode: How inputs and results belong together.
         inside: Marks what runs for the user.
         delivery: Hands over what happens; exists from the start on.
@@ -76,11 +76,9 @@ class Core(Generic[InputT, OutputT]):
             opening.app, spec, settings, is_unary=self.mode.name == "unary"
         )
         self.inside = Inside()
-        self._encoder = Encoder(self.translation)
+        self.encoder = Encoder(self.translation)
         self.delivery: Delivery
         self.stream: RunningStream | None = None
-        # Inputs so far.
-        self._count = 0
         # Made by the start, in the loop to which the connection then belongs.
         self._supervisor: Supervisor | None = None
         # The one closing; whoever closes waits for it.
@@ -97,11 +95,12 @@ class Core(Generic[InputT, OutputT]):
         """
         if self._supervisor is not None or self._closing is not None:
             raise ConcurrencyError("this connection has already been used: call connect() again for another")
-        loop = _running_loop()
-        if loop is None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
             raise ConfigurationError(
                 "no asyncio event loop is running here, and falrt needs one: under trio or in plain code use falrt.sync"
-            )
+            ) from None
         self._on_start(self)
         protocol = RealtimeProtocol(self._protocol_settings(), loop.time(), random.random)
         self.delivery = delivery = Delivery(self.translation, self.settings, protocol)
@@ -142,7 +141,7 @@ class Core(Generic[InputT, OutputT]):
             ConcurrencyError: Called in another event loop.
         """
         if self._supervisor is not None:
-            self._check_loop(self._supervisor)
+            self.supervisor()
         if self._closing is None:
             self._closing = begin(self._finish(), name=f"falrt closing {self.opening.app}")
         elif self.inside.is_here:
@@ -172,7 +171,7 @@ class Core(Generic[InputT, OutputT]):
                 except asyncio.CancelledError:  # the loop is ending, and waits for nobody's politeness
                     supervisor.cut()
                     raise
-            self._encoder.close()
+            self.encoder.close()
             await self._on_close(self)
 
     def _tasks_of_users(self) -> set[asyncio.Task[None]]:
@@ -224,14 +223,15 @@ class Core(Generic[InputT, OutputT]):
             raise ConfigurationError(
                 "the connection is not open: use it inside 'async with' or await it first"
             )
-        self._check_loop(supervisor)
-        return supervisor
-
-    def _check_loop(self, supervisor: Supervisor) -> None:
-        if _running_loop() is not supervisor.loop:
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if here is not supervisor.loop:
             raise ConcurrencyError(
                 "this connection belongs to another event loop: use falrt.sync, or asyncio.run_coroutine_threadsafe"
             )
+        return supervisor
 
     def stats(self) -> Stats:
         """Return a snapshot of the figures so far."""
@@ -253,34 +253,3 @@ class Core(Generic[InputT, OutputT]):
         if supervisor.protocol.error is not None:
             raise supervisor.protocol.closed_error(unsent=(value,))
         return supervisor
-
-    def prepared(self, value: Any, kind: Kind) -> Input | None:
-        """Check and encode an input; None where that takes its time."""
-        supervisor = self.usable(value)
-        item = self._encoder.at_once(value, kind, supervisor.protocol.main, supervisor.loop.time())
-        if item is not None:
-            self._count += 1
-            item.number = self._count
-        return item
-
-    async def prepared_in_turn(self, value: Any, kind: Kind) -> Input:
-        """Check and encode an input off the event loop, or by an async hook."""
-        frame, request_id = await self._encoder.in_turn(value, self.usable)
-        supervisor = self.supervisor()
-        self._count += 1
-        return Input(
-            frame,
-            kind,
-            supervisor.protocol.main,
-            supervisor.loop.time(),
-            request_id,
-            value=value,
-            number=self._count,
-        )
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

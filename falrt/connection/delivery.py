@@ -81,7 +81,13 @@ class Delivery:
     def tell(self, event: Event, frame_size: int) -> None:
         """Hand over one event; a result counts with the size of its frame, in bytes."""
         if type(event) is Answered:
-            self._answered(event, frame_size)
+            input = event.input
+            if input.kind is not Kind.REQUEST:
+                self.newest = event
+            if input.waiter is not None:
+                input.waiter(event)
+            elif input.kind is Kind.SEND:
+                self._put(event.message, frame_size)
         else:
             self._tell_of(event, frame_size)
         if logger.isEnabledFor(logging.DEBUG):
@@ -93,20 +99,11 @@ class Delivery:
             except Exception as exc:
                 blame(on_event, exc)
 
-    def _answered(self, event: Answered, frame_size: int) -> None:
-        input = event.input
-        if input.kind is not Kind.REQUEST:
-            self.newest = event
-        if input.waiter is not None:
-            input.waiter.answered(event)
-        elif input.kind is Kind.SEND:
-            self._put(event.message, frame_size)
-
     def _tell_of(self, event: Event, frame_size: int) -> None:
         match event:
-            case Failed(input, error):
+            case Failed(input):
                 if input.waiter is not None:
-                    input.waiter.failed(error)
+                    input.waiter(event)
             case Pushed(message):
                 self._put(message, frame_size)
             case Problem(error) | Ended(error):

@@ -28,7 +28,7 @@ from falrt.exceptions import (
     ServerError,
 )
 from falrt.options import refuse_async
-from falrt.protocol.events import Answered, State
+from falrt.protocol.events import Answered, Failed, State
 from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.pacing.policies import Adaptive, Immediate, Pacing
 from falrt.tasks import begin, settle
@@ -198,8 +198,11 @@ class Stream(Generic[InputT, OutputT]):
             self._fail(self._supervisor.protocol.closed_error())
         self._ring()
 
-    def answered(self, event: Answered) -> None:
-        """An input of this stream was answered."""
+    def _heard(self, event: Answered | Failed) -> None:
+        """An input of this stream was answered, or will get no answer."""
+        if isinstance(event, Failed):
+            self._failed(event.error)
+            return
         self._faults = 0
         if self._replies and self._source.skips:
             self._skipped += len(self._replies)
@@ -207,8 +210,7 @@ class Stream(Generic[InputT, OutputT]):
         self._replies.append(event)
         self._tell_news()
 
-    def failed(self, error: Exception) -> None:
-        """An input of this stream will get no answer."""
+    def _failed(self, error: Exception) -> None:
         if isinstance(error, ServerError | DecodeError):
             self._faults += 1
             if self._faults < FAULTS_IN_A_ROW_MAX and self._source.skips:
@@ -318,10 +320,13 @@ class Stream(Generic[InputT, OutputT]):
         if not self._is_live:
             self._offered()
         core = self._core
-        item = core.prepared(frame, Kind.STREAM) or await core.prepared_in_turn(frame, Kind.STREAM)
-        item.lane, item.waiter, item.taken_at = self._lane, self, taken_at
+        core.usable(frame)
+        item = core.encoder.at_once(frame, Kind.STREAM, self._lane, taken_at)
+        if item is None:
+            item = await core.encoder.in_turn(frame, Kind.STREAM, self._lane, core.usable)
+        item.waiter, item.taken_at = self._heard, taken_at
         self._last = item
-        self._supervisor.submit(item)
+        self._supervisor.submit(item, self._loop.time())
 
     async def _until_slot(self) -> bool:
         """Return when a frame can leave: there is one, the model can take it, and the consumer keeps up.

@@ -95,13 +95,12 @@ class Supervisor:
 
     # --- what others ask for
 
-    def submit(self, input: Input) -> None:
-        """Offer an input; it leaves at once if it may.
+    def submit(self, input: Input, now: float) -> None:
+        """Offer an input, at this instant; it leaves at once if it may.
 
         Raises:
             FalrtError: As :meth:`RealtimeProtocol.submit`.
         """
-        now = self.loop.time()
         self.protocol.submit(input, now)
         self._pump(now)
         if input.sent_at is None or self._watchers or self.on_turn is not None:

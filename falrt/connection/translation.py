@@ -93,7 +93,7 @@ class Translation(Generic[InputT, OutputT]):
         try:
             if self._spec is not None:
                 message = self._spec.dump(value, json=True) if self._json else self._spec.dump(value)
-            elif isinstance(value, Mapping):
+            elif type(value) is dict or isinstance(value, Mapping):  # the second way is three calls
                 message = plain.plain_map(value, json=self._json)
             elif value is None and self._is_unary:
                 # nil ends the input of an app: it would answer nothing, and look like a model that is starting.
@@ -166,10 +166,12 @@ class Encoder:
     What may take its time is encoded in a thread or by the user's async hook; a later input never overtakes it.
     """
 
-    __slots__ = ("_translation", "_turns", "_waiting", "_worker")
+    __slots__ = ("_count", "_translation", "_turns", "_waiting", "_worker")
 
     def __init__(self, translation: Translation[Any, Any]) -> None:
         self._translation = translation
+        # Inputs made so far.
+        self._count = 0
         # Inputs in the slow lane; all go there while there are any.
         self._waiting = 0
         self._turns: asyncio.Lock | None = None
@@ -187,14 +189,15 @@ class Encoder:
             return None
         message, request_id = translation.dump(value)
         frame = translation.encode(message)
-        _check(frame)
-        return Input(frame, kind, lane, now, request_id, value=value)
+        return self._made(frame, kind, lane, now, request_id, value)
 
-    async def in_turn(self, value: Any, check_open: Callable[[Any], object]) -> tuple[Frame, str | None]:
-        """Return the frame of an input and the id that its answer may carry, behind those that came before.
+    async def in_turn(self, value: Any, kind: Kind, lane: Lane, check_open: Callable[[Any], object]) -> Input:
+        """Return the encoded input, behind those that came before.
 
         Args:
             value: The input.
+            kind: Who waits for its answer.
+            lane: Where it will queue.
             check_open: Raises if the connection has ended while others took their time.
         """
         heavy = self._translation.is_heavy(value)
@@ -206,8 +209,15 @@ class Encoder:
                 frame, request_id = await self._encoded(value, heavy)
         finally:
             self._waiting -= 1
-        _check(frame)
-        return frame, request_id
+        return self._made(frame, kind, lane, asyncio.get_running_loop().time(), request_id, value)
+
+    def _made(
+        self, frame: Frame, kind: Kind, lane: Lane, now: float, request_id: str | None, value: Any
+    ) -> Input:
+        if type(frame) is not bytes or len(frame) > MAX_FRAME_BYTES:
+            _check(frame)
+        self._count += 1
+        return Input(frame, kind, lane, now, request_id, value=value, number=self._count)
 
     async def _encoded(self, value: Any, heavy: bool) -> tuple[Frame, str | None]:
         translation = self._translation
@@ -230,8 +240,7 @@ class Encoder:
 
 
 def _check(frame: Any) -> None:
-    if type(frame) is bytes and len(frame) <= MAX_FRAME_BYTES:
-        return
+    """Refuse what is too large, or is no frame."""
     if not isinstance(frame, bytes | str):
         raise EncodeError(f"the encoder returned {type(frame).__name__}: it must return bytes or str")
     try:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from falrt.exceptions import QueueFullError
 from falrt.protocol.pacing.policies import Pacer
 from falrt.typing import Frame
 
-__all__ = ["Input", "Kind", "Lane", "Outcome", "QueueLimits", "Register", "Waiter"]
+__all__ = ["Input", "Kind", "Lane", "Outcome", "QueueLimits", "Register"]
 
 
 class Kind(StrEnum):
@@ -45,18 +45,6 @@ class Outcome(StrEnum):
     """It left in a mode whose inputs have no answers of their own."""
 
 
-class Waiter(Protocol):
-    """Whoever waits for the answer of an input: the caller of a request, or a stream."""
-
-    def answered(self, event: Any, /) -> None:
-        """Take the answer, an ``events.Answered``."""
-        ...
-
-    def failed(self, error: Exception, /) -> None:
-        """Hear that no answer will come."""
-        ...
-
-
 @dataclass(slots=True, eq=False)
 class Input:
     """One input on its way.
@@ -69,7 +57,7 @@ class Input:
         request_id: The id that the answer may carry, if the input has one.
         timeout_at: The caller's own deadline, or None for the connection's default.
         value: The input as the user gave it; handed back when it never left.
-        waiter: Who is told of the answer or the failure; None for a plain send.
+        waiter: Called with the ``events.Answered`` or ``events.Failed`` that ends it; None for a plain send.
         resend: It may leave again when it was dropped or its socket was lost.
         taken_at: When a stream began to prepare it; the pacing counts from here.
         sent_at: When it last left; None while it waits.
@@ -88,7 +76,7 @@ class Input:
     request_id: str | None = None
     timeout_at: float | None = None
     value: Any = None
-    waiter: Waiter | None = None
+    waiter: Callable[[Any], None] | None = None
     resend: bool = True
     taken_at: float | None = None
     sent_at: float | None = None
