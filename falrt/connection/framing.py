@@ -38,6 +38,9 @@ ASSEMBLED_MAX_BYTES: Final = 2 * 1024 * 1024
 # Smaller ones are copied: a copy costs nothing, and can be kept.
 VIEWED_MIN_BYTES: Final = 16 * 1024 + 1
 
+# Frames that are used up in one turn of the loop, a millisecond or two of work: a read may bring 50 000 of them.
+FRAMES_A_TURN: Final = 64
+
 # First bytes of frames that are whole messages, and of others.
 _TEXT, _BINARY, _CLOSE, _PING, _LAST_FRAGMENT = 0x81, 0x82, 0x88, 0x89, 0x80
 _PLAIN: Final = frozenset({_TEXT, _BINARY})
@@ -87,13 +90,14 @@ class Framing:
         held_pings: How many there were.
         bytes_to_send: To be called after every other method, for what is to be sent now. Empty bytes stand for the
             end of our side.
+        has_more: Whether :meth:`read` left whole frames for the next turn of the loop.
         stirred: Whether something other than whole messages came since this was set to False: there may be something
             to send, or the end may be near.
     """
 
     __slots__ = (
         "_compressed", "_fragments", "_max_size", "_plain_max", "_protocol", "_rest", "_text", "_too_large",
-        "bytes_to_send", "held_ping", "held_pings", "holds_pings", "on_message", "stirred",
+        "bytes_to_send", "has_more", "held_ping", "held_pings", "holds_pings", "on_message", "stirred",
     )  # fmt: skip
 
     def __init__(
@@ -133,7 +137,7 @@ class Framing:
         self.holds_pings = False
         self.held_ping: bytes | None = None
         self.held_pings = 0
-        self.stirred = False
+        self.stirred = self.has_more = False
         self.bytes_to_send = self._protocol.data_to_send
 
     # --- states
@@ -211,7 +215,7 @@ class Framing:
         self._protocol.receive_eof()
 
     def read(self, view: memoryview, end: int) -> tuple[int, int]:  # noqa: C901 - every frame's way: a call costs
-        """Use up the first bytes of a buffer.
+        """Use up the first bytes of a buffer, so many frames as there is time for in one turn of the loop.
 
         Returns:
             Where the first message begins that is not whole yet, and how many bytes its frame will have, or 0 where
@@ -221,8 +225,13 @@ class Framing:
         if at:
             self._rest -= at
             self._pass_on(view[:at])
-        max_size = self._plain_max
+        max_size, frames = self._plain_max, 0
+        self.has_more = False
         while end - at >= 2:
+            frames += 1
+            if frames > FRAMES_A_TURN:
+                self.has_more = True
+                break
             first, length = view[at], view[at + 1]
             body, short, masked = at + 2, length <= 125, length > 127
             if masked:  # which breaks the rules: the library says so before it reads on
@@ -237,7 +246,11 @@ class Framing:
                 if after > end:
                     need = after - at
                     break
-                self._take(view[body:after], first == _TEXT)
+                if first == _TEXT:
+                    self._take_text(view[body:after])
+                else:
+                    data = view[body:after]
+                    self.on_message(bytes(data) if length < VIEWED_MIN_BYTES else data, length)
             elif first == _PING and short and self.holds_pings:
                 if after > end:
                     break
@@ -266,18 +279,14 @@ class Framing:
         self._plain_max = limit if self._fragments is None and self.is_open else -1
         return self._plain_max
 
-    def _take(self, data: memoryview, text: bool) -> None:
-        """Hand over a whole message."""
-        size = len(data)
-        if not text:
-            self.on_message(data if size >= VIEWED_MIN_BYTES else bytes(data), size)
-            return
+    def _take_text(self, data: bytes | bytearray | memoryview) -> None:
+        """Hand over a whole message that is to be text."""
         try:
             message = str(data, "utf-8")
         except UnicodeDecodeError as exc:
             self._complain(exc)
         else:
-            self.on_message(message, size)
+            self.on_message(message, len(data))
 
     def _complain(self, exc: UnicodeDecodeError) -> None:
         """End the socket because of text that is none."""
@@ -297,7 +306,10 @@ class Framing:
         """Add a frame to its message."""
         if self._fragments is None:
             if frame.fin:
-                self._take(memoryview(frame.data), frame.opcode is Opcode.TEXT)
+                if frame.opcode is Opcode.TEXT:
+                    self._take_text(frame.data)
+                else:
+                    self.on_message(frame.data, len(frame.data))
                 return
             self._fragments = bytearray()
             self._text = codecs.getincrementaldecoder("utf-8")() if frame.opcode is Opcode.TEXT else None

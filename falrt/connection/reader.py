@@ -122,7 +122,7 @@ class Reader:
     def _arrived(self, frame: Received, size: int) -> None:
         if self._at_once:
             try:
-                self._tell(self._decoded(frame), size)
+                self._tell(self._decoded(frame), self._socket.read_at, size)
             except Exception as exc:  # the transport would swallow it
                 self.fail(exc)
             return
@@ -139,7 +139,7 @@ class Reader:
                 message = exc
         else:
             message = self._decoded(frame)
-        self._tell(message, size)
+        self._tell(message, self._loop.time(), size)
         self._told = False
         self._owner.react()
         if not self._protocol.settings.mode.pairs:
@@ -153,8 +153,7 @@ class Reader:
         except DecodeError as exc:
             return exc
 
-    def _tell(self, message: Any, size: int) -> None:
-        now = self._loop.time()
+    def _tell(self, message: Any, now: float, size: int) -> None:
         if isinstance(message, DecodeError):
             self._protocol.garbled(message, now, size)
         else:

@@ -48,8 +48,8 @@ class Socket(asyncio.BufferedProtocol):
         buffers: What sockets of this loop read into.
 
     Attributes:
-        heard_at: Monotonic instant of the last bytes from the peer: traffic of any kind, half a frame included, is
-            life.
+        read_at: Monotonic instant at which the last bytes came in, or were handed over if nobody listened before:
+            traffic of any kind, half a frame included, is life.
         on_writable: Called when a full write buffer has emptied.
         writable: Whether a frame may be written: the socket is open, and the transport has room.
         reading_paused: Whether we ourselves take nothing from the network, because what came is not used up.
@@ -58,8 +58,8 @@ class Socket(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_answer", "_buffers", "_cause", "_closed", "_ending", "_filled", "_framing", "_head", "_listens", "_loop",
-        "_max_size", "_on_lost", "_on_read", "_opening", "_own", "_transport", "gone", "heard_at", "on_writable",
-        "reading_paused", "writable",
+        "_max_size", "_on_lost", "_on_read", "_opening", "_own", "_transport", "gone", "on_writable",
+        "read_at", "reading_paused", "writable",
     )  # fmt: skip
 
     def __init__(
@@ -80,7 +80,7 @@ class Socket(asyncio.BufferedProtocol):
         # What came of the answer to the upgrade, until it is whole; and that of a refusal whose explanation comes.
         self._head: bytearray | None = bytearray()
         self._answer: Answer | None = None
-        self.heard_at = 0.0
+        self.read_at = 0.0
         # A buffer of our own, and how many bytes are in it, while a frame has come in part.
         self._own: memoryview | None = None
         self._filled = 0
@@ -112,6 +112,11 @@ class Socket(asyncio.BufferedProtocol):
         self._opening = None
 
     @property
+    def heard_at(self) -> float:
+        """Until when the peer surely lived: the last bytes, or the time it has to end a connection that is closing."""
+        return self.read_at if self._ending is None else self.read_at + CLOSE_TIMEOUT
+
+    @property
     def unwritten(self) -> int:
         """Bytes on this machine that the peer's has not acknowledged yet."""
         transport = self._transport
@@ -131,6 +136,7 @@ class Socket(asyncio.BufferedProtocol):
         self._listens = True
         self.pause_reading(False)
         if self._own is not None:
+            self.read_at = self._loop.time()
             self._read(self._own, self._filled)
 
     def ignore(self) -> None:
@@ -140,8 +146,13 @@ class Socket(asyncio.BufferedProtocol):
 
     def pause_reading(self, pause: bool) -> None:
         """Take nothing from the network for a while, so that the server is slowed down, or go on."""
-        if pause is not self.reading_paused and self._transport is not None:
+        if pause is not self.reading_paused:
             self.reading_paused = pause
+            self._pause_transport()
+
+    def _pause_transport(self) -> None:
+        if self._transport is not None:
+            pause = self.reading_paused or self._framing.has_more
             (self._transport.pause_reading if pause else self._transport.resume_reading)()
 
     def write(self, frame: Frame) -> None:
@@ -200,9 +211,7 @@ class Socket(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Use up what the loop has read, all but the beginning of a message."""
-        now = self._loop.time()
-        if now > self.heard_at:
-            self.heard_at = now
+        self.read_at = self._loop.time()
         own, buffers = self._own, self._buffers
         if own is not None:
             self._read(own, self._filled + nbytes)
@@ -215,12 +224,14 @@ class Socket(asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         """The peer sends nothing any more: end our side too."""
+        self._use_up()
         self.writable = False
         self._framing.end_of_stream()
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell everybody who waits."""
+        """Tell everybody who waits, of what has come first."""
+        self._use_up()
         self.gone, self.writable = True, False
         self._cause = self._cause or exc
         if self._ending is not None:
@@ -271,14 +282,29 @@ class Socket(asyncio.BufferedProtocol):
             self._keep(view, 0, end, end + SLACK_BYTES)
             self.pause_reading(end > SHARED_BYTES)
             return
+        had_more = framing.has_more
         at, need = framing.read(view, end)
         if at < end or self._own is not None:
             self._keep(view, at, end, need)
+        if framing.has_more or had_more:
+            self._pause_transport()
+            if framing.has_more:
+                self._loop.call_soon(self._read_on)
         if framing.stirred:
             framing.stirred = False
             self._settle()
         if self._on_read is not None:
             self._on_read()
+
+    def _read_on(self) -> None:
+        """Use up more of what one read brought."""
+        if self._own is not None and self._framing.has_more:
+            self._read(self._own, self._filled)
+
+    def _use_up(self) -> None:
+        """Use up all that has come: the end is near, and is told behind it."""
+        while self._own is not None and self._framing.has_more:
+            self._read_on()
 
     def _settle(self) -> None:
         """See what followed from frames that are no plain messages."""
@@ -292,8 +318,6 @@ class Socket(asyncio.BufferedProtocol):
         # The closing handshake is done, or somebody broke the rules: the peer ends the connection, or we do.
         if framing.is_closing and self._ending is None:
             self._ending = self._loop.call_later(CLOSE_TIMEOUT, self.cut)
-            # Until then nothing more is expected: a watch that is shorter would take the peer for dead.
-            self.heard_at += CLOSE_TIMEOUT
 
     def _keep(self, view: memoryview, at: int, end: int, need: int) -> None:
         """Keep the beginning of a message, where there is room for all of it."""

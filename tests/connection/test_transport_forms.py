@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from websockets.frames import Frame, Opcode
 
 import falrt
 from falrt import codecs
+from falrt.connection.framing import FRAMES_A_TURN
 from falrt.testing import FakeServer, FaultProxy
-from tests.leaks import leaves_nothing, no_strays, soon  # noqa: F401
+from tests.leaks import leaves_nothing, no_strays, soon, until  # noqa: F401
 from tests.raw_server import raw_server
 
 pytestmark = pytest.mark.usefixtures("no_strays")
@@ -73,6 +75,38 @@ async def test_many_messages_in_one_piece_come_in_order() -> None:
         await conn.close()
 
 
+@pytest.mark.parametrize("payload", [b"\x00", bytes(2000)])
+async def test_a_flood_of_messages_leaves_the_loop_its_turns_and_is_told_whole_before_the_end(
+    payload: bytes,
+) -> None:
+    loop = asyncio.get_running_loop()
+    turns = 0
+    told: list[int] = []  # the turn of the loop in which each message was told
+    lost = asyncio.Event()
+
+    def turn() -> None:
+        nonlocal turns, turning
+        turns += 1
+        turning = loop.call_soon(turn)
+
+    def on_event(event: falrt.events.Event) -> None:
+        if isinstance(event, falrt.events.Pushed):
+            told.append(turns)
+        elif isinstance(event, falrt.events.Lost):
+            lost.set()
+
+    turning = loop.call_soon(turn)
+    async with FakeServer() as server:
+        conn, socket = await opened(server, on_event=on_event, reconnect=False)
+        message = frame(Opcode.BINARY, codecs.Msgpack().encode({"data": payload}))
+        socket.send_bytes(message * 3000 + frame(Opcode.CLOSE, b"\x03\xe8"))
+        await soon(lost.wait())
+        assert len(told) == 3000
+        assert max(collections.Counter(told).values()) <= 2 * FRAMES_A_TURN
+        await conn.close()
+    turning.cancel()
+
+
 async def test_messages_in_the_very_bytes_of_the_handshake_are_not_lost() -> None:
     encode = codecs.Msgpack().encode
     said = b"".join(frame(Opcode.BINARY, encode({"early": n})) for n in range(3))
@@ -99,8 +133,8 @@ async def test_fragments_hold_no_more_than_their_bytes() -> None:
         raw_server(said) as url,
         falrt.connect("acme/app", base_url=url, key="k", auth="key", max_size=1000) as conn,
     ):
-        held: Any = conn._core._supervisor.socket._framing._fragments  # type: ignore[union-attr]
-        assert held == b"{" + b" " * 999
+        framing: Any = conn._core._supervisor.socket._framing  # type: ignore[union-attr]
+        await until(lambda: framing._fragments == b"{" + b" " * 999)
 
 
 async def test_compression_is_spoken_where_it_is_asked_for() -> None:
