@@ -39,10 +39,13 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
-    """`open_page(url, **options of a context)`: a page whose errors and calls to other hosts fail the test."""
+    """`open_page(url, **options of a context)`: a page whose errors and calls to other hosts fail the test.
+
+    With `storage=` it may call that host too.
+    """
     contexts, wrong = [], []
 
-    def make(url: str, **options: Any) -> Any:
+    def make(url: str, *, storage: str = "blob:", **options: Any) -> Any:
         origin = "/".join(url.split("/")[:3])
         context = chromium.new_context(**{"permissions": ["camera"], **options})
         context.set_default_timeout(30_000)
@@ -53,7 +56,7 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
             "request",
             lambda request: (
                 None
-                if request.url.startswith((origin, "blob:", "data:"))
+                if request.url.startswith((origin, storage, "blob:", "data:"))
                 else wrong.append(f"a call to {request.url}")
             ),
         )

@@ -119,6 +119,59 @@ def test_what_is_not_allowed_is_an_error_with_our_words(http_page: Any) -> None:
     assert result == {"status": 403, "detail": "Endpoint fal-ai/secret is not allowed here"}
 
 
+UPLOAD = """async ({ options, size }) => {
+  const file = new File(["a note of füchse"], "note.txt", { type: "text/plain" });
+  // In parts above 90 MB: a file that says so of itself has all of its bytes in the first one.
+  if (size) Object.defineProperty(file, "size", { value: size });
+  const url = await fal.fal.storage.upload(file, options);
+  const answer = await fetch(url);
+  return { text: await answer.text(), type: answer.headers.get("content-type"), url };
+}"""
+
+
+@pytest.mark.parametrize("size", [None, 95 * 1024 * 1024], ids=["whole", "in parts"])
+def test_uploads_through_the_proxy(open_page: OpenPage, stand_in: LocalServer, size: int | None) -> None:
+    key = "key-of-ours"
+    fal = server.routes(
+        allow=[REALTIME], authorize=server.anyone, key=key, base_url=stand_in.url, uploads=True
+    )
+    with serving_in_thread(page_with(fal, "ws://unused")) as url:
+        page = open_page(url, storage=stand_in.url)
+        asked: list[Any] = []
+        page.on("request", lambda request: asked.append(request))
+        page.evaluate("() => fal.fal.config({ proxyUrl: '/api/fal/proxy' })")
+        stored = page.evaluate(UPLOAD, {"options": {"lifecycle": {"expiresIn": "1h"}}, "size": size})
+        assert stored["text"] == "a note of füchse"
+        assert stored["type"].startswith("text/plain")
+        # The bytes go to storage; only the permission for them comes from us.
+        assert [each.method for each in asked if each.url.startswith(url)] == ["POST"]
+        assert not any(key in str(each.headers) for each in asked)
+
+
+def test_a_file_in_an_input_is_uploaded_and_without_uploads_the_page_is_told(
+    open_page: OpenPage, stand_in: LocalServer
+) -> None:
+    run = """async () => { try {
+      const canvas = new OffscreenCanvas(64, 64);
+      canvas.getContext("2d").fillRect(0, 0, 64, 64);
+      const input = { prompt: "a fox", image_url: await canvas.convertToBlob() };
+      return (await fal.fal.queue.submit("fal-ai/flux/dev", { input })).request_id;
+    } catch (error) { return { status: error.status, detail: error.body.detail }; } }"""
+    for uploads in (True, False):
+        fal = server.routes(
+            allow=[HTTP], authorize=server.anyone, key="local", base_url=stand_in.url, uploads=uploads
+        )
+        with serving_in_thread(page_with(fal, "ws://unused")) as url:
+            page = open_page(url, storage=stand_in.url)
+            page.evaluate("() => fal.fal.config({ proxyUrl: '/api/fal/proxy' })")
+            result = page.evaluate(run)
+            if uploads:
+                assert isinstance(result, str)
+            else:
+                assert result["status"] == 403
+                assert "uploads=True" in result["detail"]
+
+
 SEND_ONE = """(options) => new Promise((resolve, reject) => {
   const connection = fal.fal.realtime.connect("%s", {
     throttleInterval: 0,

@@ -135,14 +135,21 @@ class Storage:
     async def _part(self, request: Request, path: str, number: str) -> Response:
         file = self._file(request, path)
         file.parts[int(number)] = request.body
-        return Response(200, b"", headers={"etag": f'"{int(number):x}-{len(request.body):x}"'})
+        # fal-client reads the header, the JavaScript client the body.
+        etag = f'"{int(number):x}-{len(request.body):x}"'
+        return Response.json(200, {"partNumber": int(number), "etag": etag}, headers={"etag": etag})
 
     async def _complete(self, request: Request, path: str) -> Response:
         file = self._file(request, path)
         body = request.json()
         parts = body.get("parts") if isinstance(body, dict) else None
-        named = sorted(part["partNumber"] for part in parts or () if isinstance(part, dict))
-        if named != sorted(file.parts) or named != list(range(1, len(named) + 1)):
+        named = [part.get("partNumber") for part in parts or () if isinstance(part, dict)]
+        numbers = list(range(1, len(file.parts) + 1))
+        if (
+            len(named) != len(numbers)
+            or sorted(file.parts) != numbers
+            or any(n not in named for n in numbers)
+        ):
             raise refused(400, "the parts are not those that were uploaded")
         file.complete = True
         return Response.json(200, {})
