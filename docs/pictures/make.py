@@ -11,17 +11,13 @@ import tempfile
 from html import escape
 from pathlib import Path
 
-from rich.console import Console
-
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
 from benchmarks.freshness import POLICIES, USUAL, over_seeds  # noqa: E402
 from benchmarks.stream_world import Setting  # noqa: E402
-from falrt.cli.choices import choose  # noqa: E402
 from falrt.cli.demo import demo  # noqa: E402
 from falrt.cli.report import write_report  # noqa: E402
-from falrt.cli.sources import open_source  # noqa: E402
 
 _WIDTH, _ROW, _LEFT, _TOP = 760, 46, 150, 56
 
@@ -68,16 +64,7 @@ def main() -> None:
     """Make all three."""
     (HERE / "freshness.svg").write_text(freshness(), encoding="utf-8")
     with tempfile.TemporaryDirectory() as scratch:
-        record = demo(
-            Console(),
-            choice=choose("klein", {}),
-            source=open_source("scene"),
-            prompt=None,
-            folder=Path(scratch),
-            frames=None,
-            seconds=8.0,
-            live=False,
-        )
+        record = demo(out=Path(scratch))
         shutil.copy(Path(scratch) / "contact-sheet.jpg", HERE)
         write_report(HERE / "report.png", record)
 

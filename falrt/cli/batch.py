@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import csv
 import itertools
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from falrt.cli.record import counted
-from falrt.cli.routes import Wish, route
+import typer
+
+from falrt.cli.shared import Local, Quiet, Settings
 from falrt.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,131 +21,129 @@ if TYPE_CHECKING:
 
     from falrt.batches import BatchProgress, BatchReport
 
-__all__ = ["BatchPlan", "batch", "inputs_of", "read_file", "read_numbers"]
+__all__ = ["batch", "inputs_of", "read_file", "read_numbers"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchPlan:
-    """What ``falrt batch`` was asked to do.
+def batch(
+    prompts: Annotated[list[str] | None, typer.Argument(metavar="PROMPT", hidden=True)] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file", "-f", metavar="FILE", help="Prompts, one per line; or .csv or .jsonl with fields."
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="NAME", help="As for falrt generate.")
+    ] = "klein",
+    seeds: Annotated[
+        str, typer.Option(metavar="N,N-N", help="Each prompt with each seed, such as 1,2,7-9.")
+    ] = "",
+    sizes: Annotated[
+        str, typer.Option(metavar="SIZE,SIZE", help="Each prompt in each size, such as square,landscape.")
+    ] = "",
+    set_: Settings = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the results.")
+    ] = Path("falrt-batch"),
+    concurrency: Annotated[int, typer.Option(metavar="N", help="Calls at once.", min=1, max=1000)] = 8,
+    price: Annotated[
+        float, typer.Option(metavar="USD", help="Price of a picture, to show the cost.", min=0)
+    ] = 0.0,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Cache results here instead of in the user's cache.")
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not use a cache.")] = False,
+    no_sheet: Annotated[bool, typer.Option("--no-sheet", help="Make no contact sheet.")] = False,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Make the calls on the workers of a Dask scheduler."),
+    ] = None,
+    local: Local = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make many pictures: prompts times seeds times sizes. Run it again to resume."""
+    import asyncio
 
-    Attributes:
-        prompts: From the arguments.
-        file: Further ones, from a text, CSV or JSONL file.
-        model: A short name, or an endpoint id.
-        seeds: Each prompt with each of them; empty: the endpoint's own, random.
-        sizes: Likewise.
-        settings: Input fields for all.
-        out: Folder of the results.
-        concurrency: Calls at once.
-        cache: A folder, True for the user's own, False for none.
-        price: Of a picture.
-        sheet: Whether to make a contact sheet.
-        dask: Address of a Dask scheduler.
-        local: Against a local stand-in instead of fal.
-    """
+    from rich.console import Console
 
-    prompts: Sequence[str] = ()
-    file: Path | None = None
-    model: str = "klein"
-    seeds: Sequence[int] = ()
-    sizes: Sequence[str] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    out: Path = Path("falrt-batch")
-    concurrency: int = 8
-    cache: bool | Path = True
-    price: float = 0.0
-    sheet: bool = True
-    dask: str | None = None
-    local: bool = False
-
-
-def batch(console: Console, plan: BatchPlan) -> BatchReport | None:
-    """Run a batch until its end or a Ctrl-C, and say how it went; None where it was stopped.
-
-    Raises:
-        FalrtError: It cannot be done; the text says why.
-    """
-    from rich.markup import escape
-
+    from falrt.batches import batch as run
+    from falrt.cli.choices import read_settings
     from falrt.cli.endpoint import endpoint
     from falrt.cli.interruption import Interruption
+    from falrt.cli.record import counted
+    from falrt.client import Client
 
-    notes: dict[str, None] = {}
-    app, inputs = inputs_of(plan, notes)
+    rows = [*({"prompt": prompt} for prompt in prompts or ()), *(read_file(file) if file else ())]
+    app, inputs, notes = inputs_of(
+        rows,
+        model,
+        seeds=read_numbers(seeds) if seeds else (),
+        sizes=[size.strip() for size in sizes.split(",")] if sizes else (),
+        settings=read_settings(set_),
+    )
+    console = Console(quiet=quiet)
     for note in notes:
         console.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)
-    console.print(
-        f"{counted(len(inputs), 'input')} for {escape(app)} into {escape(str(plan.out))}", highlight=False
-    )
+    console.print(f"{counted(len(inputs), 'input')} for {app} into {out}", highlight=False, markup=False)
     reports: list[BatchReport] = []
-    with Interruption() as interruption, endpoint(local=plan.local) as options, _bar(console, plan) as tell:
+    with Interruption() as interruption, endpoint(local=local) as options, _bar(console, price) as tell:
 
         async def work() -> None:
-            reports.append(await _run(plan, app, inputs, options, tell))
+            async with Client(**options) as client:
+                report = await run(
+                    app,
+                    inputs,
+                    folder=out,
+                    client=client,
+                    concurrency=concurrency,
+                    cache=False if no_cache else cache or True,
+                    price=price,
+                    sheet=not no_sheet,
+                    dask=dask,
+                    on_progress=tell,
+                )
+            reports.append(report)
 
         try:
             asyncio.run(interruption.run(work))
         except OSError as exc:
             again = "what was paid is written down: run the same command again when there is room"
-            raise ConfigurationError(f"{plan.out}: {exc.strerror or exc}; {again}") from exc
+            raise ConfigurationError(f"{out}: {exc.strerror or exc}; {again}") from exc
     if not reports:
         console.print("stopped; run the same command again to resume", highlight=False)
-        return None
-    _summary(console, plan, reports[0])
-    return reports[0]
+        raise typer.Exit(130)
+    _summary(console, reports[0], price)
+    if reports[0].failed:
+        raise typer.Exit(1)
 
 
-async def _run(
-    plan: BatchPlan,
-    app: str,
-    inputs: list[dict[str, Any]],
-    options: Mapping[str, Any],
-    tell: Callable[[BatchProgress], None],
-) -> BatchReport:
-    from falrt.batches import batch as run
-    from falrt.client import Client
-
-    async with Client(**options) as client:
-        return await run(
-            app,
-            inputs,
-            folder=plan.out,
-            client=client,
-            concurrency=plan.concurrency,
-            cache=plan.cache,
-            price=plan.price,
-            sheet=plan.sheet,
-            dask=plan.dask,
-            on_progress=tell,
-        )
-
-
-def inputs_of(plan: BatchPlan, notes: dict[str, None]) -> tuple[str, list[dict[str, Any]]]:
-    """Return the endpoint and its inputs: every prompt with every seed and size.
-
-    Args:
-        plan: What is asked for.
-        notes: Gets what a user should know, each once.
+def inputs_of(
+    rows: Sequence[Mapping[str, Any]],
+    model: str,
+    *,
+    seeds: Sequence[int] = (),
+    sizes: Sequence[str] = (),
+    settings: Mapping[str, Any],
+) -> tuple[str, list[dict[str, Any]], list[str]]:
+    """Return the endpoint, its inputs (every row with every seed and size), and what a user should know, each once.
 
     Raises:
         ConfigurationError: There are no prompts, or the model takes no such input.
     """
-    rows = [{"prompt": prompt} for prompt in plan.prompts]
-    rows += read_file(plan.file) if plan.file is not None else []
+    from falrt.cli.routes import Wish, image_size, route
+
     if not rows:
         raise ConfigurationError("no prompts: give some as arguments, or a file with --file")
-    base = Wish("", model=plan.model)
-    inputs = []
-    apps = set()
-    seeds: Sequence[int | None] = plan.seeds or [None]
-    sizes: Sequence[str | None] = plan.sizes or [None]
-    for row, seed, size in itertools.product(rows, seeds, sizes):
-        fields = {**plan.settings, **row}
-        call = route(replace(base, seed=seed, size=size, settings=fields))
-        apps.add(call.app)
-        notes |= dict.fromkeys(call.notes)
-        inputs.append(call.input)
-    return apps.pop(), inputs
+    for size in sizes:
+        image_size(size, "--sizes")
+    all_seeds: Sequence[int | None] = seeds or [None]
+    all_sizes: Sequence[str | None] = sizes or [None]
+    calls = [
+        route(Wish("", model=model, seed=seed, size=size, settings={**settings, **row}))
+        for row, seed, size in itertools.product(rows, all_seeds, all_sizes)
+    ]
+    notes = dict.fromkeys(note for call in calls for note in call.notes)
+    return calls[0].app, [call.input for call in calls], list(notes)
 
 
 def read_file(path: Path) -> list[dict[str, Any]]:
@@ -160,6 +155,9 @@ def read_file(path: Path) -> list[dict[str, Any]]:
     Raises:
         ConfigurationError: The file cannot be read, or a line has no prompt.
     """
+    import csv
+    import json
+
     try:
         text = path.read_text(encoding="utf-8-sig")
         match path.suffix.lower():
@@ -197,15 +195,10 @@ def read_numbers(text: str) -> list[int]:
 
 
 def _cells(row: dict[str | None, Any]) -> dict[str, Any]:
+    from falrt.cli.choices import json_or_text
+
     cells = {str(name).strip(): value for name, value in row.items() if name is not None and value}
-    return {name: value if name == "prompt" else _value(value) for name, value in cells.items()}
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    return {name: value if name == "prompt" else json_or_text(value) for name, value in cells.items()}
 
 
 def _row(value: Any) -> dict[str, Any]:
@@ -217,7 +210,7 @@ def _row(value: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _bar(console: Console, plan: BatchPlan) -> Iterator[Callable[[BatchProgress], None]]:
+def _bar(console: Console, price: float) -> Iterator[Callable[[BatchProgress], None]]:
     """Show how far it is: a bar on a terminal, else a line now and then."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -227,30 +220,31 @@ def _bar(console: Console, plan: BatchPlan) -> Iterator[Callable[[BatchProgress]
 
         def tell(progress: BatchProgress) -> None:
             ended = progress.done + progress.failed
-            bar.update(task, total=progress.total, completed=ended, description=_figures(plan, progress))
+            bar.update(task, total=progress.total, completed=ended, description=_figures(progress, price))
             if not console.is_terminal and (ended == progress.total or ended % 10 == 0):
-                console.print(f"{ended} of {progress.total}  {_figures(plan, progress)}", highlight=False)
+                console.print(f"{ended} of {progress.total}  {_figures(progress, price)}", highlight=False)
 
         yield tell
 
 
-def _figures(plan: BatchPlan, progress: BatchProgress) -> str:
+def _figures(progress: BatchProgress, price: float) -> str:
     parts = [f"{progress.rate:.0f} a minute"]
     parts += [f"{progress.reused} reused"] if progress.reused else []
     parts += [f"{progress.failed} failed"] if progress.failed else []
-    parts += [f"${progress.cost:.3f}"] if plan.price else []
+    parts += [f"${progress.cost:.3f}"] if price else []
     return "  ".join(parts)
 
 
-def _summary(console: Console, plan: BatchPlan, report: BatchReport) -> None:
+def _summary(console: Console, report: BatchReport, price: float) -> None:
+    from falrt.cli.record import counted
+
     progress = report.progress
     console.print(
-        f"{counted(progress.pictures, 'picture')} in {progress.seconds:.1f} s  {_figures(plan, progress)}",
+        f"{counted(progress.pictures, 'picture')} in {progress.seconds:.1f} s  {_figures(progress, price)}",
         highlight=False,
     )
     for item in report.failed[:5]:
         console.print(f"input {item.index + 1}: {item.error}", style="yellow", highlight=False, markup=False)
-    paths: Iterable[Path | None] = (report.folder, report.manifest, report.sheet)
-    for path in paths:
+    for path in (report.folder, report.manifest, report.sheet):
         if path is not None:
             console.print(f"  {path}", highlight=False, markup=False, soft_wrap=True)

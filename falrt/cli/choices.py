@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from falrt.media.fit import Fit
     from falrt.models.spec import RealtimeModel
 
-__all__ = ["MODEL_NAMES", "Choice", "choose", "read_settings"]
+__all__ = ["MODEL_NAMES", "Choice", "choose", "json_or_text", "read_settings"]
 
 MODEL_NAMES = ("klein", "lcm", "turbo", "lightning")
 
@@ -129,19 +129,24 @@ _TINY = b"\xff\xd8\xff\xe0"
 """The beginning of a JPEG: enough for a check that looks at first bytes only."""
 
 
-def read_settings(pairs: list[str]) -> dict[str, Any]:
+def read_settings(pairs: Iterable[str] | None) -> dict[str, Any]:
     """Read ``field=value`` arguments; a value is JSON where it can be, else text.
 
     Raises:
         ConfigurationError: There is no ``=``.
     """
     settings: dict[str, Any] = {}
-    for pair in pairs:
+    for pair in pairs or ():
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise ConfigurationError(f"--set takes field=value, not {pair!r}")
-        try:
-            settings[name.strip()] = json.loads(text)
-        except ValueError:
-            settings[name.strip()] = text
+        settings[name.strip()] = json_or_text(text)
     return settings
+
+
+def json_or_text(value: str) -> Any:
+    """Return what a value is as JSON, else the text itself."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

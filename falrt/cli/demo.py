@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+import typer
 
-    from rich.console import Console
-
-    from falrt.cli.choices import Choice
-    from falrt.cli.frames import Source
-    from falrt.cli.record import Record
+from falrt.cli.shared import Fit, Frames, Model, Quiet, Settings
 
 __all__ = ["DEMO_PROMPTS", "demo", "prompt_in_turn"]
 
@@ -37,83 +33,60 @@ def prompt_in_turn(prompts: tuple[str, ...]) -> Callable[[float], str]:
 
 
 def demo(
-    console: Console,
-    *,
-    choice: Choice,
-    source: Source,
-    prompt: str | None,
-    folder: Path,
-    frames: int | None,
-    seconds: float,
-    live: bool,
-) -> Record:
-    """Stream frames through a model and save what comes back.
+    source: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH", help="A picture, GIF, video or folder of pictures; default: a built-in scene."
+        ),
+    ] = "scene",
+    model: Model = "klein",
+    prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="One prompt; default: a new one every two seconds.")
+    ] = None,
+    frames: Frames = None,
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="Stop after this time.", min=0.1)] = 8.0,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the results.")] = Path("falrt-demo"),
+    set_: Settings = None,
+    fit: Fit = "cover",
+    live: Annotated[
+        bool, typer.Option("--live", help="Use fal, with FAL_KEY, instead of a local server.")
+    ] = False,
+    quiet: Quiet = False,
+) -> Any:
+    """Stream moving pictures through a model, with no key and no network, and save what comes back."""
+    from rich.console import Console
 
-    Args:
-        console: Where progress goes.
-        choice: The model.
-        source: Frames; one that does not go on by itself is played as if it did, round and round.
-        prompt: None changes it every two seconds.
-        folder: Where results go.
-        frames: Stop after so many pictures.
-        seconds: Stop after so long.
-        live: Against fal, with the key in the environment, instead of a local server.
-
-    Raises:
-        FalrtError: It cannot be done; the text says why.
-    """
-    from dataclasses import replace
-
-    from rich.markup import escape
-
-    from falrt.cli.endpoint import check_endpoint, endpoint
-    from falrt.cli.interruption import Interruption
+    from falrt.cli.choices import choose, read_settings
     from falrt.cli.record import Record
-    from falrt.cli.screen import Screen
     from falrt.cli.show import Show
-    from falrt.cli.sinks import Animation, Folder, Sink, contact_sheet
-    from falrt.cli.targets import check_folder, writing
+    from falrt.cli.sinks import Animation, ContactSheet, Folder
+    from falrt.cli.sources import open_source
+    from falrt.cli.stage import present
+    from falrt.cli.targets import check_folder
 
-    check_endpoint(choice.model, local=not live, speed=_SPEED)
-    check_folder("--out", folder)
-    if not source.live:
-        source = replace(source.looped(), live=True)
+    frames_in = open_source(source)
+    if not frames_in.live:
+        frames_in = replace(frames_in.looped(), live=True)
+    show = Show(
+        source=frames_in,
+        choice=choose(model, read_settings(set_), fit=fit),
+        prompt=prompt_in_turn(DEMO_PROMPTS if prompt is None else (prompt,)),
+        frames=frames,
+        seconds=seconds,
+    )
+    check_folder("--out", out)
     place = "fal" if live else "a local stand-in for fal"
-    record = Record(title=f"{source.title} through {choice.name} on {place}")
-    console.print(f"[bold]falrt demo[/bold]: {escape(record.title)}", highlight=False)
-    sinks: list[Sink] = [
-        Folder(folder / "pictures"),
-        Animation(folder / "before-after.webp", side=320, beside=True),
-    ]
-    with Interruption() as interruption:
-        with endpoint(local=not live, speed=_SPEED) as options, Screen(console) as screen:
-            show = Show(
-                source=source,
-                choice=choice,
-                prompt=prompt_in_turn(DEMO_PROMPTS if prompt is None else (prompt,)),
-                sinks=sinks,
-                screen=screen,
-                options=options,
-                frames=frames,
-                seconds=seconds,
-            )
-            interrupted = asyncio.run(interruption.run(lambda: show.run(record)))
-        paths = [sink.path for sink in sinks]
-        with writing(folder / "contact-sheet.jpg"):
-            sheet = contact_sheet(folder / "contact-sheet.jpg", record.samples)
-        if sheet is not None:
-            paths.insert(0, sheet)
-        _summary(console, record, paths, interrupted)
+    record = Record(title=f"{frames_in.title} through {model} on {place}")
+    present(
+        Console(quiet=quiet),
+        show,
+        record,
+        lambda: [
+            ContactSheet(out / "contact-sheet.jpg", record),
+            Folder(out / "pictures"),
+            Animation(out / "before-after.webp", side=320, beside=True),
+        ],
+        local=not live,
+        speed=_SPEED,
+    )
     return record
-
-
-def _summary(console: Console, record: Record, paths: list[Path], interrupted: bool) -> None:
-    from falrt.cli.summary import print_summary
-
-    if interrupted:
-        console.print("interrupted; saved what was received")
-    print_summary(console, record)
-    if record.count:
-        console.print()
-        for path in paths:
-            console.print(f"  {path}", highlight=False, markup=False, soft_wrap=True)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib.util
 import os
-import platform
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-if TYPE_CHECKING:
-    from rich.console import Console
+import typer
 
+from falrt.cli.shared import Local, Model
+
+if TYPE_CHECKING:
     from falrt.cli.choices import Choice
 
 __all__ = ["EXTRAS", "doctor"]
@@ -33,19 +32,23 @@ _PATIENCE = 60.0
 """Seconds for each step; a cold model may take longer, and is then worth telling."""
 
 
-def doctor(console: Console, choice: Choice, *, local: bool) -> bool:
-    """Try each step that a picture takes, and say how it went.
+def doctor(model: Model = "klein", local: Local = False) -> None:
+    """Try each step of making a picture: say what works, what does not, and what to do.
 
-    Args:
-        console: Where.
-        choice: The model to ask for one picture.
-        local: Against a local stand-in that runs meanwhile.
-
-    Returns:
-        Whether everything that is needed works. Missing extras are told, and count for nothing.
+    The exit code is 1 if something does not work. On fal, it requests and pays for one picture.
     """
+    import asyncio
+    import importlib.util
+    import platform
+
+    from rich.console import Console
+
     import falrt
+    from falrt.cli.choices import choose
     from falrt.cli.endpoint import endpoint, told
+
+    choice = choose(model, {})
+    console = Console()
 
     def tell(step: str, words: str) -> None:
         console.print(f"{step:<9} {words}", highlight=False, markup=False, soft_wrap=True)
@@ -62,9 +65,8 @@ def doctor(console: Console, choice: Choice, *, local: bool) -> bool:
             asyncio.run(_try(choice, options, tell))
     except falrt.FalrtError as exc:
         tell("FAILED", told(exc))
-        return False
+        raise typer.Exit(1) from exc
     tell("result", "everything works")
-    return True
 
 
 def _where_the_key_is() -> str:
@@ -111,6 +113,8 @@ async def _try(choice: Choice, options: dict[str, Any], tell: Callable[[str, str
 
 
 async def _timed(step: Callable[[], Awaitable[T]], name: str) -> tuple[T, str]:
+    import asyncio
+
     from falrt.exceptions import RequestTimeout
 
     began = time.monotonic()

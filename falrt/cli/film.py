@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falrt.cli.sinks import decode, prepare_folder
+from falrt.cli.sinks import decode
 from falrt.cli.video import require_av
 from falrt.exceptions import ConfigurationError
 
@@ -35,9 +35,9 @@ class Film:
 
     def __init__(self, path: Path, fps: float | None) -> None:
         self._av = require_av()
-        self._path, self._fps = path, fps
-        prepare_folder(path.parent)
+        self.path, self._fps = path, fps
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.open("wb").close()  # PyAV would notice only at the first picture
             self._container = self._av.open(str(path), "w")
         except (self._av.FFmpegError, OSError) as error:
@@ -47,11 +47,6 @@ class Film:
         self._began_at = 0.0
         # Tick of the newest picture: two must never share one.
         self._tick = -1
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._path
 
     def add(self, shot: Shot) -> None:
         """Encode the pictures of one answer; several share its time, the in-between ones first."""
@@ -75,7 +70,7 @@ class Film:
         """Finish the file; without pictures there is none."""
         if self._stream is None:
             self._container.close()
-            self._path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
             return
         self._container.mux(self._stream.encode(None))
         self._container.close()

@@ -5,81 +5,114 @@ Only what is needed for one request is imported, and that when it is needed: rep
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from falrt.cli.routes import Call, Wish, route
+import typer
+
+from falrt.cli.shared import Local, Settings
 from falrt.exceptions import ConfigurationError, DecodeError
 
 if TYPE_CHECKING:
+    from falrt.cli.routes import Call
     from falrt.models.image import Image
     from falrt.protocol.wire.queue import Status
 
-__all__ = ["GeneratePlan", "generate"]
+__all__ = ["generate"]
 
 # Longest side of a picture that is sent: 1 MB, where fal takes 10 MiB.
 _MAX_SIDE: Final = 2048
 _SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GeneratePlan:
-    """What ``falrt generate`` was asked to do.
+def generate(
+    prompt: Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="What to draw.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="klein, klein-9b, schnell, dev, flux-lora, turbo, hyper-sdxl, lcm, lightning, or any endpoint id.",
+        ),
+    ] = "klein",
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="square, landscape, portrait, a preset of fal's, or 640x480."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="The same seed gives the same picture.")
+    ] = None,
+    lora_url: Annotated[str | None, typer.Option(metavar="URL", help="LoRA weights to use.")] = None,
+    lora_scale: Annotated[float, typer.Option(metavar="N", help="Strength of the LoRA weights.")] = 1.0,
+    num_images: Annotated[
+        int | None, typer.Option(metavar="N", help="Pictures to make; default: one.", min=1)
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option(metavar="PATH", help="A picture to start from: a file or a URL.")
+    ] = None,
+    negative_prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="What to avoid.")] = None,
+    set_: Settings = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="PATH", help="Save to a file, or into a folder.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Use fal's queue, and show the progress.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the picture.")] = False,
+    local: Local = False,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Give up after this time.", min=0.1)
+    ] = None,
+) -> None:
+    """Make a picture from words: prints where it is, the time and the seed."""
+    import asyncio
 
-    Attributes:
-        wish: The picture.
-        image: File, address or data URI to start from.
-        out: Where to save the picture: a file, or a folder (which exists, or ends in a slash).
-        as_json: Print the result as the skill does.
-        queue: Go through the queue, and show how far it is.
-        open: Open the picture.
-        local: Against a local stand-in instead of fal.
-        timeout: Seconds; None for no limit.
-    """
-
-    wish: Wish
-    image: str | None = None
-    out: str | None = None
-    as_json: bool = False
-    queue: bool = False
-    open: bool = False
-    local: bool = False
-    timeout: float | None = None
-
-
-def generate(plan: GeneratePlan) -> None:
-    """Make the pictures, save them, and say where they are.
-
-    Raises:
-        FalrtError: It cannot be done; the text says why.
-    """
+    from falrt.cli.choices import read_settings
     from falrt.cli.endpoint import endpoint
+    from falrt.cli.routes import Wish, route
 
-    call = route(_with_picture(plan))
-    if plan.out is not None:
-        _check_out(plan.out)
+    call = route(
+        Wish(
+            prompt=prompt,
+            model=model,
+            size=size,
+            seed=seed,
+            image=None if image is None else _as_input(image),
+            negative_prompt=negative_prompt,
+            lora_url=lora_url,
+            lora_scale=lora_scale,
+            num_images=num_images,
+            settings=read_settings(set_),
+        )
+    )
+    if out is not None:
+        _check_out(out)
     for note in call.notes:
         _say(note)
-    with endpoint(local=plan.local) as options:
-        result, seconds = asyncio.run(_called(plan, call, options))
-    pictures = _pictures(call, result)
-    saved = _save(plan, pictures)
-    if plan.as_json:
+    with endpoint(local=local) as options:
+        result, seconds = asyncio.run(_called(call, options, queue=queue, timeout=timeout))
+        pictures = _pictures(call, result)
+        # The stand-in's addresses end with it; pictures in the answer itself have none but for a program.
+        saved = _save(
+            pictures,
+            out,
+            [local or (not as_json and each["url"].startswith("data:")) for each in pictures],
+        )
+    if as_json:
+        import json
+
         print(json.dumps(_summary(result, pictures), ensure_ascii=False, indent=2))
     else:
         for picture, path in zip(pictures, saved, strict=True):
             print(path or picture["url"])
-        seed = "" if result.get("seed") is None else f", seed {result['seed']}"
-        _say(f"{call.app}: {seconds:.2f} s{seed}")
-    if plan.open:
+        seeded = "" if result.get("seed") is None else f", seed {result['seed']}"
+        _say(f"{call.app}: {seconds:.2f} s{seeded}")
+    if open_:
         import webbrowser
 
         webbrowser.open(saved[0].resolve().as_uri() if saved[0] else pictures[0]["url"])
@@ -89,47 +122,45 @@ def _check_out(out: str) -> None:
     """Find out before anything is paid whether the picture can be saved."""
     from falrt.cli.targets import check_file, check_folder
 
+    path = Path(out)
     if _is_folder(out):
-        check_folder("--out", Path(out))
+        check_folder("--out", path)
+    elif path.suffix.lower() not in _SUFFIXES:
+        known = ", ".join(_SUFFIXES)
+        raise ConfigurationError(f"--out {out}: {path.suffix} is not a picture format; use {known}")
     else:
-        if (suffix := Path(out).suffix.lower()) not in _SUFFIXES:
-            known = ", ".join(_SUFFIXES)
-            raise ConfigurationError(
-                f"--out {out}: {suffix or 'no extension'} is not a picture format; use {known}"
-            )
-        check_file("--out", Path(out))
+        check_file("--out", path)
 
 
 def _is_folder(out: str) -> bool:
-    return out.endswith(("/", os.sep)) or Path(out).is_dir()
+    return out.endswith(("/", os.sep)) or not Path(out).suffix or os.path.isdir(out)
 
 
-def _with_picture(plan: GeneratePlan) -> Wish:
-    """Return the wish with its picture as an input takes it."""
-    if plan.image is None:
-        return plan.wish
+def _as_input(image: str) -> str:
+    """Return a picture as an input takes it: an address as it is, a file scaled and as a data URI."""
     from falrt.media.data_uri import encode_image, wrap_data_uri
     from falrt.media.source import is_web_url
 
-    if is_web_url(plan.image):
-        return replace(plan.wish, image=plan.image)
+    if is_web_url(image):
+        return image
     try:
-        data = encode_image(plan.image, quality=90, max_side=_MAX_SIDE)
+        return wrap_data_uri(encode_image(image, quality=90, max_side=_MAX_SIDE))
     except OSError as exc:
-        raise ConfigurationError(f"--image {plan.image}: {exc.strerror or exc}") from exc
-    return replace(plan.wish, image=wrap_data_uri(data))
+        raise ConfigurationError(f"--image {image}: {exc.strerror or exc}") from exc
 
 
-async def _called(plan: GeneratePlan, call: Call, options: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
+async def _called(
+    call: Call, options: Mapping[str, Any], *, queue: bool, timeout: float | None
+) -> tuple[dict[str, Any], float]:
     from falrt.client import Client
 
     async with Client(**options) as fal:
         began = time.monotonic()
-        if plan.queue:
+        if queue:
             with _progress() as on_update:
-                result = await fal.subscribe(call.app, call.input, timeout=plan.timeout, on_update=on_update)
+                result = await fal.subscribe(call.app, call.input, timeout=timeout, on_update=on_update)
         else:
-            result = await fal.run(call.app, call.input, timeout=plan.timeout)
+            result = await fal.run(call.app, call.input, timeout=timeout)
         return result, time.monotonic() - began
 
 
@@ -186,29 +217,27 @@ def _summary(result: Mapping[str, Any], pictures: list[dict[str, Any]]) -> dict[
     }
 
 
-def _save(plan: GeneratePlan, pictures: list[dict[str, Any]]) -> list[Path | None]:
-    """Save what ``--out`` asks for, and without it what has no address of its own."""
-    inline = [each["url"].startswith("data:") for each in pictures]
-    if plan.out is None and (plan.as_json or not any(inline)):
+def _save(pictures: list[dict[str, Any]], out: str | None, without_out: list[bool]) -> list[Path | None]:
+    """Save what ``--out`` asks for, and without it those that need it, here."""
+    if out is None and not any(without_out):
         return [None] * len(pictures)
+    from falrt.cli.targets import writing
     from falrt.models.image import Image
 
-    images = [Image(url=each["url"]) for each in pictures]
-    try:
-        if plan.out is None:
-            return [
-                image.save(_free(f"falrt.{_suffix(image)}")) if is_inline else None
-                for image, is_inline in zip(images, inline, strict=True)
-            ]
-        target = Path(plan.out)
-        if _is_folder(plan.out):
-            target.mkdir(parents=True, exist_ok=True)
-            return [image.save(_free(target / f"falrt.{_suffix(image)}")) for image in images]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        names = [target, *(target.with_stem(f"{target.stem}-{n}") for n in range(2, len(images) + 1))]
-        return [image.save(name) for image, name in zip(images, names, strict=True)]
-    except OSError as exc:
-        raise ConfigurationError(f"--out {plan.out}: cannot be written ({exc.strerror or exc})") from exc
+    target, is_folder = Path(out or ""), out is None or _is_folder(out)
+    saved: list[Path | None] = []
+    with writing(f"--out {out or '.'}"):
+        (target if is_folder else target.parent).mkdir(parents=True, exist_ok=True)
+        for number, (each, needs_it) in enumerate(zip(pictures, without_out, strict=True), start=1):
+            image = Image(url=each["url"])
+            if out is None and not needs_it:
+                saved.append(None)
+            elif is_folder:
+                saved.append(image.save(_free(target / f"falrt.{_suffix(image)}")))
+            else:
+                name = target if number == 1 else target.with_stem(f"{target.stem}-{number}")
+                saved.append(image.save(name))
+    return saved
 
 
 def _suffix(image: Image) -> str:
@@ -216,13 +245,12 @@ def _suffix(image: Image) -> str:
     return (image.format or "jpg").replace("jpeg", "jpg")
 
 
-def _free(path: str | Path) -> Path:
+def _free(path: Path) -> Path:
     """Return the path, with a number where that name is taken."""
-    first = Path(path)
-    number, found = 1, first
+    number, found = 1, path
     while found.exists():
         number += 1
-        found = first.with_stem(f"{first.stem}-{number}")
+        found = path.with_stem(f"{path.stem}-{number}")
     return found
 
 

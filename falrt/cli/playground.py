@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import webbrowser
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from falrt.cli.web import listening, run_app
+import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from falrt.cli.shared import Host, Names, Port, Quiet, Speed
 
 __all__ = ["playground"]
 
 
 def playground(
-    console: Console, host: str, port: int, *, local: bool, speed: float, names: list[str], browser: bool
+    host: Host = "127.0.0.1",
+    port: Port = 3333,
+    local: Annotated[
+        bool, typer.Option("--local", help="Use the local stand-in even if a key is set.")
+    ] = False,
+    speed: Speed = 1.0,
+    name: Names = None,
+    open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+    quiet: Quiet = False,
 ) -> None:
-    """Serve the page until interrupted.
+    """Open a page to play with the models: camera, drawing, pictures, videos; your key stays here.
 
-    Args:
-        console: Says where.
-        host: Address to listen on.
-        port: 0 takes a free one.
-        local: Use the stand-in even where there is a key.
-        speed: Of the stand-in.
-        names: Names under which the server may be called.
-        browser: Open the page.
-
-    Raises:
-        ConfigurationError: The address cannot be listened on.
+    With another --host, others may watch at /screen.
     """
+    import webbrowser
+
+    from rich.console import Console
+
     from falrt.auth import find_key
+    from falrt.cli.web import listening, run_app
     from falrt.exceptions import MissingCredentialsError
     from falrt.local import LocalOptions, LocalServer
     from falrt.server.playground import create_playground
@@ -40,16 +41,17 @@ def playground(
     if not local:
         with contextlib.suppress(MissingCredentialsError):
             key, offline = find_key().value, False
+    console = Console(quiet=quiet)
     with contextlib.ExitStack() as stack:
         listener, url = stack.enter_context(listening(host, port))
         base_url = stack.enter_context(LocalServer(LocalOptions(speed=speed))).url if offline else None
-        app = create_playground(key=key, base_url=base_url, offline=offline, names=names)
+        app = create_playground(key=key, base_url=base_url, offline=offline, names=name or [])
 
         def started() -> None:
             what = "the local stand-in, free of charge" if offline else "fal, with your key, which stays here"
             console.print(f"The playground is at [bold cyan]{url}[/bold cyan]  (Ctrl-C ends it)")
             console.print(f"It uses {what}. Second screen: {url}/screen", highlight=False)
-            if browser:
+            if open_:
                 webbrowser.open(url)
 
         run_app(app, listener, started, ws_max_size=8 * 1024 * 1024)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from falrt.cli.web import listening, run_app
+import typer
+
+from falrt.cli.shared import Host, Names, Port, Quiet
 from falrt.exceptions import ConfigurationError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 __all__ = ["proxy"]
 
@@ -18,29 +17,37 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def proxy(
-    console: Console,
-    host: str,
-    port: int,
-    *,
-    allow: list[str],
-    origins: list[str],
-    names: list[str],
-    anyone: bool,
-    requests: int,
-    sockets: int,
-    token_seconds: int,
-    uploads: bool,
+    allow: Annotated[
+        list[str],
+        typer.Option(
+            metavar="ENDPOINT", help="An id, or a pattern such as 'fal-ai/flux/*'; may be repeated."
+        ),
+    ],
+    host: Host = "127.0.0.1",
+    port: Port = 3333,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN", help="An origin that may call, such as https://app.example; may be repeated."
+        ),
+    ] = None,
+    name: Names = None,
+    anyone: Annotated[bool, typer.Option("--anyone", help="Accept every caller, on any address.")] = False,
+    requests: Annotated[
+        int, typer.Option(metavar="N", help="Requests per minute for one caller.", min=1)
+    ] = 60,
+    sockets: Annotated[int, typer.Option(metavar="N", help="Sockets at once for one caller.", min=1)] = 2,
+    token_seconds: Annotated[
+        int, typer.Option(metavar="SECONDS", help="Longest lifetime of a token.", min=1, max=3600)
+    ] = 120,
+    uploads: Annotated[bool, typer.Option("--uploads", help="Let callers store files.")] = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Serve until interrupted.
+    """Serve fal's proxy protocol, tokens and a relay for browsers; the key stays here."""
+    from rich.console import Console
 
-    On this machine everybody who reaches the port may call. On another address callers need the secret in
-    ``FALRT_PROXY_SECRET``, unless ``anyone`` is given.
-
-    Raises:
-        ConfigurationError: Nothing is allowed, nobody is authorized, or the address cannot be listened on.
-        MissingCredentialsError: There is no key.
-    """
     from falrt import server
+    from falrt.cli.web import listening, run_app
     from falrt.server.standalone import bearer, standalone
 
     secret = os.environ.get(_SECRET_VARIABLE, "").strip()
@@ -53,14 +60,15 @@ def proxy(
     fal = server.routes(
         allow=allow,
         authorize=authorize,
-        origins=origins,
+        origins=origin or [],
         token_seconds=token_seconds,
         limit=server.Limit(requests=requests, sockets=sockets),
         uploads=uploads,
     )
     # A page of another origin says its own name in Origin, not in Host; but behind a reverse proxy both are often one.
-    hosts = [origin.partition("://")[2].partition(":")[0] for origin in origins]
-    app = standalone(fal, names=[*names, *hosts], authorize=authorize if secret else None)
+    hosts = [each.partition("://")[2].partition(":")[0] for each in origin or []]
+    app = standalone(fal, names=[*(name or []), *hosts], authorize=authorize if secret else None)
+    console = Console(quiet=quiet)
     with listening(host, port) as (listener, url):
 
         def started() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Record", "Shot", "counted", "percentile"]
+__all__ = ["Record", "Shot", "counted", "percentile", "spread"]
+
+T = TypeVar("T")
 
 _SAMPLES_MAX = 24
 
@@ -114,6 +117,12 @@ class Record:
     def cost(self, price_per_second: float) -> float:
         """What the open sockets cost at a price for each second."""
         return self.open_seconds * price_per_second
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """Return so many at the most, evenly spread, the first among them."""
+    count = min(most, len(items))
+    return [items[index * len(items) // count] for index in range(count)]
 
 
 def percentile(values: array[float] | list[float], percent: float) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from falrt.cli.sinks import prepare_folder
 from falrt.cli.targets import check_file, writing
 from falrt.exceptions import ConfigurationError
 
@@ -33,8 +32,8 @@ def write_report(path: Path, record: Record, price_per_second: float = 0.0) -> P
     Raises:
         ConfigurationError: It cannot be written after all, as on a full disk.
     """
-    prepare_folder(path.parent)
     with writing(f"--report {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix.lower() == ".png":
             from falrt.cli.report_png import draw_report
 

@@ -6,10 +6,12 @@ import io
 from html import escape
 from typing import TYPE_CHECKING
 
+from PIL import ImageOps
+
 from falrt.cli.captions import moment
 from falrt.cli.chart import Scale, ceiling, curves, histogram, per_interval, scale_for
 from falrt.cli.record import counted, percentile
-from falrt.cli.sinks import decode, fitted_to
+from falrt.cli.sinks import decode
 from falrt.cli.summary import summary_rows
 from falrt.media.data_uri import wrap_data_uri
 
@@ -206,5 +208,5 @@ def _pairs(samples: Sequence[Shot]) -> str:
 
 def _inline(picture: Image) -> str:
     out = io.BytesIO()
-    fitted_to(picture, (288, 288)).save(out, "JPEG", quality=80)
+    ImageOps.pad(picture, (288, 288)).save(out, "JPEG", quality=80)
     return wrap_data_uri(out.getvalue())

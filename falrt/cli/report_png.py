@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from falrt.cli.captions import moment, wrapped
 from falrt.cli.chart import Scale, ceiling, curves, histogram, per_interval, scale_for
 from falrt.cli.record import percentile
-from falrt.cli.sinks import decode, fitted_to
+from falrt.cli.sinks import decode
 from falrt.cli.summary import summary_rows
 
 if TYPE_CHECKING:
@@ -159,8 +159,8 @@ def _pairs(page: _Page, samples: list[Shot], top: int) -> int:
     for index in range(count):
         shot = samples[index * len(samples) // count]
         x = _MARGIN + index * (side + 8)
-        page.image.paste(fitted_to(shot.frame, (side, side)), (x, top))
-        page.image.paste(fitted_to(decode(shot.pictures[-1]), (side, side)), (x, top + side + 6))
+        page.image.paste(ImageOps.pad(shot.frame, (side, side)), (x, top))
+        page.image.paste(ImageOps.pad(decode(shot.pictures[-1]), (side, side)), (x, top + side + 6))
         for line, words in enumerate(wrapped(shot.prompt, side, 14, 2)):
             page.text(x, y + 18 * line, words, colour=_INK)
         page.text(x, y + 38, moment(shot), size=13)

@@ -174,8 +174,8 @@ def route(wish: Wish) -> Call:
     return Call(found.app, _input(wish, found), (*why, *_unknown_fields(wish.settings, found.app)))
 
 
-def image_size(size: str) -> str | dict[str, int]:
-    """Return the ``image_size`` of an input.
+def image_size(size: str, option: str = "--size") -> str | dict[str, int]:
+    """Return the ``image_size`` of an input; ``option`` is where a wrong one was given.
 
     Raises:
         ConfigurationError: It is no size.
@@ -188,7 +188,9 @@ def image_size(size: str) -> str | dict[str, int]:
         if 0 < width <= 14142 and 0 < height <= 14142:
             return {"width": width, "height": height}
     known = ", ".join([*_SIZES, *_PRESETS])
-    raise ConfigurationError(f"--size must be one of {known}, or WIDTHxHEIGHT such as 640x480, not {size!r}")
+    raise ConfigurationError(
+        f"{option} must be one of {known}, or WIDTHxHEIGHT such as 640x480, not {size!r}"
+    )
 
 
 def _alike(one: str, other: str) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-if TYPE_CHECKING:
-    from rich.console import Console
+import typer
 
-    from falrt.local.options import LocalOptions
+from falrt.cli.shared import Host, Port, Quiet, Speed
 
 __all__ = ["serve"]
 
@@ -29,19 +28,51 @@ _EXAMPLE = """\
 """
 
 
-def serve(console: Console, host: str, port: int, options: LocalOptions) -> None:
-    """Serve until interrupted, and say where.
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    speed: Speed = 1.0,
+    latency: Annotated[float, typer.Option(metavar="SECONDS", help="Delay of every frame, each way.")] = 0.0,
+    idle_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Time without input until TIMEOUT; 0: never.")
+    ] = 30.0,
+    buffering: Annotated[
+        int, typer.Option(metavar="N", help="Inputs that may wait for the model; 0: no limit.", min=0)
+    ] = 2,
+    key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="The only key that is accepted; default: any.")
+    ] = None,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Accept everyone, without a key or token.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log connections.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Serve a local stand-in for fal whose models draw without a GPU."""
+    from rich.console import Console
 
-    Raises:
-        ConfigurationError: The address cannot be listened on.
-    """
     from falrt import local
+
+    if verbose:
+        import logging
+
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+    console = Console(quiet=quiet)
+    options = local.LocalOptions(
+        speed=speed,
+        latency=latency,
+        idle_timeout=idle_timeout or None,
+        buffering=buffering or None,
+        check_keys=not no_auth,
+        key=key,
+    )
 
     def started(url: str) -> None:
         console.print(f"A local stand-in for fal at [bold cyan]{url}[/bold cyan]  (Ctrl-C ends it)\n")
         # The key itself stays out of terminals and logs.
-        key = "local" if options.key is None else "THE_KEY_YOU_GAVE"
-        console.print(_EXAMPLE.format(url=url, key=key), highlight=False, soft_wrap=True)
+        shown = "local" if key is None else "THE_KEY_YOU_GAVE"
+        console.print(_EXAMPLE.format(url=url, key=shown), highlight=False, soft_wrap=True)
 
     local.serve(host, port, options, started=started)
     console.print("stopped")

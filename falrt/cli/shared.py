@@ -1,4 +1,4 @@
-"""What the commands share: how errors are told, and options that several have."""
+"""What the commands share: options that several have, and how errors are told."""
 
 from __future__ import annotations
 
@@ -8,11 +8,43 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Settings", "errors_in_a_line"]
+__all__ = [
+    "Fit",
+    "Frames",
+    "Host",
+    "Local",
+    "Model",
+    "Names",
+    "Port",
+    "Quiet",
+    "Settings",
+    "Speed",
+    "errors_in_a_line",
+]
 
+# Metavars in plain words, and short help that click does not cut.
+Fit = Annotated[
+    str,
+    typer.Option(
+        metavar="HOW", help="Other aspect ratios: cover crops, contain adds borders, stretch distorts."
+    ),
+]
+Frames = Annotated[int | None, typer.Option(metavar="N", help="Stop after N pictures.", min=1)]
+Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")]
+Local = Annotated[bool, typer.Option("--local", help="Use a local stand-in instead of fal; no key.")]
+Model = Annotated[str, typer.Option(metavar="NAME", help="klein, lcm, turbo or lightning.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--name", metavar="NAME", help="A host name of this server; may be repeated."),
+]
+Port = Annotated[int, typer.Option(metavar="PORT", help="Port; 0 picks a free one.", min=0, max=65535)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="An input field of the model; may be repeated."),
+]
+Speed = Annotated[
+    float, typer.Option(metavar="N", help="Of the stand-in: how many times faster than the real models.")
 ]
 
 
@@ -23,11 +55,8 @@ def errors_in_a_line() -> Iterator[None]:
 
     try:
         yield
-    except MissingDependencyError as error:
-        typer.echo(f"falrt: {error}", err=True)
-        raise typer.Exit(2) from error
     except FalrtError as error:
         from falrt.cli.endpoint import told
 
         typer.echo(f"falrt: {told(error)}", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(2 if isinstance(error, MissingDependencyError) else 1) from error

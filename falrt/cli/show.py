@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
 
 from falrt.cli.frames import Source, captured_at, live_frames, waiting_frames
 from falrt.cli.record import Record, Shot
+from falrt.cli.screen import Screen
 from falrt.cli.targets import writing
 from falrt.tasks import completed
 
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from falrt.cli.choices import Choice
-    from falrt.cli.screen import Screen
     from falrt.cli.sinks import Sink
     from falrt.cli.window import Window
     from falrt.connection.connection import RealtimeConnection
@@ -38,26 +40,26 @@ class Show:
         source: Frames.
         choice: The model.
         prompt: Asked for each frame; gets the seconds since the beginning.
-        sinks: Where pictures go.
-        screen: Where progress goes.
-        options: For ``falrt.connect``.
         frames: Stop after so many answers; None: no limit.
         seconds: Stop this long after the beginning, or, where the model took longer than that to start, after the
             first answer; None: no limit.
-        window: Also shows every picture; closing it ends the stream.
         gate: Send only frames that changed by this share, 0 to 1; None: all.
+        sinks: Where pictures go.
+        screen: Where progress goes.
+        window: Also shows every picture; closing it ends the stream.
+        options: For ``falrt.connect``.
     """
 
     source: Source
     choice: Choice
     prompt: Callable[[float], str]
-    sinks: Sequence[Sink]
-    screen: Screen
-    options: dict[str, Any]
     frames: int | None = None
     seconds: float | None = None
-    window: Window | None = None
     gate: float | None = None
+    sinks: Sequence[Sink] = ()
+    screen: Screen = field(default_factory=lambda: Screen(Console(quiet=True)))
+    window: Window | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     async def run(self, record: Record) -> None:
         """Stream until the source ends, a limit is reached or the task is cancelled; then close the sinks.

@@ -7,34 +7,38 @@ is by then is saved.
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from falrt.exceptions import ConfigurationError
+from PIL import Image, ImageDraw, ImageOps
+
+from falrt.cli.captions import moment, wrapped
+from falrt.cli.record import spread
+from falrt.cli.targets import writing
 from falrt.media.pillow import as_rgb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from falrt.cli.record import Record, Shot
 
-    from PIL.Image import Image
-
-    from falrt.cli.record import Shot
-
-__all__ = ["Animation", "Folder", "Sink", "contact_sheet", "decode", "fitted_to", "prepare_folder"]
+__all__ = ["Animation", "ContactSheet", "Folder", "Sink", "decode"]
 
 _ANIMATION_FRAMES_MAX = 360
 _SHEET_COLUMNS = 6
 _SHEET_CELL = 224
-_GAP = 8
+_GAP, _LINE, _TEXT = 8, 18, 14
+_PROMPT_LINES = 2
+_DARK = "#15171c"
 
 
 class Sink(Protocol):
-    """Something that keeps pictures."""
+    """Something that keeps pictures.
 
-    @property
-    def path(self) -> Path:
-        """The file or folder that is written."""
-        ...
+    Attributes:
+        path: The file or folder that is written.
+    """
+
+    path: Path
 
     def add(self, shot: Shot) -> None:
         """Take one answer; called from a thread, one at a time."""
@@ -52,22 +56,19 @@ class Folder:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = prepare_folder(path)
-        for old in path.glob("picture-[0-9][0-9][0-9][0-9]*.*"):
-            old.unlink()
+        self.path = path
         self._count = 0
-
-    @property
-    def path(self) -> Path:
-        """The folder."""
-        return self._path
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+            for old in path.glob("picture-[0-9][0-9][0-9][0-9]*.*"):
+                old.unlink()
 
     def add(self, shot: Shot) -> None:
         """Write the pictures of one answer."""
         for data in shot.pictures:
             self._count += 1
             kind = "png" if data.startswith(b"\x89PNG") else "webp" if data.startswith(b"RIFF") else "jpg"
-            (self._path / f"picture-{self._count:04}.{kind}").write_bytes(data)
+            (self.path / f"picture-{self._count:04}.{kind}").write_bytes(data)
 
     def close(self) -> None:
         """Everything is written already."""
@@ -83,26 +84,24 @@ class Animation:
     """
 
     def __init__(self, path: Path, *, side: int = 384, beside: bool = False) -> None:
-        self._path, self._side, self._beside = path, side, beside
-        prepare_folder(path.parent)
-        self._frames: list[Image] = []
+        self.path, self._side, self._beside = path, side, beside
+        self._frames: list[Image.Image] = []
         self._at: list[float] = []
         self._seen = -1
         self._stride = 1
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._path
 
     def add(self, shot: Shot) -> None:
         """Keep a small copy of one answer; a long stream keeps every second, then every fourth, and so on."""
         self._seen += 1
         if self._seen % self._stride:
             return
-        picture = _fitted(decode(shot.pictures[-1]), self._side)
+        picture = decode(shot.pictures[-1])
+        picture.thumbnail((self._side, self._side))
         if self._beside:
-            picture = _side_by_side(fitted_to(shot.frame, picture.size), picture)
+            both = Image.new("RGB", (2 * picture.width + _GAP, picture.height), _DARK)
+            both.paste(ImageOps.pad(shot.frame, picture.size), (0, 0))
+            both.paste(picture, (picture.width + _GAP, 0))
+            picture = both
         self._frames.append(picture)
         self._at.append(shot.at)
         if len(self._frames) > _ANIMATION_FRAMES_MAX:
@@ -113,100 +112,58 @@ class Animation:
         """Write the file; without pictures there is none."""
         if not self._frames:
             return
-        pauses = [
-            round(1000 * (later - sooner)) for sooner, later in zip(self._at, self._at[1:], strict=False)
-        ]
         # Neither so short that players slow it down, nor a reconnect's pause; the last as long as the others.
-        pauses = [min(1000, max(20, pause)) for pause in pauses]
+        pauses = [min(1000, max(20, round(1000 * (later - sooner)))) for sooner, later in pairwise(self._at)]
         pauses.append(pauses[-1] if pauses else 500)
-        first, *others = self._frames
-        if self._path.suffix.lower() == ".gif":
-            palette = [frame.quantize(128) for frame in self._frames]
-            first, *others = palette
-            first.save(self._path, save_all=True, append_images=others, duration=pauses, loop=0)
-        else:
-            first.save(
-                self._path, save_all=True, append_images=others, duration=pauses, loop=0, quality=72, method=0
-            )
+        is_gif = self.path.suffix.lower() == ".gif"
+        first, *others = [frame.quantize(128) for frame in self._frames] if is_gif else self._frames
+        quality: dict[str, Any] = {} if is_gif else {"quality": 72, "method": 0}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        first.save(self.path, save_all=True, append_images=others, duration=pauses, loop=0, **quality)
 
 
-def contact_sheet(path: Path, shots: Sequence[Shot]) -> Path | None:
-    """Save one picture of some shots: each frame, below it what became of it, and the prompt.
+class ContactSheet:
+    """One picture of some shots of a record, at its end: each frame, below it what became of it, and the prompt.
 
     Args:
         path: A ``.jpg`` or ``.png`` file.
-        shots: Some dozen look best; 24 at most are used, evenly spread.
-
-    Returns:
-        The path, or None where there was nothing to show.
+        record: Of its samples 12 at most are shown, evenly spread; without any there is no file.
     """
-    from PIL import Image, ImageDraw
 
-    from falrt.cli.captions import moment, wrapped
+    def __init__(self, path: Path, record: Record) -> None:
+        self.path, self._record = path, record
 
-    if not shots:
-        return None
-    count = min(len(shots), 2 * _SHEET_COLUMNS)
-    chosen = [shots[index * len(shots) // count] for index in range(count)]
-    columns = min(count, _SHEET_COLUMNS)
-    rows = -(-count // columns)
-    cell, line, size = _SHEET_CELL, 18, 14
-    prompt_lines = 2
-    pair = 2 * cell + (1 + prompt_lines) * line + 4 * _GAP
-    sheet = Image.new("RGB", (columns * (cell + _GAP) + _GAP, rows * pair + _GAP), "#15171c")
+    def add(self, shot: Shot) -> None:
+        """The record keeps the samples."""
+
+    def close(self) -> None:
+        """Write the file."""
+        chosen = spread(self._record.samples, 2 * _SHEET_COLUMNS)
+        if not chosen:
+            return
+        columns = min(len(chosen), _SHEET_COLUMNS)
+        rows = -(-len(chosen) // columns)
+        pair = 2 * _SHEET_CELL + (1 + _PROMPT_LINES) * _LINE + 4 * _GAP
+        sheet = Image.new("RGB", (columns * (_SHEET_CELL + _GAP) + _GAP, rows * pair + _GAP), _DARK)
+        for index, shot in enumerate(chosen):
+            row, column = divmod(index, columns)
+            _paste_pair(sheet, shot, _GAP + column * (_SHEET_CELL + _GAP), _GAP + row * pair)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(self.path, quality=88)
+
+
+def _paste_pair(sheet: Image.Image, shot: Shot, x: int, y: int) -> None:
     draw = ImageDraw.Draw(sheet)
-    for index, shot in enumerate(chosen):
-        x = _GAP + index % columns * (cell + _GAP)
-        y = _GAP + index // columns * pair
-        draw.text((x, y), moment(shot), fill="#b8bec9", font_size=size)
-        y += line
-        for picture in (shot.frame, decode(shot.pictures[-1])):
-            sheet.paste(fitted_to(picture, (cell, cell)), (x, y))
-            y += cell + _GAP
-        for words in wrapped(shot.prompt, cell, size, prompt_lines):
-            draw.text((x, y), words, fill="#e8ebf0", font_size=size)
-            y += line
-    sheet.save(path, quality=88)
-    return path
+    draw.text((x, y), moment(shot), fill="#b8bec9", font_size=_TEXT)
+    y += _LINE
+    for picture in (shot.frame, decode(shot.pictures[-1])):
+        sheet.paste(ImageOps.pad(picture, (_SHEET_CELL, _SHEET_CELL)), (x, y))
+        y += _SHEET_CELL + _GAP
+    for words in wrapped(shot.prompt, _SHEET_CELL, _TEXT, _PROMPT_LINES):
+        draw.text((x, y), words, fill="#e8ebf0", font_size=_TEXT)
+        y += _LINE
 
 
-def prepare_folder(path: Path) -> Path:
-    """Make a folder.
-
-    Raises:
-        ConfigurationError: It cannot be made, or is a file.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write to {path}: {error.strerror}") from error
-    return path
-
-
-def decode(data: bytes) -> Image:
+def decode(data: bytes) -> Image.Image:
     """Decode an encoded picture to RGB."""
-    from PIL import Image
-
     return as_rgb(Image.open(io.BytesIO(data)))
-
-
-def _fitted(picture: Image, side: int) -> Image:
-    """Return a copy whose longer side has at most so many pixels."""
-    picture.thumbnail((side, side))
-    return picture
-
-
-def fitted_to(picture: Image, size: tuple[int, int]) -> Image:
-    """Return a copy of exactly that size, with borders where its shape is another."""
-    from PIL import ImageOps
-
-    return ImageOps.pad(picture, size)
-
-
-def _side_by_side(left: Image, right: Image) -> Image:
-    from PIL import Image
-
-    both = Image.new("RGB", (left.width + right.width + _GAP, right.height), "#15171c")
-    both.paste(left, (0, 0))
-    both.paste(right, (left.width + _GAP, 0))
-    return both

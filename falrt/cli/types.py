@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Annotated, Any, Final
+from urllib.parse import quote, urlsplit
 
-from falrt.exceptions import ConfigurationError, HTTPCallError, HTTPStatusError
+import typer
+
+from falrt.exceptions import ConfigurationError, ConnectError, HTTPCallError, HTTPStatusError
 
 __all__ = ["types"]
 
@@ -16,23 +17,22 @@ _HOST: Final = "fal.ai"
 _PATH: Final = "/api/openapi/queue/openapi.json"
 
 
-def types(app: str, source: str | None = None) -> str:
-    """Return the source of a module with the types of an endpoint.
-
-    Args:
-        app: Endpoint id, such as ``"fal-ai/flux/dev"``.
-        source: A file or web address with its OpenAPI document; None asks fal, or the server at ``FALRT_BASE_URL``.
-
-    Raises:
-        ConfigurationError: There is no such endpoint, or its document cannot be read.
-        HTTPCallError: The document could not be fetched.
-    """
+def types(
+    app_id: Annotated[str, typer.Argument(metavar="ID", hidden=True)],
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="PLACE", help="A file or URL of the document, instead of fal's."),
+    ] = None,
+) -> None:
+    """Print typed models of an endpoint: falrt types fal-ai/flux/dev > flux_dev.py."""
     from falrt.models.openapi import python_source
 
-    return python_source(app, _document(app, source))
+    typer.echo(python_source(app_id, _document(app_id, source)), nl=False)
 
 
 def _document(app: str, source: str | None) -> Any:
+    import json
+
     from falrt.media.source import is_web_url
 
     place = source or _address(app)
@@ -56,6 +56,7 @@ def _address(app: str) -> str:
 
 
 def _fetched(url: str, app: str) -> bytes:
+    from falrt.http.caller import lost
     from falrt.media.fetch import fetch
 
     try:
@@ -63,4 +64,10 @@ def _fetched(url: str, app: str) -> bytes:
     except HTTPStatusError as exc:
         raise ConfigurationError(f"no OpenAPI document for {app!r}: is the id right? ({exc})") from exc
     except HTTPCallError as exc:
-        raise HTTPCallError(f"the OpenAPI document of {app}: {exc}") from exc
+        what, cause = f"the OpenAPI document of {app}", exc.__cause__
+        # Where nothing can be reached, in the words and with the cure of every other call.
+        if isinstance(cause, Exception) and isinstance(
+            unreached := lost(cause, what, urlsplit(url).netloc), ConnectError
+        ):
+            raise unreached from exc
+        raise HTTPCallError(f"{what}: {exc}") from exc

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from falrt.cli.batch import BatchPlan, inputs_of, read_file, read_numbers
+from falrt.cli.batch import inputs_of, read_file, read_numbers
 from falrt.exceptions import ConfigurationError
 from tests.batches.queue_server import Queue
 from tests.cli.test_generate import Fal
@@ -124,11 +124,12 @@ def test_a_file_that_cannot_be_read_is_told(
 def test_rows_of_a_file_win_over_options(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"prompt": "a cat", "seed": 7}))
 
-    plan = BatchPlan(file=tmp_path / "a.jsonl", seeds=[1], settings={"num_inference_steps": 2}, model="dev")
+    rows = read_file(tmp_path / "a.jsonl")
 
-    assert inputs_of(plan, {}) == (
+    assert inputs_of(rows, "dev", seeds=[1], settings={"num_inference_steps": 2}) == (
         "fal-ai/flux/dev",
         [{"prompt": "a cat", "seed": 7, "num_inference_steps": 2}],
+        [],
     )
 
 
@@ -154,3 +155,12 @@ def test_no_prompts_are_told(run: Callable[..., Result]) -> None:
 
     assert result.exit_code == 1
     assert "no prompts: give some as arguments" in result.stderr
+
+
+def test_a_wrong_size_is_told_by_the_option_that_was_given(run: Callable[..., Result], queue: Queue) -> None:
+    result = run("batch", "a cat", "--sizes", "square,huge")
+
+    assert result.exit_code == 1
+    assert "--sizes must be one of" in result.stderr
+    assert "not 'huge'" in result.stderr
+    assert queue.paid == []

@@ -128,6 +128,44 @@ def test_several_pictures_are_numbered(run: Callable[..., Result], fal: Fal, tmp
         assert image.format == "PNG"
 
 
+@pytest.mark.parametrize("out", ["new", "there", "new/", "new/below", "v1.5/"])
+def test_a_name_without_extension_is_a_folder(
+    run: Callable[..., Result], fal: Fal, tmp_path: Path, out: str
+) -> None:
+    (tmp_path / "there").mkdir()
+    fal.answer = lambda asked: Said(body={"images": [{"url": JPEG}] * 2})
+
+    result = run("generate", "-p", "a fox", "--out", out)
+
+    folder = out.rstrip("/")
+    assert result.stdout.split() == [f"{folder}/falrt.jpg", f"{folder}/falrt-2.jpg"]
+    assert sorted(path.name for path in (tmp_path / folder).iterdir()) == ["falrt-2.jpg", "falrt.jpg"]
+
+
+def test_a_file_without_extension_is_not_a_folder(
+    run: Callable[..., Result], fal: Fal, tmp_path: Path
+) -> None:
+    (tmp_path / "notes").write_text("mine")
+
+    result = run("generate", "-p", "a fox", "--out", "notes")
+
+    assert "--out notes: cannot be written" in result.stderr
+    assert ((tmp_path / "notes").read_text(), fal.asked) == ("mine", [])
+
+
+def test_no_key_is_needed_for_the_stand_in(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "FALRT_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+    result = run("generate", "-p", "a fox", "--local", "-o", "fox.jpg")
+
+    assert result.stdout == "fox.jpg\n"
+    with Image.open(tmp_path / "fox.jpg") as image:
+        assert image.format == "JPEG"
+
+
 def test_a_photo_is_scaled_and_turned_before_it_is_sent(
     run: Callable[..., Result], fal: Fal, tmp_path: Path
 ) -> None:

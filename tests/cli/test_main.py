@@ -37,7 +37,7 @@ def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from falrt.cli import main\n"
-        "heavy = {'numpy', 'PIL', 'pydantic', 'httpx', 'websockets', 'starlette'}\n"
+        "heavy = {'asyncio', 'rich', 'numpy', 'PIL', 'pydantic', 'httpx', 'websockets', 'starlette'}\n"
         "print(sorted(heavy.intersection(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

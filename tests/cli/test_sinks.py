@@ -9,8 +9,8 @@ from PIL import Image
 
 from falrt import exceptions
 from falrt.cli import sinks
-from falrt.cli.record import Shot
-from falrt.cli.sinks import Animation, Folder, contact_sheet
+from falrt.cli.record import Record, Shot
+from falrt.cli.sinks import Animation, ContactSheet, Folder
 
 
 def test_folder_keeps_the_bytes_as_they_came(
@@ -41,7 +41,7 @@ def test_folder_removes_the_pictures_of_an_earlier_run_and_nothing_else(tmp_path
 def test_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(exceptions.ConfigurationError, match="cannot write to"):
+    with pytest.raises(exceptions.ConfigurationError, match="file: cannot be written"):
         Folder(tmp_path / "file")
 
 
@@ -77,10 +77,15 @@ def test_animation_of_nothing_is_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_contact_sheet_shows_frames_above_pictures(tmp_path: Path, shots: list[Shot]) -> None:
-    path = contact_sheet(tmp_path / "sheet.png", shots)
+def sheet_of(folder: Path, shots: list[Shot]) -> Path:
+    sheet = ContactSheet(folder / "sheet.png", Record(samples=shots))
+    sheet.close()
+    return sheet.path
 
-    assert path is not None
+
+def test_contact_sheet_shows_frames_above_pictures(tmp_path: Path, shots: list[Shot]) -> None:
+    path = sheet_of(tmp_path, shots)
+
     with Image.open(path) as sheet:
         above, below = sheet.getpixel((100, 120)), sheet.getpixel((100, 360))
     assert above == (0, 0, 128)
@@ -88,13 +93,12 @@ def test_contact_sheet_shows_frames_above_pictures(tmp_path: Path, shots: list[S
 
 
 def test_contact_sheet_of_nothing_is_no_file(tmp_path: Path) -> None:
-    assert contact_sheet(tmp_path / "sheet.png", []) is None
+    assert not sheet_of(tmp_path, []).exists()
 
 
 def test_contact_sheet_of_many_has_twelve_pairs(tmp_path: Path, shots: list[Shot]) -> None:
-    path = contact_sheet(tmp_path / "sheet.png", shots * 10)
+    path = sheet_of(tmp_path, shots * 10)
 
-    assert path is not None
     with Image.open(path) as sheet:
         assert sheet.width > 6 * 224
         assert sheet.height < 3 * 2 * 224

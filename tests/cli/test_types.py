@@ -76,4 +76,7 @@ def test_no_server_is_told_in_a_line(run: Callable[..., Result], monkeypatch: py
     result = run("types", "fal-ai/flux/dev")
 
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-    assert "the OpenAPI document of fal-ai/flux/dev: fetching" in result.stderr
+    assert (
+        "the OpenAPI document of fal-ai/flux/dev: nothing listens at 127.0.0.1:1 (FALRT_BASE_URL"
+        in result.stderr
+    )

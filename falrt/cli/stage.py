@@ -1,0 +1,145 @@
+"""What surrounds a show: the server, the screen and the keyboard, an early end, and the words at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from falrt.cli.endpoint import check_endpoint, endpoint
+from falrt.cli.interruption import Interruption
+from falrt.cli.prompts import TypedPrompt
+from falrt.cli.report import write_report
+from falrt.cli.screen import Screen
+from falrt.cli.summary import print_summary
+from falrt.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from falrt.cli.record import Record
+    from falrt.cli.show import Show
+    from falrt.cli.sinks import Sink
+    from falrt.cli.window import Window
+
+__all__ = ["present"]
+
+
+def present(
+    console: Console,
+    show: Show,
+    record: Record,
+    open_sinks: Callable[[], Sequence[Sink]],
+    *,
+    local: bool,
+    speed: float,
+    max_buffering: int | None = None,
+    preview: bool = False,
+    in_window: bool = False,
+    reports: Sequence[Path] = (),
+    price_per_second: float = 0.0,
+) -> None:
+    """Run a show until its end, a Ctrl-C or a SIGTERM, and say how it went.
+
+    Args:
+        console: Where progress goes.
+        show: What is streamed.
+        record: Filled with what happens.
+        open_sinks: Opens what pictures are written to; called when nothing else can fail.
+        local: Against a local stand-in that runs meanwhile, instead of fal.
+        speed: Of the stand-in.
+        max_buffering: For the connection's URL.
+        preview: Show pictures in the terminal.
+        in_window: Show pictures in a window.
+        reports: Where to write reports.
+        price_per_second: Of an open socket.
+
+    Raises:
+        FalrtError: It cannot be done; the text says why. What had been made by then is saved all the same.
+    """
+    check_endpoint(show.choice.model, local=local, speed=speed, max_buffering=max_buffering)
+    with (
+        Interruption() as interruption,
+        _window(f"falrt: {show.source.title}") if in_window else contextlib.nullcontext() as window,
+        endpoint(local=local, speed=speed) as options,
+    ):
+        if max_buffering is not None:
+            options["max_buffering"] = max_buffering
+        sinks = open_sinks()
+        console.print(f"{escape(record.title)}  [dim](Ctrl-C ends it)[/dim]", highlight=False)
+        try:
+            with _screen(console, show, price_per_second, preview=preview) as screen:
+                staged = replace(show, sinks=sinks, screen=screen, window=window, options=options)
+                interrupted = asyncio.run(interruption.run(lambda: staged.run(record)))
+        except BaseException:
+            if record.count:
+                _finish(console, record, sinks, reports, price_per_second, interrupted=False)
+            raise
+        _finish(console, record, sinks, reports, price_per_second, interrupted=interrupted)
+
+
+def _finish(
+    console: Console,
+    record: Record,
+    sinks: Sequence[Sink],
+    reports: Sequence[Path],
+    price_per_second: float,
+    *,
+    interrupted: bool,
+) -> None:
+    """Write the reports, and say how it went and what there is."""
+    # Without pictures, what lies there is from another run, or an empty folder.
+    paths = [sink.path for sink in sinks if record.count and sink.path.exists()]
+    failures = []
+    for path in reports:
+        try:
+            write_report(path, record, price_per_second)
+            paths.append(path)
+        except ConfigurationError as error:
+            # The other reports and the summary come all the same.
+            failures.append(error)
+    if interrupted and paths:
+        console.print("interrupted; saved what was received")
+    print_summary(console, record, price_per_second)
+    console.print()
+    for path in paths:
+        console.print(f"  {path}", highlight=False, markup=False, soft_wrap=True)
+    if failures:
+        raise failures[0]
+
+
+@contextlib.contextmanager
+def _screen(console: Console, show: Show, price_per_second: float, *, preview: bool) -> Iterator[Screen]:
+    """The screen, and the keyboard where prompts may be typed."""
+    typed = show.prompt if isinstance(show.prompt, TypedPrompt) else None
+    by_key = typed is not None and console.is_terminal and not console.quiet and typed.can_take_keys()
+    with Screen(
+        console,
+        price_per_second=price_per_second,
+        preview=preview,
+        draft=(lambda: typed.draft) if typed is not None and by_key else None,
+    ) as screen:
+        if typed is None:
+            yield screen
+        elif by_key:
+            with typed.keys(screen.typed):
+                yield screen
+        else:
+            typed.listen()
+            yield screen
+
+
+@contextlib.contextmanager
+def _window(title: str) -> Iterator[Window]:
+    from falrt.cli.window import Window
+
+    window = Window(title)
+    try:
+        yield window
+    finally:
+        window.close()
