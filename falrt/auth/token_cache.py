@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -27,6 +26,7 @@ from falrt.exceptions import (
     FalrtError,
     TokenRequestError,
 )
+from falrt.protocol.numbers import SECONDS, check_number
 from falrt.protocol.wire.proxies import NO_PROXIES, Proxies
 from falrt.protocol.wire.token_endpoints import DEFAULT_LIFETIME, TokenEndpoint
 from falrt.protocol.wire.token_schedule import TokenSchedule, token_lifetime
@@ -100,17 +100,13 @@ class TokenCache:
         fetch_timeout: float = 30.0,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        seconds = token_expiration_seconds
-        if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
-            raise ConfigurationError(
-                f"token_expiration_seconds is {seconds!r}: it must be a positive number of seconds"
-            )
+        check_number("token_expiration_seconds", token_expiration_seconds, SECONDS, optional=True)
         if token_provider is not None and not callable(token_provider):
             raise ConfigurationError(
                 f"token_provider must be a function of the app's path, got {type(token_provider).__name__}"
             )
         self._provider = token_provider
-        self._seconds = seconds
+        self._seconds = token_expiration_seconds
         self._requests = TokenRequests(
             key=(lambda: key) if isinstance(key, Key) else key or find_key,
             base_url=base_url,

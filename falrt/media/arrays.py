@@ -74,10 +74,8 @@ def encode_jpeg(
     """
     check_array(array)
     own = array.shape[1], array.shape[0]
-    if size is None:
-        pillow.check_sides(own)
-        return pillow.encode_jpeg(to_pil(array, channels), quality)
-    return pillow.encode_jpeg(_fitted(array, place(own, size, fit), channels), quality)
+    image = _fitted(array, place(own, size, fit), channels) if size else to_pil(array, channels)
+    return pillow.encode_jpeg(image, quality)
 
 
 def fit_pil(image: PILImage, placement: Placement) -> PILImage:

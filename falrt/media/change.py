@@ -108,11 +108,11 @@ def _tiles_of(picture: Any) -> bytes | None:
         picture = picture.picture
     if isinstance(picture, BGR):
         picture = picture.pixels
-    if is_array(picture):
-        return _tiles_of_array(picture)
-    if is_pil(picture):
-        return _tiles_of_image(picture)
     try:
+        if is_array(picture):
+            return _tiles_of_array(picture)
+        if is_pil(picture):
+            return _tiles_of_image(picture)
         from PIL import Image
 
         data = parse_data_uri(picture).data if isinstance(picture, str) else bytes(picture)
@@ -120,7 +120,7 @@ def _tiles_of(picture: Any) -> bytes | None:
             # JPEG can be decoded at an eighth of its size for a fraction of the time.
             image.draft("L", (TILES * SAMPLES, TILES * SAMPLES))
             return _tiles_of_image(image)
-    except Exception:  # no Pillow, or damaged in any of Pillow's many ways: its bytes are compared instead
+    except Exception:  # no Pillow, or damaged in any of Pillow's many ways: it is compared as it is
         return None
 
 
@@ -129,11 +129,7 @@ def _tiles_of_image(image: PILImage) -> bytes | None:
 
     from falrt.media import pillow
 
-    try:
-        image = pillow.flatten(image)
-    except ConfigurationError:  # numbers without a fixed range: they are compared as they are
-        return None
-    return image.convert("L").resize((TILES, TILES), Resampling.BOX).tobytes()
+    return pillow.flatten(image).convert("L").resize((TILES, TILES), Resampling.BOX).tobytes()
 
 
 def _tiles_of_array(array: NDArray[Any]) -> bytes | None:
@@ -153,19 +149,19 @@ def _tiles_of_array(array: NDArray[Any]) -> bytes | None:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    if is_array(one) or is_array(other):
-        import numpy
-
-        return bool(numpy.array_equal(one, other))
-    if isinstance(one, BGR) and isinstance(other, BGR):
-        return _equal(one.pixels, other.pixels)
-    if isinstance(one, Fitted) and isinstance(other, Fitted):
-        return one.fit == other.fit and _equal(one.picture, other.picture)
-    if is_pil(one) and is_pil(other):
-        return (one.mode, one.size) == (other.mode, other.size) and one.tobytes() == other.tobytes()
-    if isinstance(one, os.PathLike):
-        return False  # the file behind it may have changed
     try:
+        if is_array(one) or is_array(other):
+            import numpy
+
+            return bool(numpy.array_equal(one, other))
+        if isinstance(one, BGR) and isinstance(other, BGR):
+            return _equal(one.pixels, other.pixels)
+        if isinstance(one, Fitted) and isinstance(other, Fitted):
+            return one.fit == other.fit and _equal(one.picture, other.picture)
+        if is_pil(one) and is_pil(other):
+            return (one.mode, one.size) == (other.mode, other.size) and one.tobytes() == other.tobytes()
+        if isinstance(one, os.PathLike):
+            return False  # the file behind it may have changed
         return bool(one == other)
-    except Exception:  # a user's type may raise anything
+    except Exception:  # a closed image, or a user's type, may raise anything
         return False

@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote
 
 from falrt.exceptions import ConfigurationError, DecodeError
 from falrt.media.fit import Fit, place, say_if_cut, within
@@ -27,9 +28,11 @@ from falrt.media.source import (
     check_no_folder,
     describe,
     is_array,
+    is_data_uri,
     is_pil,
     is_web_url,
 )
+from falrt.protocol.numbers import Rule, check_number
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -70,7 +73,11 @@ _DATA_URI_HEAD_CHARACTERS = 256
 _PLAIN_JPEG, _TABLE, _TABLE_AT = b"\xff\xd8\xff\xe0\x00\x10", b"\x00\x00\xff\xdb\x00\x43", 18
 _PLAIN_JPEG_BASE64, _TABLE_BASE64, _TABLE_AT_BASE64 = "/9j/4AAQ", "AAD/2wBD", 24
 # Linux's PATH_MAX. Longer text is base64 without its head as a rule, and the system's error would show all of it.
-_LONGEST_PATH_CHARACTERS = 4096
+_LONGEST_PATH_BYTES = 4096
+
+
+_QUALITY: Final = Rule("a whole number between 1 and 95", 1, 95, whole=True)
+_SIDE: Final = Rule("a side in pixels from 1 to 16384", 1, 16384, whole=True)
 
 
 class SlowFormatWarning(UserWarning):
@@ -137,7 +144,7 @@ def data_uri(
         SlowFormatWarning: A large PNG was given as bytes, or as a file that is sent as it is.
     """
     check_options(size, quality, channels, fit)
-    if size is None and isinstance(source, str) and source.startswith("data:"):
+    if size is None and isinstance(source, str) and is_data_uri(source):
         check_data_uri(source)
         if not is_turned(source):
             return source
@@ -200,13 +207,7 @@ def encode_image(
         say_if_cut(own, target, fit)
         return arrays.encode_jpeg(source, target, quality, channels, fit)
     if is_pil(source):
-        from falrt.media import pillow
-
-        try:
-            source.load()
-            image = pillow.upright(source)
-        except (OSError, ValueError, SyntaxError) as exc:  # closed, cut short, or not what its header said
-            raise ConfigurationError(f"a {describe(source)} cannot be read: {exc}") from exc
+        image = _loaded(source)
     else:
         data = _read(source)
         header = read_header(data)
@@ -218,9 +219,8 @@ def encode_image(
                 warn_if_slow(data)
                 return data
         image = _decoded(data)
-    if 0 not in image.size:
-        target = target or within(image.size, max_side)
-        say_if_cut(image.size, target, fit)
+    target = target or within(image.size, max_side)
+    say_if_cut(image.size, target, fit)
     return _encode_pil(image, target, quality, fit)
 
 
@@ -233,7 +233,7 @@ def check_data_uri(uri: str) -> tuple[str, int]:
     if not isinstance(uri, str):
         raise ConfigurationError(f"a data URI must be a str, not {describe(uri)}")
     comma = uri.find(",", 0, _DATA_URI_HEAD_CHARACTERS)
-    head = uri[:comma] if comma >= 0 else ""
+    head = uri[: max(comma, 0)].lower()
     if not head.startswith("data:") or not head.endswith(";base64"):
         raise ConfigurationError(f"not a data URI in base64 (data:image/jpeg;base64,...): {describe(uri)}")
     if comma + 1 == len(uri):
@@ -281,16 +281,21 @@ def encode_base64(data: bytes) -> str:
 
 
 def decode_base64(text: str) -> bytes:
-    """Decode base64 text strictly, with pybase64 where that is installed.
+    """Decode base64 text, with pybase64 where that is installed.
 
-    Takes the URL-safe alphabet as well, which pydantic writes into JSON.
+    Takes the URL-safe alphabet as well, which pydantic writes into JSON; and, as browsers do, line breaks,
+    percent-encoding and missing padding.
 
     Raises:
-        ValueError: A character outside the alphabet or wrong padding.
+        ValueError: A character outside the alphabet, or a length that no padding explains.
     """
     if "-" in text or "_" in text:
         text = text.translate({ord("-"): "+", ord("_"): "/"})
-    data: bytes = b64decode(text, validate=True)
+    try:
+        data: bytes = b64decode(text, validate=True)
+    except ValueError:
+        text = "".join(unquote(text).split()).rstrip("=")
+        data = b64decode(text + "=" * (-len(text) % 4), validate=True)
     return data
 
 
@@ -306,19 +311,13 @@ def check_options(
         raise ConfigurationError(f"channels must be 'RGB' or 'BGR', not {channels!r}")
     if fit is not None:
         check_fit(fit)
-    if not _is_whole(quality, 95):
-        raise ConfigurationError(f"quality must be between 1 and 95, not {quality!r}; give a whole number")
+    check_number("quality", quality, _QUALITY)
     if size is None:
         return None
     sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
-    if len(sides) != 2 or not all(_is_whole(side, 16384) for side in sides):
+    if len(sides) != 2 or not all(map(_SIDE.allows, sides)):
         raise ConfigurationError(f"size must be (width, height) in pixels from 1 to 16384, not {size!r}")
     return sides[0], sides[1]
-
-
-def _is_whole(value: object, largest: int) -> bool:
-    # True is a number to Python, and a mistake here.
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= largest
 
 
 def warn_if_slow(data: bytes | str, stacklevel: int = 4) -> None:
@@ -337,24 +336,43 @@ def _read(source: object) -> bytes:
     if not isinstance(source, str | os.PathLike):
         cure = "give encoded bytes, a path, a data URI, a PIL image or a numpy array"
         raise ConfigurationError(f"a picture cannot be made from {describe(source)}; {cure}")
-    if isinstance(source, str) and source.startswith("data:"):
+    if isinstance(source, str) and is_data_uri(source):
         return parse_data_uri(source).data
     if isinstance(source, str) and is_web_url(source):
         raise ConfigurationError(f"{describe(source)} is a web address; download it first and give its bytes")
-    path = os.fsdecode(source)
-    if not 0 < len(path) <= _LONGEST_PATH_CHARACTERS or "\0" in path:
+    try:
+        path = os.fsencode(source)
+    except UnicodeEncodeError:  # half of a surrogate pair, which no file has in its name
+        path = b""
+    if not 0 < len(path) <= _LONGEST_PATH_BYTES or b"\0" in path:
         raise ConfigurationError(
             f"{describe(source)} is neither a path nor a data URI (data:image/jpeg;base64,...)"
         )
-    check_no_folder(path)
-    return Path(path).read_bytes()
+    check_no_folder(source)
+    return Path(source).read_bytes()
+
+
+def _loaded(image: PILImage) -> PILImage:
+    """Give a user's image upright and in mode RGB or L."""
+    from falrt.media import pillow
+
+    if 0 in image.size:
+        raise ConfigurationError(f"a {describe(image)} is not a picture: it has no pixels")
+    try:
+        image.load()
+        return pillow.flatten(pillow.upright(image))
+    except ConfigurationError:
+        raise
+    except Exception as exc:  # closed, cut short, or not what its header said: Pillow raises many kinds
+        raise ConfigurationError(f"a {describe(image)} cannot be read: {exc}") from exc
 
 
 def _decoded(data: bytes) -> PILImage:
+    """Give an encoded picture upright and in mode RGB or L."""
     from falrt.media import pillow
 
     try:
-        return pillow.decode(data)
+        return pillow.flatten(pillow.decode(data))
     except DecodeError as exc:
         cure = "give a JPEG, PNG, WebP or GIF"
         raise ConfigurationError(f"no picture that Pillow can read: {describe(data)}; {cure}") from exc
@@ -363,11 +381,6 @@ def _decoded(data: bytes) -> PILImage:
 def _encode_pil(image: PILImage, target: tuple[int, int] | None, quality: int, fit: Fit | None) -> bytes:
     from falrt.media import arrays, pillow
 
-    if 0 in image.size:
-        raise ConfigurationError(f"a {describe(image)} is not a picture: it has no pixels")
-    if target is None:
-        pillow.check_sides(image.size)
-    flat = pillow.flatten(image)
     if target is not None:
-        flat = arrays.fit_pil(flat, place(flat.size, target, fit))
-    return pillow.encode_jpeg(flat, quality)
+        image = arrays.fit_pil(image, place(image.size, target, fit))
+    return pillow.encode_jpeg(image, quality)

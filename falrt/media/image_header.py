@@ -7,7 +7,9 @@ Arbitrary bytes never raise: what cannot be read is None.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
+from struct import unpack_from
 from typing import Literal, TypeAlias
 
 __all__ = ["ImageFormat", "ImageHeader", "image_format", "read_header"]
@@ -78,118 +80,91 @@ def read_header(data: bytes) -> ImageHeader | None:
         data: The picture. A few dozen bytes do for the size of a PNG, WebP or GIF; a JPEG tells it behind its
             metadata, and PNG and WebP may tell their orientation at the end.
     """
-    match image_format(data):
-        case "jpeg":
-            return _jpeg(data)
-        case "png":
-            return _png(data)
-        case "gif":
-            size = _little(data, 6, 2), _little(data, 8, 2)
-            return ImageHeader("gif", *size) if None not in size else ImageHeader("gif")
-        case "webp":
-            return _webp(data)
-        case _:
-            return None
-
-
-def _big(data: bytes, at: int, length: int) -> int | None:
-    piece = data[at : at + length]
-    return int.from_bytes(piece, "big") if len(piece) == length else None
-
-
-def _little(data: bytes, at: int, length: int) -> int | None:
-    piece = data[at : at + length]
-    return int.from_bytes(piece, "little") if len(piece) == length else None
+    kind = image_format(data)
+    if kind is None:
+        return None
+    try:
+        return {"jpeg": _jpeg, "png": _png, "gif": _gif, "webp": _webp}[kind](data)
+    except struct.error:  # the bytes end too early
+        return ImageHeader(kind)
 
 
 def _jpeg(data: bytes) -> ImageHeader:
     at, orientation = 2, 1
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
+    while True:
+        start, marker, length = unpack_from(">BBH", data, at)
+        if start != 0xFF or marker in _JPEG_HEADER_ENDS:
+            return ImageHeader("jpeg", orientation=orientation)
         if marker == 0xFF:  # a fill byte: the standard allows any number before a marker
             at += 1
-            continue
-        if marker in _JPEG_BARE_MARKERS:
+        elif marker in _JPEG_BARE_MARKERS:
             at += 2
-            continue
-        if marker in _JPEG_HEADER_ENDS:
-            break
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker in _JPEG_FRAME_MARKERS:
-            height, width = _big(data, at + 5, 2), _big(data, at + 7, 2)
-            if width is None or height is None:
-                break
+        elif marker in _JPEG_FRAME_MARKERS:
+            height, width = unpack_from(">HH", data, at + 5)
             return ImageHeader("jpeg", width, height, orientation)
-        if marker == _EXIF_APP1:
-            segment = data[at + 4 : at + 2 + length]
-            if segment.startswith(_EXIF_HEAD):
-                orientation = _exif_orientation(segment[6:])
-        at += 2 + length
-    return ImageHeader("jpeg", orientation=orientation)
+        else:
+            if marker == _EXIF_APP1 and data.startswith(_EXIF_HEAD, at + 4):
+                orientation = _exif_orientation(data[at + 10 : at + 2 + length])
+            at += 2 + length
 
 
 def _exif_orientation(tiff: bytes) -> int:
     """Find the orientation in the first directory of EXIF data, which are a TIFF file; 1 where there is none."""
-    read = _little if tiff[:2] == b"II" else _big
-    directory = read(tiff, 4, 4)
-    entries = None if directory is None else read(tiff, directory, 2)
-    for index in range(entries or 0):
-        entry = (directory or 0) + 2 + 12 * index
-        tag = read(tiff, entry, 2)
-        if tag == _EXIF_ORIENTATION_TAG:
-            value = read(tiff, entry + 8, 2)
-            return value if value is not None and 1 <= value <= 8 else 1
-        if tag is None:
-            break
+    order = "<" if tiff[:2] == b"II" else ">"
+    try:
+        (directory,) = unpack_from(f"{order}I", tiff, 4)
+        (entries,) = unpack_from(f"{order}H", tiff, directory)
+        for entry in range(directory + 2, directory + 2 + 12 * entries, 12):
+            tag, value = unpack_from(f"{order}H6xH", tiff, entry)
+            if tag == _EXIF_ORIENTATION_TAG:
+                return value if 1 <= value <= 8 else 1
+    except struct.error:  # damaged: nothing is known of it
+        pass
     return 1
 
 
 def _png(data: bytes) -> ImageHeader:
-    width, height = _big(data, 16, 4), _big(data, 20, 4)
     # The size is only where it should be if the first chunk is the one the standard demands.
-    if data[12:16] != b"IHDR" or width is None or height is None:
+    first, width, height = unpack_from(">4sII", data, 12)
+    if first != b"IHDR":
         return ImageHeader("png")
     at, orientation = 8, 1
     while at + 8 <= len(data):
-        length = int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 8] == b"eXIf":
+        length, chunk = unpack_from(">I4s", data, at)
+        if chunk == b"eXIf":
             orientation = _exif_orientation(data[at + 8 : at + 8 + length])
             break
         at += 12 + length
     return ImageHeader("png", width, height, orientation)
 
 
+def _gif(data: bytes) -> ImageHeader:
+    width, height = unpack_from("<HH", data, 6)
+    return ImageHeader("gif", width, height)
+
+
 def _webp(data: bytes) -> ImageHeader:
-    width: int | None = None
-    height: int | None = None
     match data[12:16]:
         case b"VP8X":  # extended: canvas size less one, three bytes each
-            width, height = _little(data, 24, 3), _little(data, 27, 3)
-            if width is not None and height is not None:
-                width, height = width + 1, height + 1
+            flags, width, height = unpack_from("<B3x3s3s", data, 20)
+            orientation = _webp_orientation(data) if flags & _WEBP_HAS_EXIF else 1
+            width, height = (1 + int.from_bytes(side, "little") for side in (width, height))
+            return ImageHeader("webp", width, height, orientation)
         case b"VP8 " if data[23:26] == b"\x9d\x01\x2a":  # lossy: 14 bits each, the top two are a scale
-            width, height = _little(data, 26, 2), _little(data, 28, 2)
-            if width is not None and height is not None:
-                width, height = width & 0x3FFF, height & 0x3FFF
+            width, height = unpack_from("<HH", data, 26)
+            return ImageHeader("webp", width & 0x3FFF, height & 0x3FFF)
         case b"VP8L" if data[20:21] == b"\x2f":  # lossless: both less one in 28 bits
-            bits = _little(data, 21, 4)
-            if bits is not None:
-                width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-        case _:
-            pass
-    if width is None or height is None:
-        return ImageHeader("webp")
-    return ImageHeader("webp", width, height, _webp_orientation(data))
+            (bits,) = unpack_from("<I", data, 21)
+            return ImageHeader("webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    return ImageHeader("webp")
 
 
 def _webp_orientation(data: bytes) -> int:
-    """Find the EXIF chunk, which is the last as a rule; only the extended form has one, and says so."""
-    if data[12:16] != b"VP8X" or not data[20] & _WEBP_HAS_EXIF:
-        return 1
+    """Find the EXIF chunk, which is usually the last."""
     at = 12
     while at + 8 <= len(data):
-        length = int.from_bytes(data[at + 4 : at + 8], "little")
-        if data[at : at + 4] == b"EXIF":
+        chunk, length = unpack_from("<4sI", data, at)
+        if chunk == b"EXIF":
             return _exif_orientation(data[at + 8 : at + 8 + length].removeprefix(_EXIF_HEAD))
         at += 8 + length + length % 2  # chunks begin at even places
     return 1

@@ -58,6 +58,8 @@ def decode(data: bytes) -> PILImage:
         # Before Pillow 11 a PNG of 16-bit grey came as 32-bit numbers.
         deep = image.mode == "I" and image.format == "PNG"
         return upright(image.convert("I;16") if deep else image)
+    except pillow.UnidentifiedImageError as exc:  # its own text gives an address in memory
+        raise DecodeError(f"{describe(data)} are no picture that Pillow knows", size=len(data)) from exc
     # Pillow's plug-ins raise whatever the damaged spot leads to: OSError, SyntaxError, struct.error,
     # ValueError.
     except Exception as exc:
@@ -166,9 +168,8 @@ def check_sides(size: tuple[int, int]) -> None:
 
 def encode_jpeg(image: PILImage, quality: int) -> bytes:
     """Encode an RGB or L image; colour at half resolution (4:2:0), as cameras do."""
-    buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
+    check_sides(image.size)
+    return _saved(image, "JPEG", quality=quality)
 
 
 def convert(data: bytes, extension: str) -> bytes:
@@ -193,16 +194,20 @@ def convert(data: bytes, extension: str) -> bytes:
     image = decode(data)
     if image.format == name:
         return data
+    if name == "JPEG":
+        check_sides(image.size)
     try:
-        if name == "JPEG" or not (image.mode in _EVERYDAY_MODES or _is_deep(image, name)):
-            image = flatten(image) if name == "JPEG" else _in_8_bits(image)
+        if name == "JPEG":
+            image = flatten(image)
+        elif not (image.mode in _EVERYDAY_MODES or _is_deep(image, name)):
+            image = _in_8_bits(image)
         try:
             return _saved(image, name)
-        except (OSError, ValueError):  # the format has no such mode
+        except Exception:  # the format has no such mode
             return _saved(flatten(image), name)
     except ConfigurationError as exc:  # theirs, not the caller's
         raise DecodeError(str(exc), size=len(data)) from exc
-    except (OSError, ValueError) as exc:
+    except Exception as exc:  # too large for the format, as a rule: Pillow's plug-ins raise many kinds
         cure = "save it as .png, or convert it with to_pil()"
         raise ConfigurationError(
             f"a {describe(image)} cannot be saved as {extension}: {exc}; {cure}"
@@ -213,9 +218,9 @@ def _is_deep(image: PILImage, name: str) -> bool:
     return image.mode.startswith("I;16") and name in _DEEP_FORMATS
 
 
-def _saved(image: PILImage, name: str) -> bytes:
+def _saved(image: PILImage, name: str, **options: int) -> bytes:
     buffer = BytesIO()
-    image.save(buffer, name)
+    image.save(buffer, name, **options)
     return buffer.getvalue()
 
 

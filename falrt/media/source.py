@@ -31,6 +31,7 @@ __all__ = [
     "check_no_folder",
     "describe",
     "is_array",
+    "is_data_uri",
     "is_pil",
     "is_pixels",
     "is_web_url",
@@ -52,9 +53,16 @@ class BGR:
 
     Attributes:
         pixels: uint8 of shape ``(height, width, 3)`` in BGR order, or ``(height, width, 4)`` in BGRA order.
+
+    Raises:
+        ConfigurationError: It is no array.
     """
 
     pixels: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        if not is_array(self.pixels):
+            raise ConfigurationError(f"BGR takes a numpy array, not {describe(self.pixels)}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +119,11 @@ def is_pil(value: object) -> TypeGuard[PILImage]:
 def is_pixels(value: object) -> bool:
     """Tell whether the value holds pixels that have to be encoded before they can be sent."""
     return isinstance(value, BGR | Fitted) or is_array(value) or is_pil(value)
+
+
+def is_data_uri(value: str) -> bool:
+    """Tell whether the text is a data URI."""
+    return value[:5].lower() == "data:"
 
 
 def is_web_url(value: str) -> bool:

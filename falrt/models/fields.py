@@ -36,6 +36,7 @@ from falrt.media.source import (
     check_no_folder,
     describe,
     is_array,
+    is_data_uri,
     is_pil,
     is_web_url,
 )
@@ -119,7 +120,7 @@ class ImageField:
         return value
 
     def _check_text(self, value: str) -> None:
-        if value.startswith("data:"):
+        if is_data_uri(value):
             check_data_uri(value)
             warn_if_slow(value, stacklevel=5)
         elif is_web_url(value):

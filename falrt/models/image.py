@@ -16,7 +16,7 @@ from falrt.exceptions import ConfigurationError, DecodeError
 from falrt.media import fetch
 from falrt.media.data_uri import decode_base64, parse_data_uri
 from falrt.media.image_header import image_format, read_header
-from falrt.media.source import describe
+from falrt.media.source import describe, is_data_uri
 
 if TYPE_CHECKING:
     import os
@@ -62,7 +62,7 @@ class Image(BaseModel):
     def _content_from_text(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return parse_data_uri(value).data if value.startswith("data:") else decode_base64(value)
+        return parse_data_uri(value).data if is_data_uri(value) else decode_base64(value)
 
     @model_validator(mode="after")
     def _holds_a_picture(self) -> Self:
@@ -74,7 +74,7 @@ class Image(BaseModel):
     def format(self) -> str | None:
         """``"jpeg"``, ``"png"``, ``"webp"`` or ``"gif"``, by the bytes; None where unknown or not fetched."""
         data = self.content or self._fetched
-        if data is None and self.url is not None and self.url.startswith("data:"):
+        if data is None and self.url is not None and is_data_uri(self.url):
             data = self.bytes()
         return None if data is None else image_format(data)
 
@@ -141,7 +141,7 @@ class Image(BaseModel):
     def _ready_bytes(self) -> _Bytes | None:
         if self.content:
             return self.content
-        if self._fetched is None and self.url is not None and self.url.startswith("data:"):
+        if self._fetched is None and self.url is not None and is_data_uri(self.url):
             try:
                 self._fetched = parse_data_uri(self.url).data
             except ConfigurationError as exc:  # theirs, not the caller's
@@ -159,7 +159,7 @@ class Image(BaseModel):
             yield "content", f"{len(self.content)} bytes"
         else:
             url = self._address()
-            is_data = url.startswith("data:")
+            is_data = is_data_uri(url)
             yield "url", f"data URI of {len(url)} characters" if is_data else describe(url).strip("'")
         for name in ("width", "height"):
             if getattr(self, name) is not None:

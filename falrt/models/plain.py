@@ -12,7 +12,7 @@ from typing import Any
 
 from falrt.exceptions import EncodeError
 from falrt.media.data_uri import encode_base64, is_turned
-from falrt.media.source import describe, is_pixels
+from falrt.media.source import describe, is_data_uri, is_pixels
 
 __all__ = ["is_heavy", "plain", "plain_map"]
 
@@ -111,7 +111,7 @@ def is_heavy(value: object) -> bool:
     """
     kind = type(value)
     if isinstance(value, str):
-        return value.startswith("data:image/") and is_turned(value)
+        return is_data_uri(value) and is_turned(value)
     if kind in _SCALARS:
         return False
     if isinstance(value, bytes | bytearray | memoryview):

@@ -546,8 +546,8 @@ async def test_the_key_is_looked_for_when_it_is_needed(monkeypatch: pytest.Monke
 # Wrong options.
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
-def test_a_lifetime_must_be_positive_seconds(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 1e308, True, "60"])
+def test_a_lifetime_must_be_positive_seconds(seconds: Any) -> None:
     with pytest.raises(ConfigurationError, match="token_expiration_seconds"):
         TokenCache(token_expiration_seconds=seconds)
 

@@ -108,6 +108,17 @@ def test_damaged_pictures_are_compared_by_their_bytes() -> None:
     assert Changed()(damaged, damaged + b"x")
 
 
+def test_what_cannot_be_compared_counts_as_changed() -> None:
+    closed = Image.open(BytesIO(jpeg(scene())))
+    closed.close()
+    cut_short = Image.open(BytesIO(jpeg(scene())[:-200]))
+    record = np.zeros((), [("red", "u1")])
+
+    for odd in (closed, cut_short, record):
+        assert Changed()(odd, jpeg(scene()))
+        assert Changed()(jpeg(scene()), odd)
+
+
 def test_without_pillow_encoded_pictures_are_compared_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = jpeg(scene()), jpeg(noisy(scene()))
     monkeypatch.setitem(sys.modules, "PIL", None)

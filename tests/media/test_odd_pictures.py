@@ -336,3 +336,37 @@ def test_a_change_is_seen_in_arrays_of_every_type(dtype: str) -> None:
 
     assert Changed()(array, other)
     assert not Changed()(array, array.copy())
+
+
+def with_info(mode: str, transparency: object) -> Image.Image:
+    image = Image.new(mode, (WIDTH, HEIGHT))
+    image.info["transparency"] = transparency
+    return image
+
+
+@pytest.mark.parametrize("image", [with_info("RGB", "bad"), with_info("P", bytes(300))])
+def test_an_image_whose_transparency_pillow_cannot_apply_is_refused(image: Image.Image) -> None:
+    with pytest.raises(ConfigurationError, match=r"PIL image of mode \w+ and size .* cannot be read: "):
+        encode_image(image)
+
+
+@pytest.mark.parametrize("extension", ["gif", "pcx", "jpg"])
+def test_a_picture_too_long_for_a_format_is_named(
+    extension: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    picture = AnswerImage(content=encoded(Image.new("RGB", (70_000, 1)), "PNG"))
+
+    with pytest.raises(ConfigurationError, match="70000"):
+        picture.save(tmp_path / f"long.{extension}")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("pixels", ["photo.jpg", None, [[1]], Image.new("RGB", (2, 2))])
+def test_bgr_takes_arrays_only(pixels: Any) -> None:
+    with pytest.raises(ConfigurationError, match="BGR takes a numpy array, not "):
+        media.BGR(pixels)
+
+
+def test_what_pillow_does_not_know_is_named_without_its_address_in_memory() -> None:
+    with pytest.raises(DecodeError, match=r"^6 bytes starting b'<html>' are no picture that Pillow knows$"):
+        AnswerImage(content=b"<html>").to_pil()

@@ -169,7 +169,7 @@ def test_a_large_png_frame_is_warned_about_at_the_caller_s_line(as_uri: bool) ->
 
 
 def test_a_wrong_option_fails_where_the_field_is_declared() -> None:
-    with pytest.raises(ConfigurationError, match="quality must be between 1 and 95, not 100"):
+    with pytest.raises(ConfigurationError, match="quality must be a whole number between 1 and 95, got 100"):
         ImageField(quality=100)
 
 
