@@ -260,7 +260,13 @@ class Client(HTTPClient):
         self._connections.add(core)
 
     async def _on_close(self, core: Core[Any, Any]) -> None:
-        self._connections.discard(core)
+        def forget(_: object) -> None:
+            if not core.users():
+                self._connections.discard(core)
+
+        forget(core)
+        for task in core.users():  # a callback that has closed the connection and goes on: aclose() ends it
+            task.add_done_callback(forget)
         for name in [name for name, sharing in self._shared.items() if sharing.core is core]:
             del self._shared[name]
         if self._serves_one:

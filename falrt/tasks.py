@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-__all__ = ["begin", "completed", "is_own_cancellation", "settle"]
+__all__ = ["INTERRUPTS", "begin", "completed", "is_own_cancellation", "settle"]
 
 T = TypeVar("T")
+
+INTERRUPTS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What a user's function may raise without having failed. The rest is its failure, a ``BaseException`` too: a panic of
+a codec in Rust is one, and so is a failing assertion of pytest."""
 
 
 def begin(work: Coroutine[Any, Any, T], *, name: str, context: Context | None = None) -> asyncio.Task[T]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from falrt.connection.inbox import Inbox
 from falrt.exceptions import ConnectionClosedOK, FalrtError
-from falrt.tasks import begin, is_own_cancellation
+from falrt.tasks import INTERRUPTS, begin, is_own_cancellation
 
 if TYPE_CHECKING:
     from falrt.connection.translation import Translation
@@ -129,7 +129,9 @@ class Callbacks:
             if is_own_cancellation():
                 raise
             blame(function, exc)  # something that the function waited for was cancelled, not the function
-        except Exception as exc:
+        except INTERRUPTS:
+            raise
+        except BaseException as exc:
             blame(function, exc)
 
 

@@ -147,7 +147,12 @@ class Core(Generic[InputT, OutputT]):
         elif self.inside.is_here:
             return  # it is being ended by the closing, which waits for it
         # Callbacks may close each other's connections: two closings would wait for each other.
-        await completed(self._closing, self.cut, patient=not in_users_code())
+        patient = not in_users_code()
+        await completed(self._closing, self.cut, patient=patient)
+        # A callback or a source that closed the connection may have gone on: it ends with those who hold it.
+        left = set() if self.inside.is_here else self._end_users()
+        if left:
+            await completed(begin(settle(left), name="falrt closing"), self.cut, patient=patient)
 
     async def _finish(self) -> None:
         """End everything; where a callback or a source asked for it, those end by themselves."""
@@ -157,28 +162,34 @@ class Core(Generic[InputT, OutputT]):
                 supervisor.close()
         finally:
             if supervisor is not None:
-                users = self._tasks_of_users()
-                tasks = {supervisor.task}
-                if not self.inside.is_here:
-                    tasks |= users
-                    if self.delivery.callbacks is not None:
-                        self.delivery.callbacks.stop()
-                for task in tasks:
-                    task.cancel()
+                apart = self.users() if self.inside.is_here else set()
+                ending = {supervisor.task} if apart else {supervisor.task, *self._end_users()}
+                supervisor.task.cancel()
                 try:
-                    await settle(tasks)
-                    await supervisor.settled(apart=users - tasks)
+                    await settle(ending)
+                    await supervisor.settled(apart=apart)
                 except asyncio.CancelledError:  # the loop is ending, and waits for nobody's politeness
                     supervisor.cut()
                     raise
             self.encoder.close()
             await self._on_close(self)
 
-    def _tasks_of_users(self) -> set[asyncio.Task[None]]:
-        """Tasks in which the user's functions run."""
-        stream = [] if self.stream is None else self.stream.tasks
-        callbacks = self.delivery.callbacks
-        return {*stream} if callbacks is None or callbacks.task is None else {callbacks.task, *stream}
+    def users(self) -> set[asyncio.Task[None]]:
+        """Return the tasks in which the user's functions run."""
+        tasks = [] if self.stream is None else [*self.stream.tasks]
+        callbacks = None if self._supervisor is None else self.delivery.callbacks
+        if callbacks is not None and callbacks.task is not None:
+            tasks.append(callbacks.task)
+        return {task for task in tasks if not task.done()}
+
+    def _end_users(self) -> set[asyncio.Task[None]]:
+        """Cancel what runs the user's functions; return what is ending."""
+        users = self.users()
+        if users and self.delivery.callbacks is not None:
+            self.delivery.callbacks.stop()
+        for task in users:
+            task.cancel()
+        return users
 
     def cut(self) -> None:
         """Drop the sockets: there is no time for politeness any more."""

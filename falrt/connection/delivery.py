@@ -24,6 +24,7 @@ from falrt.protocol.events import (
 )
 from falrt.protocol.inputs import Kind
 from falrt.protocol.realtime import RealtimeProtocol
+from falrt.tasks import INTERRUPTS
 
 if TYPE_CHECKING:
     from falrt.connection.translation import Translation
@@ -96,7 +97,9 @@ class Delivery:
         if on_event is not None:
             try:
                 on_event(event)
-            except Exception as exc:
+            except INTERRUPTS:
+                raise
+            except BaseException as exc:
                 blame(on_event, exc)
 
     def _tell_of(self, event: Event, frame_size: int) -> None:

@@ -17,7 +17,7 @@ BYTES_MAX: Final = 64 * 1024 * 1024
 class Inbox:
     """First in, first out, for one taker; counts what it holds in messages and bytes."""
 
-    __slots__ = ("_bytes", "_items", "_taker", "discarded")
+    __slots__ = ("_bytes", "_items", "_taker", "_told", "discarded")
 
     def __init__(self) -> None:
         # Made with the first item: an idle connection stays small.
@@ -26,6 +26,8 @@ class Inbox:
         self._taker: asyncio.Future[None] | None = None
         # Results given up because nobody took them, since somebody was last told.
         self.discarded = 0
+        # Whether somebody was told that results are being given up; no more is told until there is room again.
+        self._told = False
 
     def __bool__(self) -> bool:
         return bool(self._items)
@@ -52,9 +54,17 @@ class Inbox:
         return item
 
     def next(self) -> Any:
-        """Remove and return what is to be handed out: the oldest item, or first that some were given up."""
-        if not self.discarded:
-            return self.take()
+        """Remove and return what is to be handed out: the oldest item, or first that some were given up.
+
+        That is told once when it begins, and once more, for those given up since, when half of the room is free again.
+        """
+        if self._told or not self.discarded:
+            item = self.take()
+            self._told = self._told and (
+                len(self._items or ()) > MESSAGES_MAX // 2 or self._bytes > BYTES_MAX // 2
+            )
+            return item
+        self._told = True
         discarded, self.discarded = self.discarded, 0
         text = f"{discarded} unread results were discarded: receive faster, or use stream() or latest()"
         return QueueFullError("receive", text, dropped=discarded)

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from typing import Any, Final, Protocol
 
 from falrt.exceptions import ConfigurationError, FalrtError
-from falrt.tasks import begin
+from falrt.tasks import INTERRUPTS, begin
 from falrt.threads import Worker
 
 __all__ = ["Asked", "Live", "Pulled", "PulledAsync", "PulledInThread", "Source", "source_of"]
@@ -119,7 +119,7 @@ class Live:
         self._has_frame = False
         self._task: asyncio.Task[None] | None = None
         # What the source raised, until it is told.
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._watch = BlockingWatch(inputs)
 
     @property
@@ -176,7 +176,9 @@ class Live:
                     await self._watch.breathe()
             finally:
                 await _close_async(iterator, self._inputs)
-        except Exception as exc:
+        except (asyncio.CancelledError, *INTERRUPTS):
+            raise
+        except BaseException as exc:
             self._error = exc
 
 

@@ -31,7 +31,7 @@ from falrt.options import refuse_async
 from falrt.protocol.events import Answered, Failed, State
 from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.pacing.policies import Adaptive, Immediate, Pacing
-from falrt.tasks import begin, settle
+from falrt.tasks import INTERRUPTS, begin, settle
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
@@ -253,7 +253,9 @@ class Stream(Generic[InputT, OutputT]):
             if not self._stopped:  # by the source: our own cancellations come after the end
                 self._fail(source_cancelled(self._inputs))
             raise
-        except Exception as exc:
+        except INTERRUPTS:
+            raise
+        except BaseException as exc:
             self._fail(exc)
         finally:
             await self._let_go()

@@ -22,7 +22,7 @@ from falrt.exceptions import (
 from falrt.models import plain
 from falrt.protocol.inputs import Input, Kind, Lane
 from falrt.protocol.wire.messages import OWN_ID_PREFIX
-from falrt.tasks import is_own_cancellation
+from falrt.tasks import INTERRUPTS, is_own_cancellation
 from falrt.threads import Worker
 from falrt.typing import Codec, Frame, InputT, OutputT
 
@@ -113,9 +113,9 @@ class Translation(Generic[InputT, OutputT]):
         """Return the message's frame; every failure is an ``EncodeError``, or a ``ConfigurationError``."""
         try:
             return self._codec.encode(message)
-        except (EncodeError, ConfigurationError):
+        except (EncodeError, ConfigurationError, *INTERRUPTS):
             raise
-        except Exception as exc:
+        except BaseException as exc:
             # A user's codec may raise anything; its text could hold the picture.
             raise EncodeError(f"codec.encode failed with {type(exc).__name__}") from exc
 
@@ -125,9 +125,9 @@ class Translation(Generic[InputT, OutputT]):
             if not isinstance(frame, str | bytes) and not self._reads_buffers:
                 frame = bytes(frame)
             return self._codec.decode(frame)  # type: ignore[arg-type]  # a buffer where the codec reads it
-        except DecodeError:
+        except (DecodeError, *INTERRUPTS):
             raise
-        except Exception as exc:
+        except BaseException as exc:
             # A user's codec may raise anything; its text could hold the frame.
             raise DecodeError(f"codec.decode failed with {type(exc).__name__}", size=len(frame)) from exc
 
@@ -141,9 +141,9 @@ class Translation(Generic[InputT, OutputT]):
             return message  # type: ignore[no-any-return]  # a plain id promises nothing about its results
         try:
             return self._spec.load(message)
-        except FalrtError:
+        except (FalrtError, *INTERRUPTS):
             raise
-        except Exception as exc:
+        except BaseException as exc:
             # A validator may raise anything; pydantic makes errors of its own of a few kinds only.
             text = f"the result of {self.app} cannot be loaded: {type(exc).__name__}: {str(exc)[:200]}"
             raise ResponseValidationError(text, payload=message) from exc
@@ -271,6 +271,8 @@ async def _hooked(
     try:
         result = hook(value)
         return await result if inspect.isawaitable(result) else result
+    except INTERRUPTS:
+        raise
     except (kind, *as_they_are):
         raise
     except asyncio.CancelledError as exc:
@@ -278,5 +280,5 @@ async def _hooked(
             raise
         # Something that the hook waited for was cancelled, not the hook.
         raise kind(f"{name} failed: what it waited for was cancelled") from exc
-    except Exception as exc:
+    except BaseException as exc:
         raise kind(f"{name} failed with {type(exc).__name__}: {str(exc)[:200]}") from exc

@@ -322,6 +322,28 @@ async def test_a_callback_may_close_the_connection_and_goes_on() -> None:
         assert conn.state is falrt.State.CLOSED
 
 
+@pytest.mark.parametrize("how", ["close", "the client"])
+async def test_a_callback_that_closed_the_connection_and_goes_on_ends_with_its_owner(how: str) -> None:
+    closed, ended = asyncio.Event(), asyncio.Event()
+
+    async def on_result(result: Any) -> None:
+        await conn.close()
+        closed.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with FakeServer(echo) as server, leaves_nothing(server.url):
+        client = falrt.Client(key="test", base_url=server.url)
+        conn = await client.connect("acme/app", on_result=on_result)
+        await conn.send({"n": 1})
+        await soon(closed.wait())
+        await soon(conn.close() if how == "close" else client.aclose())
+        assert ended.is_set()
+        await client.aclose()
+
+
 async def test_a_callback_that_closes_while_it_is_ended_does_not_hang() -> None:
     began: list[bool] = []
 

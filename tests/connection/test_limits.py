@@ -39,6 +39,28 @@ async def test_of_unread_results_the_oldest_go_and_their_number_is_told_once() -
         assert [(await soon(conn.recv()))["n"] for _ in range(256)] == list(range(44, 300))
 
 
+def test_a_reader_that_stays_behind_is_told_once_and_of_the_rest_when_there_is_room_again() -> None:
+    inbox = Inbox()
+    told: list[Any] = []
+
+    def put(count: int) -> None:
+        for _ in range(count):
+            if inbox.full:
+                inbox.discard_oldest()
+            inbox.put("result")
+
+    put(300)
+    for _ in range(100):  # two come for each that is taken
+        told.append(inbox.next())
+        put(2)
+    while inbox:
+        told.append(inbox.next())
+    errors = [(n, error.dropped) for n, error in enumerate(told) if isinstance(error, falrt.QueueFullError)]
+    assert errors[0] == (0, 44)
+    assert len(errors) == 2
+    assert len(told) - 2 + 44 + errors[1][1] == 300 + 200
+
+
 async def test_requests_are_answered_while_nobody_reads() -> None:
     async with FakeServer(echo) as server, server.connect() as conn:
         await fill(conn, server, 300)
