@@ -211,7 +211,7 @@ async def _reckon(life: Life) -> None:
     ledger.note("reckoning")
     if conn.state is falrt.State.CLOSED:
         if not life.ended:
-            ledger.broke(f"the connection ended by itself: {conn._core.supervisor().protocol.error!r}")
+            ledger.broke(f"the connection ended by itself: {conn._core.supervisor().protocol.ending!r}")
         ledger.counts["ended for good"] += 1
         return
     calm = Life(conn, replace(plan, fails=0.0), ledger, life.rng, life.over)

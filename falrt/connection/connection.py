@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from falrt.exceptions import ConfigurationError, ConnectionClosedOK, FalrtError, RequestTimeout
 from falrt.options import check_seconds
-from falrt.protocol.endings import request_timeout
+from falrt.protocol.endings import with_unsent
 from falrt.protocol.events import Answered, Failed, State, Stats
 from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.typing import InputT, OutputT
@@ -169,10 +169,10 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         Returns when every earlier input was sent, was superseded, or failed.
         """
         supervisor = self._core.supervisor()
-        protocol, now = supervisor.protocol, supervisor.loop.time()
-        protocol.flush(now)
+        now = supervisor.loop.time()
+        waiting = supervisor.protocol.flush(now)
         supervisor.react()
-        await supervisor.until(lambda: protocol.flushed(now))
+        await supervisor.until(lambda: all(x.sent_at is not None or x.outcome is not None for x in waiting))
 
     async def drain(self, timeout: float | None = None) -> None:
         """Wait until nothing is waiting to be sent, nothing is unanswered, and the callbacks have returned.
@@ -191,20 +191,21 @@ class RealtimeConnection(Generic[InputT, OutputT]):
 
         def drained() -> bool:
             taken = pairs or supervisor.has_written  # elsewhere no answer says that an input has arrived
-            return protocol.quiet and taken and (callbacks is None or callbacks.idle)
+            return not protocol.pending() and taken and (callbacks is None or callbacks.idle)
 
         try:
             async with asyncio.timeout(timeout):
                 await supervisor.until(lambda: drained() or protocol.state is State.CLOSED)
         except TimeoutError:
-            count = protocol.pending
+            count = protocol.pending()
             left = f"{count} input is" if count == 1 else f"{count} inputs are"
             left += " unsent or unanswered"
             if not count and callbacks is not None and not callbacks.idle:
                 left = "every input is answered, but on_result or on_error has not returned"
             raise RequestTimeout(f"{left} after {timeout:g} s") from None
-        if protocol.state is State.CLOSED and not isinstance(protocol.error, ConnectionClosedOK):
-            raise protocol.closed_error().with_traceback(None)  # told at every call
+        ending = protocol.ending if protocol.state is State.CLOSED else None
+        if ending is not None and not isinstance(ending, ConnectionClosedOK):
+            raise ending.with_traceback(None)  # told at every call
 
     # --- receiving
 
@@ -342,10 +343,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             if isinstance(exc, FalrtError):
                 raise
             supervisor = self._core.supervisor()
-            waited, last = supervisor.loop.time() - began, supervisor.protocol.last_failure
-            raise request_timeout(
-                self._core.opening.app, waited, left=False, state=self.state, last=last
-            ) from None
+            raise supervisor.protocol.timeout_error(began, supervisor.loop.time()) from None
 
 
 def _settle(answer: asyncio.Future[Any], event: Answered | Failed) -> None:
@@ -367,7 +365,7 @@ async def _left(item: Input, supervisor: Supervisor) -> None:
             supervisor.abandon(item)
         raise
     if item.outcome is Outcome.UNSENT:
-        raise supervisor.protocol.closed_error(unsent=(item.value,))
+        raise with_unsent(supervisor.protocol.ending, (item.value,))
 
 
 def _forget(future: asyncio.Future[Any]) -> None:

@@ -13,6 +13,7 @@ from falrt.connection.inside import Inside, in_users_code
 from falrt.connection.supervisor import Supervisor
 from falrt.connection.translation import Encoder, Translation
 from falrt.exceptions import ConcurrencyError, ConfigurationError
+from falrt.protocol.endings import with_unsent
 from falrt.protocol.events import State, Stats
 from falrt.protocol.realtime import RealtimeProtocol
 from falrt.protocol.settings import Settings
@@ -114,8 +115,8 @@ class Core(Generic[InputT, OutputT]):
         except BaseException:
             await self.close()
             raise
-        if protocol.state is State.CLOSED:
-            error = protocol.closed_error()
+        if protocol.ending is not None:
+            error = protocol.ending
             await self.close()
             raise error.with_traceback(None)  # where it was met, in a task of ours, tells the caller nothing
 
@@ -261,6 +262,7 @@ class Core(Generic[InputT, OutputT]):
             FalrtError: The connection has ended; the error hands this input back.
         """
         supervisor = self.supervisor()
-        if supervisor.protocol.error is not None:
-            raise supervisor.protocol.closed_error(unsent=(value,))
+        protocol = supervisor.protocol
+        if protocol.ending is not None and protocol.state is State.CLOSED:
+            raise with_unsent(protocol.ending, (value,))
         return supervisor

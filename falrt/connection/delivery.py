@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from falrt.connection.callbacks import Callbacks, blame
 from falrt.connection.inbox import Inbox
@@ -23,6 +23,7 @@ from falrt.protocol.events import (
     State,
 )
 from falrt.protocol.inputs import Kind
+from falrt.protocol.loss import Loss
 from falrt.protocol.realtime import RealtimeProtocol
 from falrt.tasks import INTERRUPTS
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["Delivery", "bytes_in_words"]
 
 logger = logging.getLogger("falrt.connection")
+
+# Tries without an answer at which a person should hear of it.
+WORRYING_TRIES: Final = 5
 
 
 class Delivery:
@@ -111,6 +115,17 @@ class Delivery:
                 self._put(message, frame_size)
             case Problem(error) | Ended(error):
                 self._put(error, 0)
+            case Lost(loss, _, tries):
+                self._log_loss(loss, worrying=tries == WORRYING_TRIES)
+
+    def _log_loss(self, loss: Loss, *, worrying: bool) -> None:
+        """Log a loss: louder where one followed the other without an answer in between."""
+        level = logging.WARNING if worrying else logging.INFO
+        more = f"; nothing was answered on the last {WORRYING_TRIES} sockets" if worrying else ""
+        said = loss.error or loss.reason
+        logger.log(
+            level, "%s: %s (code %d) %s%s", self._translation.app, loss.cause.value, loss.code, said, more
+        )
 
     def _log(self, event: Event, frame_size: int) -> None:
         """Log what happened, in kinds and sizes: what is in it is nobody's business but the user's."""
@@ -133,7 +148,7 @@ class Delivery:
             case Opened():
                 text = "open"
             case Lost():
-                return  # told by whoever knows how often it happened
+                return  # logged already, and louder
         logger.debug("%s: %s", self._translation.app, text)
 
     def report(self, error: Exception) -> None:
@@ -170,7 +185,7 @@ class Delivery:
         self._receiving = True
         try:
             while not inbox:
-                over = self.final_error() or self._protocol.session_end
+                over = self._protocol.ending
                 if over is not None:
                     raise over.with_traceback(None)  # told at every call: its traceback must not grow
                 await inbox.wait()
@@ -190,7 +205,7 @@ class Delivery:
 
     def final_error(self) -> FalrtError | None:
         """Return why nothing more comes, or None while the connection lives."""
-        return self._protocol.closed_error() if self._protocol.state is State.CLOSED else None
+        return self._protocol.ending if self._protocol.state is State.CLOSED else None
 
 
 def bytes_in_words(count: int) -> str:

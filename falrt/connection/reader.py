@@ -86,7 +86,7 @@ class Reader:
         """
         socket, protocol = self._socket, self._protocol
         socket.listen(self._arrived, self._lost, self._settle)
-        while protocol.leaving is None:
+        while protocol.socket.leaving is None:
             if self._unread:
                 with contextlib.suppress(TimeoutError):  # given up meanwhile
                     async with asyncio.timeout(None) as self._waiting:
@@ -100,7 +100,7 @@ class Reader:
             else:
                 self._bell = self._loop.create_future()
                 await self._bell
-        return protocol.leaving
+        return protocol.socket.leaving
 
     def fail(self, exc: Exception) -> None:
         """End the reading by an error that was met elsewhere."""
@@ -109,7 +109,7 @@ class Reader:
 
     def ring(self) -> None:
         """Look again; where a decoder or a consumer holds it up, only the end of the socket does."""
-        if self._waiting is not None and self._protocol.leaving is not None:
+        if self._waiting is not None and self._protocol.socket.leaving is not None:
             self._waiting.reschedule(self._loop.time())
             self._waiting = None  # once: it may be expiring already
         if self._bell is not None and not self._bell.done():
@@ -154,10 +154,7 @@ class Reader:
             return exc
 
     def _tell(self, message: Any, now: float, size: int) -> None:
-        if isinstance(message, DecodeError):
-            self._protocol.garbled(message, now, size)
-        else:
-            self._protocol.received(message, now, size)
+        self._protocol.received(message, now, size)
         self._owner.deliver(size)
         self._told = True
 

@@ -156,8 +156,7 @@ class Stream(Generic[InputT, OutputT]):
         if self._lane is None:
             return
         self._core.stream = self._supervisor.on_turn = None
-        self._supervisor.protocol.skipped(self.skipped)
-        self._supervisor.protocol.remove_lane(self._lane)
+        self._supervisor.protocol.remove_lane(self._lane, self.skipped)
         for task in self.tasks:
             task.cancel()
             self._supervisor.see_off(task)
@@ -194,8 +193,9 @@ class Stream(Generic[InputT, OutputT]):
 
     def wake(self) -> None:
         """Something happened on the connection: a slot may be free, or it may be over."""
-        if self._supervisor.protocol.state is State.CLOSED:
-            self._fail(self._supervisor.protocol.closed_error())
+        protocol = self._supervisor.protocol
+        if protocol.ending is not None and protocol.state is State.CLOSED:
+            self._fail(protocol.ending)
         self._ring()
 
     def _heard(self, event: Answered | Failed) -> None:
@@ -302,7 +302,7 @@ class Stream(Generic[InputT, OutputT]):
         if self._gate is not None and self._error is None:
             await self._send_held(self._gate.last())
         while self._error is None:
-            if self._supervisor.protocol.owes(self._lane):
+            if self._supervisor.protocol.pending(self._lane):
                 await self._wait_until(None)
                 continue
             if (
@@ -344,10 +344,11 @@ class Stream(Generic[InputT, OutputT]):
             at = self._wants_at(now)
             if at is not None and at <= now:
                 protocol = self._supervisor.protocol
-                if protocol.state is State.IDLE and await self._holds_back():
+                is_idle = protocol.state is State.IDLE
+                if is_idle and await self._holds_back():
                     return True
-                news = protocol.want_slot(self._lane, probe, now)
-                at = protocol.slot_at(self._lane, now)
+                news = is_idle or not self._lane.wants
+                at = protocol.want_slot(self._lane, probe, now)
                 if at is not None and at <= now:
                     return True
                 if news:

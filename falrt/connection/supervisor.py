@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Set
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from falrt.connection.delivery import Delivery, bytes_in_words
 from falrt.connection.reader import Reader
-from falrt.protocol.events import Lost, Opened, State
+from falrt.protocol.events import State
 from falrt.protocol.inputs import Input
 from falrt.protocol.loss import Cause, Loss, Verdict, verdict_on
 from falrt.protocol.realtime import RealtimeProtocol
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Supervisor"]
 
 logger = logging.getLogger("falrt.connection")
-
-# Tries without an answer at which a person should hear of it.
-WORRYING_TRIES: Final = 5
 
 
 class Supervisor:
@@ -51,7 +49,7 @@ class Supervisor:
     """
 
     __slots__ = (
-        "_alarm", "_alive_at", "_delivery", "_farewells", "_hurried", "_opened", "_opening", "_queueing", "_reader",
+        "_alarm", "_alive_at", "_delivery", "_farewells", "_hurried", "_opening", "_queueing", "_reader",
         "_timer", "_timer_at", "_translation", "_unwritten", "_watchers", "loop", "on_turn", "protocol", "socket",
         "task",
     )  # fmt: skip
@@ -69,8 +67,6 @@ class Supervisor:
         self.on_turn: Callable[[], None] | None = None
         self.socket: Socket | None = None
         self._reader: Reader | None = None
-        # Whether the present try has come to a socket.
-        self._opened = False
         # Bytes that the transport still had to send when the timer last looked, and when it last saw that the line
         # lives although nothing came.
         self._unwritten, self._alive_at = 0, 0.0
@@ -184,12 +180,10 @@ class Supervisor:
         self._opening.begin()
         try:
             while protocol.state is not State.CLOSED:
-                if not protocol.wants_socket(self.loop.time()):
+                if not protocol.connecting(self.loop.time()):
                     await self._sleep()
                     continue
-                self._opened = False
                 loss = await self._live()
-                self._note(loss)
                 if verdict_on(loss) is Verdict.RENEW:
                     self._opening.refused()
                 protocol.lost(loss, self.loop.time())
@@ -211,15 +205,6 @@ class Supervisor:
         self.protocol.lost(loss, self.loop.time())
         self.react()
 
-    def _note(self, loss: Loss) -> None:
-        """Tell of a loss, and log it: louder where one followed the other without an answer in between."""
-        self._delivery.tell(Lost(loss, self._opened), 0)
-        worrying = self.protocol.tries == WORRYING_TRIES
-        level = logging.WARNING if worrying else logging.INFO
-        more = f"; nothing was answered on the last {WORRYING_TRIES} sockets" if worrying else ""
-        said = loss.error or loss.reason
-        logger.log(level, "%s: %s (code %d) %s%s", self._opening.app, loss.cause.value, loss.code, said, more)
-
     async def _sleep(self) -> None:
         self._arm(self.loop.time())
         self._alarm = self.loop.create_future()
@@ -231,17 +216,16 @@ class Supervisor:
     async def _live(self) -> Loss:
         """The life of one socket, from its opening to its loss."""
         protocol, opening = self.protocol, self._opening
-        protocol.connecting(self.loop.time())
         self.react()
         try:
             socket = await opening.open()
         except Exception as exc:
             return opening.loss_of_opening(exc)
-        self.socket, self._opened = socket, True
+        self.socket = socket
         self._reader = Reader(socket, protocol, self._translation, self)
         socket.on_writable = self.react
         protocol.opened(self.loop.time())
-        self._delivery.tell(Opened(), 0)
+        self.deliver()
         polite = False
         try:
             self.react()
@@ -268,8 +252,9 @@ class Supervisor:
 
     def deliver(self, size_bytes: int = 0) -> None:
         """Tell what happened; ``size_bytes`` are those of the frame that has come, if one has."""
-        for event in self.protocol.take_events():
-            self._delivery.tell(event, size_bytes)
+        events = self.protocol.events
+        while events:
+            self._delivery.tell(events.pop(0), size_bytes)
 
     def react(self, now: float | None = None) -> None:
         """Do what follows from the protocol's new state: send what is due, tell people, set the timer.
@@ -285,12 +270,11 @@ class Supervisor:
             self.look()
         if self.on_turn is not None:
             self.on_turn()
-        if protocol.leaving is not None and self._reader is not None:
+        if protocol.socket.leaving is not None and self._reader is not None:
             self._reader.ring()
-        over, alarm = protocol.error is not None, self._alarm
-        if alarm is not None and not alarm.done() and (over or protocol.wants_socket(now)):
-            alarm.set_result(None)
-        if over:
+        if self._alarm is not None and not self._alarm.done():
+            self._alarm.set_result(None)
+        if protocol.ending is not None and protocol.state is State.CLOSED:
             self._delivery.wake()
         self._arm(now)
 
@@ -299,7 +283,7 @@ class Supervisor:
         socket, protocol = self.socket, self.protocol
         if socket is None:
             return
-        while socket.writable and protocol.waits and (item := protocol.take_due(now)) is not None:
+        while socket.writable and (item := protocol.take_due(now)) is not None:
             socket.write(item.frame)
             if logger.isEnabledFor(logging.DEBUG):
                 size = bytes_in_words(len(item.frame)) + (" again" if item.sends > 1 else "")
@@ -307,10 +291,7 @@ class Supervisor:
 
     def _arm(self, now: float) -> None:
         """Set the one timer to the next deadline; an earlier timer is left alone, for it will set itself anew."""
-        timer = self._timer
-        if timer is not None and self.protocol.undisturbed(self._timer_at):
-            return
-        socket = self.socket
+        socket, timer = self.socket, self._timer
         # What a full socket holds up waits for room, not for time: it will say so, and a timer would spin.
         writable = socket is None or socket.writable
         deadline = self.protocol.next_deadline(now, writable=writable)
@@ -338,15 +319,14 @@ class Supervisor:
     def _tick(self, deadline: float) -> None:
         # The loop's clock may be a hair behind the instant that was asked for: that must not read as "not yet".
         now = max(deadline, self.loop.time())
-        protocol, socket = self.protocol, self.socket
+        socket, heard_at = self.socket, -math.inf
         if socket is not None:
             # Where we ourselves have stopped reading, or are still sending what goes before a ping, silence says
             # nothing about the peer.
             unwritten, self._unwritten = self._unwritten, socket.unwritten
             if self._unwritten < unwritten or (socket.reading_paused and not socket.gone):
                 self._alive_at = now
-            protocol.heard(max(self._alive_at, socket.heard_at))
-        protocol.tick(now)
-        if socket is not None and protocol.take_ping():
+            heard_at = max(self._alive_at, socket.heard_at)
+        if self.protocol.tick(now, heard_at) and socket is not None:
             socket.probe()
         self.react(now)

@@ -87,8 +87,10 @@ def ending_of_session(loss: Loss, unsent: Sequence[Any]) -> FalrtError:
     return error
 
 
-def with_unsent(error: FalrtError, unsent: tuple[Any, ...]) -> ConnectionClosed:
-    """Return a connection's final error in the form that hands inputs back."""
+def with_unsent(error: FalrtError | None, unsent: tuple[Any, ...]) -> ConnectionClosed:
+    """Return why nothing more comes in the form that hands inputs back; None: a session has ended."""
+    if error is None:
+        return ConnectionClosedOK(1000, unsent=unsent)
     kind = ConnectionClosedOK if isinstance(error, ConnectionClosedOK) else ConnectionClosedError
     code, reason = (error.code, error.reason) if isinstance(error, ConnectionClosed) else (1006, str(error))
     closed = kind(code, reason, unsent=unsent)

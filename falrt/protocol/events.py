@@ -218,10 +218,12 @@ class Lost:
         loss: How: ``loss.cause``, ``loss.code`` (the WebSocket's close code), ``loss.status`` (the HTTP status of a
             refusal), ``loss.reason`` and ``loss.error``.
         opened: Whether it had opened; False where none could be.
+        tries: How often the way back was tried since the last good answer.
     """
 
     loss: Loss
     opened: bool = True
+    tries: int = 0
 
 
 Event = Answered | Failed | Dropped | Pushed | Problem | Ended | Noticed | Opened | Lost

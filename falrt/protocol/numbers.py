@@ -11,10 +11,13 @@ from typing import Any, Final
 
 from falrt.exceptions import ConfigurationError
 
-__all__ = ["COUNT", "PAUSE", "SECONDS", "YEAR", "Rule", "check_number", "finite"]
+__all__ = ["COUNT", "NEVER", "PAUSE", "SECONDS", "YEAR", "Rule", "check_number", "finite"]
 
 # No app waits longer than a year; and nothing above can be added to a clock without loss.
 YEAR: Final = 366 * 24 * 3600
+
+NEVER: Final = math.inf
+"""The instant that does not come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 Theory of operation
     The shell offers inputs (:meth:`submit`), tells what its socket does (:meth:`connecting`, :meth:`opened`,
-    :meth:`received`, :meth:`lost`) and asks what may leave (:meth:`take_due`), when to ask again
-    (:meth:`next_deadline`, :meth:`tick`) and what happened (:meth:`take_events`). No clock, no chance, no I/O.
+    :meth:`received`, :meth:`lost`), asks what may leave (:meth:`take_due`) and when to ask again
+    (:meth:`next_deadline`, :meth:`tick`), and hands over what happened (``events``). No clock, no chance, no I/O.
 
     Three things have three lives. An :class:`Input` ends once, in ``Input.end``. A ``SocketState`` is made with each
     socket and thrown away with it: what is unanswered there, whose the next answer is, what its silence means. What is
@@ -18,15 +18,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from falrt.exceptions import ConnectionClosedOK, FalrtError
+from falrt.exceptions import ConnectionClosedOK, FalrtError, RequestTimeout
 from falrt.protocol import endings
-from falrt.protocol.events import Ended, Event, Failed, Noticed, Problem, State, Stats
+from falrt.protocol.events import Ended, Event, Failed, Lost, Noticed, Opened, Problem, State, Stats
 from falrt.protocol.inputs import Input, Kind, Lane, Outcome
 from falrt.protocol.loss import Cause, Loss
+from falrt.protocol.numbers import NEVER
 from falrt.protocol.pacing.policies import Pacing
 from falrt.protocol.pairing import replay
 from falrt.protocol.pairing.facts import AppFacts
-from falrt.protocol.pairing.unanswered import Order
 from falrt.protocol.reconnect.lifecycle import SETTLED_AFTER, Circumstances, LifeCycle
 from falrt.protocol.reconnect.liveness import Pulse
 from falrt.protocol.send_queue import SendQueue
@@ -40,34 +40,41 @@ __all__ = ["RealtimeProtocol"]
 
 
 class RealtimeProtocol:
-    """One logical connection, without its waiting. See the module's theory of operation."""
+    """One logical connection, without its waiting. See the module's theory of operation.
+
+    Attributes:
+        settings: What it was asked to do.
+        events: What happened, oldest first; the shell takes out what it has handed over.
+        ending: Why nothing more comes: why the connection is CLOSED, or how the last session of a mode that ends was
+            over, until the next input. None otherwise.
+        socket: The present socket; ``socket.leaving`` says why it is being given up, if it is.
+        main: The connection's own lane of waiting inputs.
+    """
 
     def __init__(self, settings: Settings, now: float, random: Callable[[], float]) -> None:
         self.settings = settings
+        self.events: list[Event] = []
+        self.ending: FalrtError | None = None
         self._counters = Counters()
-        self._events: list[Event] = []
         self._facts = AppFacts()
         self._queue = SendQueue(settings.pacing, settings.mode, self._facts, self._register)
+        self.main = self._queue.main
         self._life = LifeCycle(settings, now, random)
-        self._socket = self._new_socket(now)
-        # Why the connection is CLOSED; None until then.
-        self.error: FalrtError | None = None
-        # How the last session of a mode that ends was over, where no other follows; cleared by the next input.
-        self.session_end: FalrtError | None = None
+        self.socket = self._new_socket(now)
         # Why the last socket broke off, or could not be opened; None where it ended as it should, or one works again.
         self._last_failure: Loss | None = None
         # When the newest input was offered, for idle_close.
         self._input_at = now
 
     def _new_socket(self, now: float) -> SocketState:
-        return SocketState(self.settings, self._facts, self._counters, self._events.append, now)
+        return SocketState(self.settings, self._facts, self._counters, self.events.append, now)
 
     def _register(self, outcome: Outcome, event: Any) -> None:
         """An input ended."""
         if outcome is Outcome.SUPERSEDED:
             self._counters.dropped += 1
         if event is not None:
-            self._events.append(event)
+            self.events.append(event)
 
     # --- questions
 
@@ -82,73 +89,32 @@ class RealtimeProtocol:
         is_open = self._life.phase is State.OPEN
         return self._counters.snapshot(
             now,
-            in_flight=len(self._socket.unanswered),
-            open_seconds=now - self._socket.opened_at if is_open else 0.0,
+            in_flight=len(self.socket.unanswered.inputs),
+            open_seconds=now - self.socket.opened_at if is_open else 0.0,
         )
 
-    @property
-    def tries(self) -> int:
-        """How many times the way back was tried since the last good answer."""
-        return self._life.retry.tries
+    def pending(self, lane: Lane | None = None) -> int:
+        """How many inputs, of one lane or of all, wait to be sent, or are unanswered and somebody still cares.
 
-    @property
-    def main(self) -> Lane:
-        """The connection's own lane of waiting inputs."""
-        return self._queue.main
-
-    @property
-    def leaving(self) -> Loss | None:
-        """Why the present socket is being given up; from then on nothing leaves and nothing counts on it."""
-        return self._socket.leaving
-
-    @property
-    def last_failure(self) -> Loss | None:
-        """Why the last socket broke off, or could not be opened; None where it ended as it should, or one works."""
-        return self._last_failure
-
-    @property
-    def waits(self) -> bool:
-        """Whether any input waits to be sent."""
-        queue = self._queue
-        return bool(queue.main.waiting) or (len(queue.lanes) > 1 and queue.waits)
-
-    @property
-    def quiet(self) -> bool:
-        """Whether nothing waits to be sent and nothing is unanswered by anybody who still cares.
-
-        In sessions whose inputs have no answers of their own, whether everything was sent.
+        In sessions whose inputs have no answers of their own, only those that wait count.
         """
-        if self._queue.waits:
-            return False
-        return self.settings.mode.replay is Replay.NEVER or not self._socket.unanswered.awaited
+        inputs = self._queue.waiting
+        if self.settings.mode.replay is not Replay.NEVER:
+            inputs = [*inputs, *self.socket.unanswered.inputs]
+        return sum(input.outcome is None and lane in (None, input.lane) for input in inputs)
 
-    @property
-    def pending(self) -> int:
-        """How many inputs wait to be sent, or are unanswered and somebody still cares."""
-        unanswered = self._socket.unanswered.inputs
-        return len(self._queue.waiting) + sum(input.outcome is None for input in unanswered)
+    def timeout_error(self, since: float, now: float, *, left: bool = False) -> RequestTimeout:
+        """Return the error of a request whose time is up.
 
-    def owes(self, lane: Lane) -> bool:
-        """Whether an input of this lane waits to be sent or answered."""
-        unanswered = self._socket.unanswered.inputs
-        return bool(lane.waiting) or any(x.lane is lane and x.outcome is None for x in unanswered)
-
-    def flushed(self, at: float) -> bool:
-        """Whether everything offered up to this instant has left or ended."""
-        return not any(input.submitted_at <= at for input in self._queue.waiting)
-
-    def closed_error(self, unsent: tuple[Any, ...] = ()) -> FalrtError:
-        """Return the error of a call after the end; with ``unsent`` a ``ConnectionClosed`` that holds the input."""
-        error = self.error or self.session_end or ConnectionClosedOK(1000)
-        return endings.with_unsent(error, unsent) if unsent else error
-
-    def take_events(self) -> list[Event]:
-        """Return what happened since the last call, in order."""
-        if not self._events:
-            return []
-        events = self._events[:]
-        self._events.clear()
-        return events
+        Args:
+            since: When it was made.
+            now: The present.
+            left: It left at least once.
+        """
+        # A socket that has lived for a while has nothing to do with the failure of the one before it.
+        works = self._life.phase is State.OPEN and now - self.socket.opened_at > SETTLED_AFTER
+        last = None if works else self._last_failure
+        return endings.request_timeout(self.settings.app, now - since, left=left, state=self.state, last=last)
 
     # --- inputs
 
@@ -159,11 +125,13 @@ class RealtimeProtocol:
             FalrtError: The connection has ended; a ``ConnectionClosed`` holds the input in ``unsent``.
             QueueFullError: Too much waits already.
         """
-        if self._life.phase is State.CLOSED:
-            raise self.closed_error(unsent=(input.value,))
-        self._queue.put(input, now)
+        if self.ending is not None and self._life.phase is State.CLOSED:
+            raise endings.with_unsent(self.ending, (input.value,))
+        input.lane.put(input)
+        if input.kind is Kind.SEND:
+            input.lane.pacer.offered(now)
         self._input_at = now
-        self.session_end = None
+        self.ending = None
         self._life.wake(now)
 
     def abandon(self, input: Input, event: Event | None = None) -> None:
@@ -176,9 +144,11 @@ class RealtimeProtocol:
         elif input.kind is not Kind.SEND:
             input.end(Outcome.ABANDONED, event)
 
-    def flush(self, now: float) -> None:
-        """Let everything offered so far leave without waiting for the clock."""
-        self._queue.flush(now)
+    def flush(self, now: float) -> list[Input]:
+        """Let everything that waits leave without waiting for the clock; return what that is."""
+        for lane in self._queue.lanes:
+            lane.flush_below = now
+        return [*self._queue.waiting]
 
     # --- what a stream needs
 
@@ -189,12 +159,15 @@ class RealtimeProtocol:
             FalrtError: The connection has ended.
             ConcurrencyError: Another stream is running.
         """
-        if self._life.phase is State.CLOSED:
-            raise self.closed_error()
+        if self.ending is not None and self._life.phase is State.CLOSED:
+            raise self.ending
         return self._queue.add_lane(pacing, keeps_all=keeps_all)
 
-    def want_slot(self, lane: Lane, request_id: str | None, now: float) -> bool:
-        """A stream would send a frame, which it takes from its source only when that can leave; see :meth:`slot_at`.
+    def want_slot(self, lane: Lane, request_id: str | None, now: float) -> float | None:
+        """A stream would send a frame, which it takes from its source only when that can leave.
+
+        Where it did not want to before (``lane.wants``), or no socket was wanted, the deadlines have to be looked at
+        anew. Requests and sends that could leave go first: a stream always has a newer frame.
 
         Args:
             lane: The stream's.
@@ -202,27 +175,21 @@ class RealtimeProtocol:
             now: The present.
 
         Returns:
-            Whether that is news, so that the deadlines have to be looked at anew.
+            When the stream may take its frame; None: not before something happens.
         """
-        news = not lane.wants or self._life.phase is State.IDLE
         lane.wants, lane.wants_id = True, request_id
         self._life.wake(now)
-        return news
+        return self._queue.slot_at(lane, self.socket, now) if self._sendable else None
 
-    def slot_at(self, lane: Lane, now: float) -> float | None:
-        """Return when the stream that wants to send may take its frame; None: not before something happens.
+    def remove_lane(self, lane: Lane, skipped: int = 0) -> None:
+        """Close a stream's lane; what waits in it is given up.
 
-        Requests and sends that could leave go first: a stream always has a newer frame.
+        Args:
+            lane: The stream's.
+            skipped: Frames that it has skipped before they were offered.
         """
-        return self._queue.slot_at(lane, self._socket, now) if self._sendable else None
-
-    def skipped(self, count: int) -> None:
-        """A stream that ends has skipped so many frames before they were offered."""
-        self._counters.dropped += count
-
-    def remove_lane(self, lane: Lane) -> None:
-        """Close a stream's lane; what waits in it is given up."""
-        for input in (*lane.waiting, *self._socket.unanswered.inputs):
+        self._counters.dropped += skipped
+        for input in (*lane.waiting, *self.socket.unanswered.inputs):
             if input.lane is lane:
                 self.abandon(input)
         self._queue.lanes.remove(lane)
@@ -231,43 +198,48 @@ class RealtimeProtocol:
 
     @property
     def _sendable(self) -> bool:
-        return self._life.phase is State.OPEN and self._socket.leaving is None
+        return self._life.phase is State.OPEN and self.socket.leaving is None
 
-    def wants_socket(self, now: float) -> bool:
-        """Whether it is time to open a socket."""
-        return _reached(self._life.retry_at, now)
-
-    def connecting(self, now: float) -> None:
-        """The shell begins to open a socket."""
-        if self._life.phase is not State.CLOSED:
-            self._life.connecting(now)
+    def connecting(self, now: float) -> bool:
+        """Begin to open a socket, if it is time for one; return whether it is."""
+        if now < self._life.retry_at:
+            return False
+        self._life.connecting(now)
+        return True
 
     def opened(self, now: float) -> None:
         """The upgrade succeeded. That proves nothing about the app."""
         if self._life.phase is not State.CLOSED:
             self._life.opened()
-            self._socket = self._new_socket(now)
+            self.socket = self._new_socket(now)
             self._counters.opens += 1
+            self.events.append(Opened())
 
     def take_due(self, now: float) -> Input | None:
         """Return an input that is to be written now, or None. It counts as sent."""
-        if not self._sendable:
+        if not self._queue.waiting or not self._sendable:
             return None
-        input = self._queue.take_due(self._socket, now)
+        input = self._queue.take_due(self.socket, now)
         if input is not None:
-            self._counters.left(len(input.frame))
+            self._counters.sent += 1
+            self._counters.bytes_sent += len(input.frame)
         return input
 
-    def heard(self, at: float) -> None:
-        """Bytes came in at this instant."""
-        self._socket.liveness.heard(at)
-
     def received(self, message: Any, now: float, size_bytes: int = 0) -> None:
-        """The server said something; a control message may be given as such or as its map."""
-        socket = self._socket
+        """The server said something.
+
+        Args:
+            message: As decoded; a control message may be given as such or as its map. Of a frame that cannot be
+                read, the error that says why: it may have been an answer.
+            now: The present.
+            size_bytes: Length of the frame.
+        """
+        socket = self.socket
         self._counters.bytes_received += size_bytes
-        socket.liveness.heard(now)
         if not self._sendable:
+            return
+        if isinstance(message, FalrtError):
+            socket.leaving = socket.answers.garbled(message, now)
             return
         control = message if type(message) is not dict and isinstance(message, Control) else classify(message)
         if control is None:
@@ -278,31 +250,26 @@ class RealtimeProtocol:
         elif isinstance(control, Timings):
             socket.answers.timed(control.inference_time, now)
         elif isinstance(control, Notice):
-            self._events.append(Noticed(control))
+            self.events.append(Noticed(control))
         else:
             socket.leaving = endings.leaving_for(control, self.settings.app)
-
-    def garbled(self, error: FalrtError, now: float, size_bytes: int = 0) -> None:
-        """A frame came that cannot be read: the socket is given up where pairing matters, else the error is told."""
-        self._counters.bytes_received += size_bytes
-        self._socket.liveness.heard(now)
-        if self._sendable:
-            self._socket.leaving = self._socket.answers.garbled(error, now)
 
     # --- losses
 
     def lost(self, loss: Loss, now: float) -> None:
         """The socket is gone, or none could be opened: decide what follows for everybody."""
-        life, mode, socket = self._life, self.settings.mode, self._socket
+        life, mode, socket = self._life, self.settings.mode, self.socket
         if life.phase is State.CLOSED:
             return
+        was_open = life.phase is State.OPEN
+        self.events.append(Lost(loss, was_open, life.retry.tries))
         if loss.cause is not Cause.SETUP and socket.leaving is not None:
             loss = socket.leaving  # what we were leaving for is the better explanation
         self._last_failure = None if endings.in_order(loss) else loss
-        answered, used, was_open = socket.answers.count > 0, socket.sent > 0, life.phase is State.OPEN
+        answered, used = socket.answers.count > 0, socket.sent > 0
         blame = replay.blame(socket.unanswered, loss, mode, used=used, answered_here=answered)
         self._tell_fault(blame, loss)
-        if loss.cause is Cause.IDLE or (loss.cause is Cause.RECYCLED and self.quiet):
+        if loss.cause is Cause.IDLE or (loss.cause is Cause.RECYCLED and not self.pending()):
             socket.unanswered.end_unproven(Outcome.SUPERSEDED)  # in order: nothing was left undone
         unanswered = [input for input in socket.unanswered.take_all() if input.outcome is None]
         self._left(now)
@@ -316,12 +283,12 @@ class RealtimeProtocol:
             self._end_session(loss)
         case = Circumstances(
             opened_at=socket.opened_at if was_open else None,
-            waits=self._queue.waits,
+            waits=bool(self._queue.waiting),
             asked=bool(unanswered),
             # An app that says that its session is over has spoken, be it without any output.
             answered=answered or (mode.ends and loss.cause is Cause.IDLE and used),
             blamed=blame.settled,
-            rests=self.settings.lazy or self.session_end is not None,
+            rests=self.settings.lazy or self.ending is not None,
         )
         end = life.after(loss, case, now)
         if end is not None:
@@ -330,10 +297,10 @@ class RealtimeProtocol:
     def _left(self, now: float) -> None:
         """The present socket is gone: count its time, and make the state of the next."""
         if self._life.phase is State.OPEN:
-            self._counters.open_seconds += now - self._socket.opened_at
+            self._counters.open_seconds += now - self.socket.opened_at
         for lane in self._queue.lanes:
             lane.pacer.lost(now)
-        self._socket = self._new_socket(now)
+        self.socket = self._new_socket(now)
 
     def _tell_fault(self, blame: replay.Blame, loss: Loss) -> None:
         """Tell the error of a fault to whoever sent the input; several suspects will leave one at a time."""
@@ -345,7 +312,7 @@ class RealtimeProtocol:
         if culprit is not None:
             culprit.end(Outcome.FAILED, None if blame.tell else Failed(culprit, error))
         if blame.tell:
-            self._events.append(Problem(error))
+            self.events.append(Problem(error))
 
     def _sort_out(self, unanswered: list[Input], loss: Loss, *, spoke: bool) -> bool:
         """Queue what leaves again of the unanswered, and end the rest; return whether anything leaves again."""
@@ -369,11 +336,11 @@ class RealtimeProtocol:
             # What still waits belongs to the session that is over: the rest of it alone would be another one.
             unsent = self._queue.hand_back()
         if unsent and isinstance(loss.error, FalrtError):
-            self._events.append(Problem(loss.error))
+            self.events.append(Problem(loss.error))
         error = endings.ending_of_session(loss, unsent)
-        self._events.append(Ended(error))
-        if not self._queue.waits:
-            self.session_end = error
+        self.events.append(Ended(error))
+        if not self._queue.waiting:
+            self.ending = error
 
     def _end(self, loss: Loss, unanswered: Sequence[Input] = ()) -> None:
         """Lost for good: every waiter hears of it at once."""
@@ -386,7 +353,7 @@ class RealtimeProtocol:
         """Close on the user's wish. What never left is handed back in the error's ``unsent``."""
         if self._life.phase is State.CLOSED:
             return
-        unanswered = self._socket.unanswered.take_all()
+        unanswered = self.socket.unanswered.take_all()
         self._left(now)
         error = ConnectionClosedOK(1000, "closed by close()", unsent=self._queue.unsent)
         for input in unanswered:
@@ -395,8 +362,8 @@ class RealtimeProtocol:
 
     def _close_with(self, error: FalrtError) -> None:
         self._life.closed()
-        self.error = error
-        for input in (*self._socket.unanswered.take_all(), *self._queue.clear()):
+        self.ending = error
+        for input in (*self.socket.unanswered.take_all(), *self._queue.clear()):
             self._give_back(input, error)
 
     def _give_back(self, input: Input, error: FalrtError) -> None:
@@ -409,138 +376,96 @@ class RealtimeProtocol:
     def next_deadline(self, now: float, *, writable: bool = True) -> float | None:
         """Return when to call :meth:`tick` and to look again at what is due or wanted; None: on an event.
 
+        Asked after every message: what cannot matter at present is not looked at.
+
         Args:
             now: The present.
             writable: False while the socket takes no more: what is due then waits for the socket, not for time.
         """
-        life, warming, socket = self._life, self._life.warming, self._socket
+        life, socket, queue = self._life, self.socket, self._queue
         if life.phase is State.CLOSED:
             return None
-        deadlines = [
-            *(self._expires_at(input) for input in (*self._queue.waiting, *socket.unanswered.inputs)),
-            life.retry_at,
-            warming.until,
-        ]
+        waiting, unanswered = queue.waiting, socket.unanswered.inputs
+        deadline = min(life.retry_at, life.warming.until)
+        for input in (*waiting, *unanswered) if waiting else unanswered:
+            if input.kind is Kind.REQUEST:
+                deadline = min(deadline, self._expires_at(input))
         if self._sendable:
-            deadlines += [socket.liveness.next_check_at(), self._idle_close_at()]
-            if self.settings.mode.pairs:
-                deadlines += [self._recycle_at(), socket.overdue.settles_at()]
-            if writable and self._queue.waits:
-                deadlines.append(self._queue.next_due_at(socket, now))
-        return min((at for at in deadlines if at is not None), default=None)
+            overdue = socket.overdue
+            deadline = min(
+                deadline, socket.liveness.check_at, overdue.settles_at(), overdue.recycles_at(queue.lanes)
+            )
+            if self.settings.idle_close is not None:
+                deadline = min(deadline, self._idle_close_at())
+            if waiting and writable:
+                deadline = min(deadline, queue.next_due_at(socket, now))
+        return None if deadline == NEVER else deadline
 
-    def undisturbed(self, until: float) -> bool:
-        """Whether nothing can be due before an instant for which a timer is set.
+    def tick(self, now: float, heard_at: float = -NEVER) -> bool:
+        """Do what time alone demands.
 
-        Asked after every message, where :meth:`next_deadline` would be half of the work: so it is quick, and says no
-        wherever it is not sure. ``tests/protocol/realtime_world.py`` compares the two at each step of its walks.
+        Args:
+            now: The present.
+            heard_at: When bytes last came in, or there was another sign of life.
+
+        Returns:
+            Whether a ping is to be sent.
         """
-        socket, queue, life = self._socket, self._queue, self._life
-        if (
-            life.phase is not State.OPEN
-            or socket.leaving is not None
-            or queue.main.waiting
-            or len(queue.lanes) > 1
-            or life.warming.since is not None
-            or self.settings.idle_close is not None
-            or socket.unanswered.order is Order.BROKEN
-        ):
+        life, socket = self._life, self.socket
+        if life.phase is State.CLOSED:
             return False
-        # The timer may stem from before this socket opened, when nobody was to be pinged.
-        check_at = socket.liveness.next_check_at()
-        if check_at is not None and check_at < until:
-            return False
-        if not len(socket.unanswered):
-            return True
-        if not socket.overdue.is_patient(until):
-            return False
-        for input in socket.unanswered.inputs:
-            expires_at = self._expires_at(input)
-            if expires_at is not None and expires_at < until:
-                return False
-        return True
-
-    def tick(self, now: float) -> None:
-        """Do what time alone demands."""
-        warming = self._life.warming
-        if self._life.phase is State.CLOSED:
-            return
-        for input in (*self._queue.waiting, *self._socket.unanswered.inputs):
-            if _reached(self._expires_at(input), now):
-                self._time_out(input, now)
-        if _reached(warming.until, now):
-            if self.quiet:
-                warming.forgotten()
+        for input in (*self._queue.waiting, *socket.unanswered.inputs):
+            if input.kind is Kind.REQUEST and now >= self._expires_at(input):
+                error = self.timeout_error(input.submitted_at, now, left=input.sends > 0)
+                self.abandon(input, Failed(input, error))
+        if now >= life.warming.until:
+            if self.pending():
+                self._end(life.still_cold())
             else:
-                self._end(self._life.still_cold())
-        if self._sendable:
-            self._give_up_the_silent(now)
+                life.warming.forgotten()
+        if not self._sendable:
+            return False
+        socket.liveness.heard(heard_at)
+        return self._judge_silence(now)
 
-    def take_ping(self) -> bool:
-        """Whether a ping is to be sent now; said once."""
-        wanted, self._socket.ping_wanted = self._socket.ping_wanted, False
-        return wanted
+    def _judge_silence(self, now: float) -> bool:
+        """Do what follows from the silence of a socket; return whether a ping is to be sent."""
+        socket, lanes = self.socket, self._queue.lanes
+        if now >= socket.overdue.settles_at():
+            socket.unanswered.settle()
+        if now >= socket.overdue.recycles_at(lanes):
+            self._facts.recycled += 1
+            for lane in lanes:
+                overdue_at = lane.pacer.overdue_at()
+                if overdue_at is not None and now >= overdue_at:
+                    lane.pacer.dropped(now)
+            socket.leaving = Loss(Cause.RECYCLED, 1000, reason="unanswered inputs made pairing unsafe")
+        elif now >= self._idle_close_at():
+            socket.leaving = Loss(Cause.RECYCLED, 1000, reason="idle_close")
+        else:
+            pulse = socket.liveness.check(now)
+            if pulse is Pulse.DEAD:
+                socket.leaving = Loss(Cause.SILENCE, reason=socket.liveness.verdict(now))
+            return pulse is Pulse.PING
+        return False
 
-    def _expires_at(self, input: Input) -> float | None:
-        """Return when a request runs out of time; None for other inputs, and for never.
+    def _expires_at(self, request: Input) -> float:
+        """Return when a request runs out of time; never, where its caller waits no more.
 
         It ends at its caller's own deadline, or ``request_timeout`` after it was offered. That does not run while a
         cold model is starting, which has its own, longer limit; once the model is warm, it begins anew.
         """
-        if input.kind is not Kind.REQUEST or input.outcome is not None:
-            return None
+        if request.outcome is not None:
+            return NEVER
         default, warming = self.settings.request_timeout, self._life.warming
-        if input.timeout_at is not None or default is None or warming:
-            return input.timeout_at
-        return max(input.submitted_at, warming.warm_at) + default
+        if request.timeout_at is not None:
+            return request.timeout_at
+        if default is None or warming:
+            return NEVER
+        return max(request.submitted_at, warming.warm_at) + default
 
-    def _time_out(self, request: Input, now: float) -> None:
-        waited, socket = now - request.submitted_at, self._socket
-        # A socket that has lived for a while has nothing to do with the failure of the one before it.
-        works = self._life.phase is State.OPEN and now - socket.opened_at > SETTLED_AFTER
-        error = endings.request_timeout(
-            self.settings.app,
-            waited,
-            left=request.sends > 0,
-            state=self.state,
-            last=None if works else self._last_failure,
-        )
-        self.abandon(request, Failed(request, error))
-
-    def _give_up_the_silent(self, now: float) -> None:
-        """Do what follows from the silence of a socket."""
-        socket = self._socket
-        # The outputs of a session come as the app likes: a pause between them says nothing.
-        if self.settings.mode.pairs and _reached(socket.overdue.settles_at(), now):
-            socket.unanswered.settle()
-        if _reached(self._recycle_at(), now):
-            self._recycle(now)
-        elif _reached(self._idle_close_at(), now):
-            socket.leaving = Loss(Cause.RECYCLED, 1000, reason="idle_close")
-        else:
-            pulse = socket.liveness.check(now)
-            socket.ping_wanted = socket.ping_wanted or pulse is Pulse.PING
-            if pulse is Pulse.DEAD:
-                socket.leaving = Loss(Cause.SILENCE, reason=socket.liveness.verdict(now))
-
-    def _recycle(self, now: float) -> None:
-        self._facts.recycled += 1
-        for lane in self._queue.lanes:
-            if _reached(lane.pacer.overdue_at(), now):
-                lane.pacer.dropped(now)
-        self._socket.leaving = Loss(Cause.RECYCLED, 1000, reason="unanswered inputs made pairing unsafe")
-
-    def _idle_close_at(self) -> float | None:
+    def _idle_close_at(self) -> float:
         idle = self.settings.idle_close
-        if idle is None or not self.quiet:
-            return None
-        return max(self._input_at, self._socket.overdue.last_at) + idle
-
-    def _recycle_at(self) -> float | None:
-        if self.settings.backoff is None or not self.settings.mode.pairs:
-            return None
-        return self._socket.overdue.recycles_at(self._queue.lanes)
-
-
-def _reached(at: float | None, now: float) -> bool:
-    return at is not None and now >= at
+        if idle is None or self.pending():
+            return NEVER
+        return max(self._input_at, self.socket.overdue.last_at) + idle

@@ -7,10 +7,12 @@ and ``admission.py`` whether its answer could be told apart.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from falrt.exceptions import ConcurrencyError
 from falrt.protocol.inputs import Input, Kind, Lane, Outcome, Register
+from falrt.protocol.numbers import NEVER
 from falrt.protocol.pacing.policies import Pacing
 from falrt.protocol.pairing.admission import may_join
 from falrt.protocol.pairing.facts import AppFacts
@@ -43,32 +45,16 @@ class SendQueue:
     # --- what waits
 
     @property
-    def waits(self) -> bool:
-        """Whether anything waits to be sent."""
-        if self.main.waiting:
-            return True
-        return len(self.lanes) > 1 and any(lane.waiting for lane in self.lanes)
-
-    @property
-    def waiting(self) -> list[Input]:
+    def waiting(self) -> Sequence[Input]:
         """Everything that waits to be sent."""
+        if len(self.lanes) == 1:
+            return self.main.waiting  # asked several times for each message
         return [input for lane in self.lanes for input in lane.waiting]
 
     @property
     def unsent(self) -> tuple[Any, ...]:
         """The values of the inputs that never left, oldest first."""
         return tuple(input.value for input in self.waiting if not input.sends)
-
-    def put(self, input: Input, now: float) -> None:
-        """Queue an input.
-
-        Raises:
-            QueueFullError: Too much waits already.
-        """
-        lane = input.lane
-        lane.put(input)
-        if input.kind is Kind.SEND:
-            lane.pacer.offered(now)
 
     def hand_back(self) -> tuple[Any, ...]:
         """End what waits in the connection's own lane; return the values of the inputs that never left."""
@@ -77,17 +63,12 @@ class SendQueue:
             self.main.remove(input, Outcome.UNSENT)
         return values
 
-    def clear(self) -> list[Input]:
+    def clear(self) -> Sequence[Input]:
         """Empty all lanes and return what waited; the caller ends it."""
         waiting = self.waiting
         for lane in self.lanes:
             lane.clear()
         return waiting
-
-    def flush(self, now: float) -> None:
-        """Let everything offered so far leave without waiting for the clock."""
-        for lane in self.lanes:
-            lane.flush_below = now
 
     def suspect(self, inputs: tuple[Input, ...]) -> None:
         """One of these inputs made the app fail: they go out one at a time."""
@@ -111,7 +92,7 @@ class SendQueue:
 
     def slot_at(self, lane: Lane, socket: SocketState, now: float) -> float | None:
         """Return when the stream that wants to send may take its next frame; None: not before something happens."""
-        main, unanswered, limit = self.main, len(socket.unanswered), lane.pacer.in_flight_limit
+        main, unanswered, limit = self.main, len(socket.unanswered.inputs), lane.pacer.in_flight_limit
         if lane.waiting or unanswered >= (UNANSWERED_MAX if limit is None else limit):
             return None  # a frame taken now would be old when it leaves
         if main.waiting and (due_at := main.due_at(now, 0)) is not None and due_at <= now:
@@ -125,29 +106,30 @@ class SendQueue:
     def take_due(self, socket: SocketState, now: float) -> Input | None:
         """Return an input that is to be written now, or None. It counts as sent."""
         for lane in self.lanes:
-            due_at = self._due_at(lane, socket, now)
-            if due_at is not None and due_at <= now:
+            if self._due_at(lane, socket, now) <= now:
                 return self._sent(lane, socket, now)
         return None
 
-    def next_due_at(self, socket: SocketState, now: float) -> float | None:
-        """Return when something may leave; None: not before something happens."""
-        due = [at for lane in self.lanes if (at := self._due_at(lane, socket, now)) is not None]
-        return min(due, default=None)
+    def next_due_at(self, socket: SocketState, now: float) -> float:
+        """Return when something may leave, unless something happens before."""
+        return min(self._due_at(lane, socket, now) for lane in self.lanes)
 
-    def _due_at(self, lane: Lane, socket: SocketState, now: float) -> float | None:
+    def _due_at(self, lane: Lane, socket: SocketState, now: float) -> float:
         if not lane.waiting:
-            return None
+            return NEVER
         head = lane.waiting[0]
         if not self._may_leave(head.kind, lane, head.request_id, socket):
-            return None
-        return lane.due_at(now, len(socket.unanswered))
+            return NEVER
+        due_at = lane.due_at(now, len(socket.unanswered.inputs))
+        return NEVER if due_at is None else due_at
 
     def _sent(self, lane: Lane, socket: SocketState, now: float) -> Input:
         input, unanswered, pacer = lane.take(), socket.unanswered, lane.pacer
         if lane.paces(input):
             # A stream's frame was taken before it was encoded; the pacing counts from there.
-            pacer.sent(now if input.taken_at is None else input.taken_at, len(unanswered), len(input.frame))
+            pacer.sent(
+                now if input.taken_at is None else input.taken_at, len(unanswered.inputs), len(input.frame)
+            )
         unanswered.sent(input, pacer.vouched)
         input.sent_at = now
         input.sends += 1

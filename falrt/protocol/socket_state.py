@@ -28,11 +28,10 @@ class SocketState:
         answers: What becomes of what comes in.
         overdue: What it means that nothing does.
         liveness: Whether the peer is there at all.
-        ping_wanted: The shell should ping.
     """
 
     __slots__ = (
-        "answers", "leaving", "liveness", "opened_at", "overdue", "ping_wanted", "sent", "unanswered",
+        "answers", "leaving", "liveness", "opened_at", "overdue", "sent", "unanswered",
     )  # fmt: skip
 
     def __init__(
@@ -46,8 +45,7 @@ class SocketState:
         self.opened_at = now
         self.leaving: Loss | None = None
         self.sent = 0
-        self.ping_wanted = False
         self.unanswered = Unanswered(facts)
-        self.overdue = Overdue(facts, self.unanswered, settings.request_timeout, now)
+        self.overdue = Overdue(facts, self.unanswered, settings, now)
         self.answers = Answers(self.unanswered, self.overdue, facts, counters, settings.mode, tell)
         self.liveness = Liveness(settings.keepalive, now)

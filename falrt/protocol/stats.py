@@ -38,11 +38,6 @@ class Counters:
     _latencies: array[float] = field(default_factory=_numbers)
     _answered_at: array[float] = field(default_factory=_numbers)
 
-    def left(self, size_bytes: int) -> None:
-        """Note an input that left."""
-        self.sent += 1
-        self.bytes_sent += size_bytes
-
     def answered(self, now: float, latency: float) -> None:
         """Note an answer."""
         self.last = latency

@@ -560,7 +560,7 @@ async def test_a_mistake_in_a_timer_ends_the_connection_instead_of_its_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with FakeServer(echo) as server, server.connect(ping_interval=0.01) as conn:
-        monkeypatch.setattr(conn._core._supervisor.protocol, "tick", lambda now: 1 / 0)
+        monkeypatch.setattr(conn._core._supervisor.protocol, "tick", lambda now, heard_at: 1 / 0)
         with pytest.raises(falrt.ConnectionClosedError, match="unexpected ZeroDivisionError"):
             await soon(conn.recv())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from falrt.protocol.events import Answered, Event, Failed
+from falrt.protocol.events import Answered, Event, Failed, Lost, Opened
 from falrt.protocol.inputs import Input, Kind, Lane
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Immediate, Pacer, Pacing
@@ -37,6 +37,13 @@ def a_lane(pacing: Pacing, **options: bool) -> Lane:
     return Lane(pacing.start(), lambda outcome, event: None, **options)
 
 
+def taken(protocol: RealtimeProtocol) -> list[Event]:
+    """Take what happened, as the shell does."""
+    events = [*protocol.events]
+    protocol.events.clear()
+    return events
+
+
 class Line:
     """A protocol whose chance is always one half, so that every pause is half of its ceiling."""
 
@@ -46,8 +53,7 @@ class Line:
         )
 
     def open(self, now: float) -> Line:
-        assert self.protocol.wants_socket(now)
-        self.protocol.connecting(now)
+        assert self.protocol.connecting(now)
         self.protocol.opened(now)
         return self
 
@@ -94,12 +100,16 @@ class Line:
 
     def given_up(self) -> Loss:
         """The protocol has given up its socket: close it, and say why it did."""
-        leaving = self.protocol.leaving
+        leaving = self.protocol.socket.leaving
         assert leaving is not None
         return leaving
 
+    def all_events(self) -> list[Event]:
+        return taken(self.protocol)
+
     def events(self) -> list[Event]:
-        return self.protocol.take_events()
+        """What happened but for the sockets' coming and going."""
+        return [event for event in self.all_events() if not isinstance(event, Opened | Lost)]
 
     def failures(self) -> list[tuple[str, Exception]]:
         return [(event.input.value, event.error) for event in self.events() if isinstance(event, Failed)]

@@ -22,6 +22,7 @@ from falrt.protocol.reconnect.lifecycle import SETTLED_AFTER
 from falrt.protocol.settings import Settings
 from falrt.protocol.wire.messages import control_in
 from falrt.testing.platform.runner import Answer, Close, Control, Runner, RunnerOptions
+from tests.protocol.line import taken
 
 # Asked again and again at one instant, the protocol spins.
 TURNS_MAX = 300
@@ -78,6 +79,8 @@ class World:
         self.frame: int | None = None
         # For when the shell's one timer is set.
         self.timer: float | None = None
+        # When the shell last saw a sign of life.
+        self.heard_at = self.now
         self.answers = 0
         self.tries_seen = self.received_seen = 0
         # The last loss was that of a socket that had lived, or left nobody waiting.
@@ -149,9 +152,6 @@ class World:
 
     def arm(self) -> None:
         """Set the shell's timer, which is left alone where the protocol says that nothing can be due before it."""
-        if self.timer is not None and self.protocol.undisturbed(self.timer):
-            assert (self.protocol.next_deadline(self.now) or self.timer) >= self.timer, "a deadline is missed"
-            return
         deadline = self.protocol.next_deadline(self.now)
         if deadline is None or self.timer is None or deadline < self.timer:
             self.timer = deadline
@@ -160,19 +160,19 @@ class World:
         """Do what follows, once; return whether anything happened."""
         protocol = self.protocol
         happened = self.pump()
-        for event in protocol.take_events():
+        for event in taken(protocol):
             self.tell(event)
             happened = True
         happened |= self.drive()
-        if protocol.leaving is not None:
+        if protocol.socket.leaving is not None:
             if self.socket is not None and self.socket.coming:
                 self.receive_one(self.socket)  # what comes while a socket is given up must not count
-                assert not protocol.take_events()
+                assert not taken(protocol)
             self.lose(Loss(Cause.CLOSED, 1000))
             return True
         if protocol.state is State.CLOSED:
             self.socket = None
-        elif self.socket is None and protocol.wants_socket(self.now):
+        elif self.socket is None and protocol.connecting(self.now):
             self.connect()
             return True
         self.check()
@@ -203,8 +203,8 @@ class World:
         if lane is None or self.frame is None or protocol.state is State.CLOSED:
             return False
         probe = "" if self.server.echo == "always" else None
-        news = protocol.want_slot(lane, probe, self.now)
-        at = protocol.slot_at(lane, self.now)
+        news = not lane.wants or protocol.state is State.IDLE
+        at = protocol.want_slot(lane, probe, self.now)
         if at is not None and at <= self.now:
             self.frame = None
             input = self.input(Kind.STREAM, f"f{len(self.inputs)}" if self.server.echo != "never" else None)
@@ -216,7 +216,6 @@ class World:
 
     def connect(self) -> None:
         protocol = self.protocol
-        protocol.connecting(self.now)
         if self.refusals:
             self.refusals -= 1
             protocol.lost(Loss(Cause.NETWORK, error=FalrtError("refused")), self.now)
@@ -233,15 +232,15 @@ class World:
     def lose(self, loss: Loss) -> None:
         if self.socket is None:
             return
-        answered = self.protocol._socket.answers.count > 0
+        answered = self.protocol.socket.answers.count > 0
         self.socket = None
         before = self.protocol.state
         life = self.protocol._life
-        self.may_begin_anew |= self.now - self.protocol._socket.opened_at > SETTLED_AFTER
+        self.may_begin_anew |= self.now - self.protocol.socket.opened_at > SETTLED_AFTER
         self.protocol.lost(loss, self.now)
         self.may_begin_anew |= life.phase is State.IDLE
         retry_at = self.protocol._life.retry_at
-        if answered and retry_at is not None and before is State.OPEN:
+        if answered and life.phase is State.WAITING and before is State.OPEN:
             assert retry_at <= self.now + 0.1, "the first try comes within 100 ms"
         self.react()
 
@@ -284,6 +283,7 @@ class World:
 
     def receive_one(self, socket: Socket) -> None:
         item = socket.coming.popleft()
+        self.heard_at = self.now
         match item:
             case Answer(output):
                 self.protocol.received(output, self.now, 10)
@@ -305,7 +305,7 @@ class World:
         socket = self.socket
         if socket is not None and socket.coming and isinstance(socket.coming[0], Answer):
             self.seen.update(socket.coming.popleft().output["of"])
-            self.protocol.garbled(DecodeError("garbage"), self.now, 10)
+            self.protocol.received(DecodeError("garbage"), self.now, 10)
             self.react()
 
     # --- time
@@ -334,7 +334,7 @@ class World:
             if working and socket.coming:
                 candidates.append(self.now)
         if self.lane is not None and self.frame is not None:
-            candidates.append(self.protocol.slot_at(self.lane, self.now))
+            candidates.append(self.protocol.want_slot(self.lane, self.lane.wants_id, self.now))
         return [at for at in candidates if at is not None] or [float("inf")]
 
     def happen(self, working: bool) -> None:
@@ -354,9 +354,9 @@ class World:
                     self.deliver()
         if self.timer is not None and self.now >= self.timer:
             self.timer = None
-        self.protocol.tick(self.now)
-        if self.protocol.take_ping() and self.socket is not None and not self.socket.dead:
-            self.protocol.heard(self.now)
+        pings = self.protocol.tick(self.now, self.heard_at)
+        if pings and self.socket is not None and not self.socket.dead:
+            self.heard_at = self.now
         self.react()
 
     # --- the truth
@@ -395,15 +395,15 @@ class World:
                 self.outcomes[input.value] = input.outcome
         stats = protocol.stats(self.now)
         assert stats.sent == self.left.total()
-        assert stats.in_flight == len(protocol._socket.unanswered)
+        assert stats.in_flight == len(protocol.socket.unanswered.inputs)
         assert stats.dropped == sum(o is Outcome.SUPERSEDED for o in self.outcomes.values())
         assert stats.reconnects == max(0, self.sockets - 1)
         if protocol.state is State.CLOSED:
             assert protocol.next_deadline(self.now) is None
-            assert protocol.error is not None
+            assert protocol.ending is not None
             assert all(input.outcome is not None for input in self.inputs)
         if protocol.state is State.WARMING:
-            assert protocol._life.warming.until is not None
+            assert protocol._life.warming
             assert self.now <= protocol._life.warming.until
         tries = protocol._life.retry.tries
         assert tries >= self.tries_seen or stats.received > self.received_seen or self.may_begin_anew, (
@@ -420,7 +420,7 @@ class World:
             self.lose(Loss(Cause.CLOSED, 1006))
         for _ in range(400):
             self.advance(1.0)
-            if self.protocol.state is State.CLOSED or (self.protocol.quiet and self.at_rest):
+            if self.protocol.state is State.CLOSED or (not self.protocol.pending() and self.at_rest):
                 break
         else:
             raise AssertionError("it does not settle")

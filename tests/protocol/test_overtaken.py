@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from falrt.exceptions import RequestDropped, RequestTimeout
-from falrt.protocol.events import Answered, Failed, Pushed
+from falrt.protocol.events import Answered, Failed, Lost, Pushed
 from falrt.protocol.inputs import Input, Kind, Lane, Outcome
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Adaptive, Immediate, Latest, Pacing, Throttle
 from falrt.protocol.realtime import RealtimeProtocol
 from falrt.protocol.settings import Settings
+from tests.protocol.line import taken
 
 
 def opened(pacing: Pacing | None = None) -> RealtimeProtocol:
@@ -37,7 +38,7 @@ def echoing() -> RealtimeProtocol:
     protocol = opened()
     left(protocol, "first", Kind.REQUEST)
     protocol.received({"request_id": "first"}, 1.0)
-    protocol.take_events()
+    taken(protocol)
     return protocol
 
 
@@ -47,7 +48,7 @@ def test_the_newest_send_that_a_request_pushed_out_is_sent_again_and_answered() 
     protocol.received({"request_id": "request"}, 1.1)
     assert protocol.take_due(1.1) is send
     protocol.received({"request_id": "send"}, 1.2)
-    assert [event.input for event in protocol.take_events() if isinstance(event, Answered)] == [request, send]
+    assert [event.input for event in taken(protocol) if isinstance(event, Answered)] == [request, send]
     assert protocol.stats(1.2).dropped == 0
 
 
@@ -68,7 +69,7 @@ def overtaken(protocol: RealtimeProtocol, **details: Any) -> Input:
 
 
 def answered(protocol: RealtimeProtocol) -> list[Input]:
-    return [event.input for event in protocol.take_events() if isinstance(event, Answered)]
+    return [event.input for event in taken(protocol) if isinstance(event, Answered)]
 
 
 def test_a_request_that_the_server_dropped_is_sent_again_ahead_of_newer_ones() -> None:
@@ -78,7 +79,7 @@ def test_a_request_that_the_server_dropped_is_sent_again_ahead_of_newer_ones() -
     protocol.submit(newer, 1.1)
     assert protocol.take_due(1.1) is request
     assert protocol.take_due(1.1) is None, "as the newest it is surely kept"
-    protocol.take_events()
+    taken(protocol)
     protocol.received({"request_id": "request"}, 1.2)
     assert answered(protocol) == [request]
     assert protocol.take_due(1.2) is newer
@@ -88,10 +89,10 @@ def test_a_request_that_the_server_dropped_is_sent_again_ahead_of_newer_ones() -
 def test_a_request_that_is_dropped_again_and_again_ends_by_its_timeout() -> None:
     protocol = echoing()
     request = overtaken(protocol, timeout_at=3.0)
-    protocol.take_events()
+    taken(protocol)
     assert protocol.take_due(1.1) is request
     protocol.tick(3.0)
-    (event,) = protocol.take_events()
+    (event,) = taken(protocol)
     assert isinstance(event, Failed)
     assert isinstance(event.error, RequestTimeout)
 
@@ -99,12 +100,12 @@ def test_a_request_that_is_dropped_again_and_again_ends_by_its_timeout() -> None
 def test_a_request_that_may_leave_only_once_is_told_that_it_was_dropped() -> None:
     protocol = echoing()
     request = overtaken(protocol, resend=False)
-    (failed,) = [event for event in protocol.take_events() if isinstance(event, Failed)]
+    (failed,) = [event for event in taken(protocol) if isinstance(event, Failed)]
     assert failed.input is request
     assert isinstance(failed.error, RequestDropped)
-    assert (protocol.quiet, protocol.take_due(1.4), protocol.stats(1.4).dropped) == (True, None, 1)
+    assert (protocol.pending(), protocol.take_due(1.4), protocol.stats(1.4).dropped) == (0, None, 1)
     protocol.received({"request_id": "request"}, 1.5)
-    assert protocol.take_events() == [], "its answer comes after all: it is nobody's any more"
+    assert taken(protocol) == [], "its answer comes after all: it is nobody's any more"
 
 
 def test_a_request_that_may_leave_only_once_is_not_sent_on_another_socket() -> None:
@@ -113,7 +114,8 @@ def test_a_request_that_may_leave_only_once_is_not_sent_on_another_socket() -> N
     waits = Input(b"waits", Kind.REQUEST, protocol.main, 1.1, resend=False)
     protocol.submit(waits, 1.1)
     protocol.lost(Loss(Cause.CLOSED, 1001, reason="going away"), 2.0)
-    (failed,) = protocol.take_events()
+    lost, failed = taken(protocol)
+    assert isinstance(lost, Lost)
     assert isinstance(failed, Failed)
     assert failed.input is request
     assert isinstance(failed.error, RequestDropped)
@@ -126,18 +128,18 @@ def test_a_request_that_may_leave_only_once_is_not_sent_on_another_socket() -> N
 def test_an_answer_that_was_only_overtaken_reaches_its_request_before_it_leaves_again() -> None:
     protocol = echoing()
     request = overtaken(protocol)
-    protocol.take_events()
+    taken(protocol)
     protocol.received({"request_id": "request"}, 1.2)
     assert answered(protocol) == [request]
     assert protocol.take_due(1.2) is None
-    assert protocol.quiet
+    assert not protocol.pending()
 
 
 def test_a_request_that_left_twice_is_answered_once() -> None:
     protocol = echoing()
     request = overtaken(protocol)
     assert protocol.take_due(1.1) is request
-    protocol.take_events()
+    taken(protocol)
     protocol.received({"request_id": "request"}, 1.2)
     protocol.received({"request_id": "request"}, 1.3)
     assert answered(protocol) == [request]
@@ -148,19 +150,19 @@ def test_the_late_answer_of_a_send_that_was_dropped_is_nobodys_but_the_receivers
     left(protocol, "old", Kind.SEND)
     left(protocol, "new", Kind.SEND)
     protocol.received({"request_id": "new"}, 1.1)
-    protocol.take_events()
+    taken(protocol)
     protocol.received({"request_id": "old"}, 1.2)
-    assert protocol.take_events() == [Pushed({"request_id": "old"})]
+    assert taken(protocol) == [Pushed({"request_id": "old"})]
 
 
 def test_a_cancelled_request_that_was_dropped_does_not_leave_again() -> None:
     protocol = echoing()
     protocol.abandon(overtaken(protocol))
-    protocol.take_events()
-    assert protocol.quiet
+    taken(protocol)
+    assert not protocol.pending()
     assert protocol.take_due(1.2) is None
     protocol.received({"request_id": "request"}, 1.2)
-    assert protocol.take_events() == []
+    assert taken(protocol) == []
 
 
 def test_how_many_requests_may_be_unanswered_is_learned_from_drops() -> None:
@@ -187,19 +189,18 @@ def test_a_stream_that_may_skip_nothing_sends_no_more_than_is_surely_kept(pacing
     protocol = echoing()
     lane = protocol.add_lane(pacing, keeps_all=True)
     left(protocol, "frame", Kind.STREAM, lane)
-    assert protocol.slot_at(lane, 5.0) is None
+    assert protocol.want_slot(lane, None, 5.0) is None
     protocol.received({"request_id": "frame"}, 5.0)
-    assert protocol.slot_at(lane, 5.0) is not None
+    assert protocol.want_slot(lane, None, 5.0) is not None
 
 
 def test_a_stream_that_may_skip_nothing_may_be_vouched_for() -> None:
     protocol = opened()
     lane = protocol.add_lane(Latest(in_flight=2), keeps_all=True)
     left(protocol, "one", Kind.STREAM, lane)
-    protocol.want_slot(lane, None, 1.0)
-    assert protocol.slot_at(lane, 1.0) is not None
+    assert protocol.want_slot(lane, None, 1.0) is not None
     left(protocol, "two", Kind.STREAM, lane)
-    assert protocol.slot_at(lane, 1.0) is None
+    assert protocol.want_slot(lane, None, 1.0) is None
 
 
 def test_a_stream_without_a_limit_of_its_own_learns_from_its_drops_too() -> None:
@@ -209,8 +210,7 @@ def test_a_stream_without_a_limit_of_its_own_learns_from_its_drops_too() -> None
     left(protocol, "two", Kind.STREAM, lane)
     protocol.received({"request_id": "two"}, 1.1)
     left(protocol, "three", Kind.STREAM, lane)
-    protocol.want_slot(lane, "x", 1.2)
-    assert protocol.slot_at(lane, 1.2) is None, "one at a time from now on"
+    assert protocol.want_slot(lane, "x", 1.2) is None, "one at a time from now on"
 
 
 def test_a_request_that_was_given_up_before_it_was_dropped_is_nobodys_news() -> None:
@@ -219,5 +219,5 @@ def test_a_request_that_was_given_up_before_it_was_dropped_is_nobodys_news() -> 
     left(protocol, "send", Kind.SEND)
     protocol.abandon(request)
     protocol.received({"request_id": "send"}, 1.1)
-    assert [type(event) for event in protocol.take_events()] == [Answered]
+    assert [type(event) for event in taken(protocol)] == [Answered]
     assert (request.outcome, protocol.take_due(1.1)) == (Outcome.ABANDONED, None)

@@ -28,17 +28,17 @@ from tests.protocol.line import Line, Overlapping
 def test_an_eager_connection_wants_its_socket_at_once() -> None:
     line = Line(start=5.0)
     assert line.protocol.state is State.WAITING
-    assert line.protocol.wants_socket(5.0)
     assert line.next == 5.0
+    assert line.protocol.connecting(5.0)
+    assert not line.protocol.connecting(5.0), "it is being opened"
 
 
 def test_a_lazy_connection_wants_its_socket_at_the_first_input() -> None:
     line = Line(lazy=True)
     assert line.protocol.state is State.IDLE
-    assert not line.protocol.wants_socket(9.0)
+    assert not line.protocol.connecting(9.0)
     assert line.next is None
     line.send("a", 9.0)
-    assert line.protocol.wants_socket(9.0)
     assert line.open(9.0).leave(9.0) == ["a"]
 
 
@@ -63,7 +63,7 @@ def test_sends_leave_at_once_in_order_and_their_results_come_in_order() -> None:
     assert line.leave(1.0) == ["a", "b"]
     assert line.result(1.5) == [("a", False)]
     assert line.result(1.6) == [("b", False)]
-    assert line.protocol.quiet
+    assert not line.protocol.pending()
 
 
 def test_a_send_that_is_alone_is_paired_for_certain() -> None:
@@ -100,10 +100,9 @@ def test_flush_lets_what_waits_leave_without_the_clock() -> None:
     line = Line(pacing=Debounce(10.0)).open(0.0)
     line.send("a", 1.0)
     assert line.leave(1.0) == []
-    assert not line.protocol.flushed(1.0)
-    line.protocol.flush(1.0)
+    assert [input.value for input in line.protocol.flush(1.0)] == ["a"]
     assert line.leave(1.0) == ["a"]
-    assert line.protocol.flushed(1.0)
+    assert line.protocol.flush(1.0) == []
 
 
 def test_what_waits_for_an_answer_is_no_deadline() -> None:
@@ -111,7 +110,7 @@ def test_what_waits_for_an_answer_is_no_deadline() -> None:
     for name in "ab":
         line.send(name, 1.0)
         line.leave(1.0)
-    assert line.protocol.waits
+    assert line.protocol.main.waiting
     assert line.next is None
 
 
@@ -207,7 +206,7 @@ def test_echoed_ids_let_requests_out_together_and_tell_which_was_dropped() -> No
         line.request(name, 2.0, request_id=name)
     assert line.leave(2.0) == ["b", "c"]
     assert line.result(2.5, "c") == [("c", True)]
-    assert not line.protocol.quiet
+    assert line.protocol.pending()
     assert line.leave(2.5) == ["b"], "it was dropped: again, ahead of newer ones"
     assert line.result(2.6, "b") == [("b", True)]
     assert line.leave(2.6) == ["d"]
@@ -305,7 +304,7 @@ def test_a_request_runs_out_of_time_sent_or_not(left: bool) -> None:
     assert ("was not answered" in str(failed.error)) is left
     assert "within 2 s" in str(failed.error)
     assert line.at(4.0) == []
-    assert line.protocol.quiet
+    assert not line.protocol.pending()
 
 
 def test_a_request_without_a_deadline_has_the_connections() -> None:
@@ -351,15 +350,13 @@ def test_a_cancelled_request_that_waits_is_taken_back() -> None:
 def test_a_stream_is_asked_for_a_frame_when_one_can_leave() -> None:
     line = Line().open(0.0)
     lane = line.protocol.add_lane(Latest(1), keeps_all=False)
-    line.protocol.want_slot(lane, None, 1.0)
-    assert line.protocol.slot_at(lane, 1.0) == 1.0
+    assert line.protocol.want_slot(lane, None, 1.0) == 1.0
     line.frame(lane, "a", 1.0, taken_at=0.9)
-    assert line.protocol.slot_at(lane, 1.0) is None
+    assert line.protocol.want_slot(lane, None, 1.0) is None
     assert line.leave(1.0) == ["a"]
-    assert line.protocol.slot_at(lane, 1.1) is None
+    assert line.protocol.want_slot(lane, None, 1.1) is None
     assert line.result(1.5) == [("a", True)]
-    line.protocol.want_slot(lane, None, 1.5)
-    assert line.protocol.slot_at(lane, 1.5) == 1.5
+    assert line.protocol.want_slot(lane, None, 1.5) == 1.5
 
 
 def test_a_stream_yields_to_a_request_that_could_leave() -> None:
@@ -369,7 +366,7 @@ def test_a_stream_yields_to_a_request_that_could_leave() -> None:
     line.leave(1.0)
     line.request("b", 1.1)
     line.result(1.5)
-    assert line.protocol.slot_at(lane, 1.5) is None
+    assert line.protocol.want_slot(lane, None, 1.5) is None
     assert line.leave(1.5) == ["b"]
 
 
@@ -380,8 +377,7 @@ def test_a_stream_does_not_wait_for_a_send_whose_time_has_not_come() -> None:
     line.leave(1.0)
     line.result(1.5)
     line.send("b", 1.5)
-    line.protocol.want_slot(lane, None, 1.6)
-    assert line.protocol.slot_at(lane, 1.6) == 1.6
+    assert line.protocol.want_slot(lane, None, 1.6) == 1.6
 
 
 def test_the_next_deadline_is_that_of_whichever_lane_waits() -> None:
@@ -402,10 +398,9 @@ def test_a_stream_whose_pacing_does_not_time_its_frames_has_one_unanswered(pacin
     lane = line.protocol.add_lane(pacing, keeps_all=False)
     line.frame(lane, "a", 1.0)
     assert line.leave(1.0) == ["a"]
-    assert line.protocol.slot_at(lane, 5.0) is None
+    assert line.protocol.want_slot(lane, None, 5.0) is None
     assert line.result(5.0) == [("a", True)]
-    line.protocol.want_slot(lane, None, 5.0)
-    assert line.protocol.slot_at(lane, 5.0) == 5.0
+    assert line.protocol.want_slot(lane, None, 5.0) == 5.0
 
 
 def test_frames_beyond_what_is_surely_kept_are_not_certain() -> None:
@@ -450,10 +445,9 @@ def test_what_a_stream_leaves_behind_is_given_up() -> None:
 def test_a_stream_that_wants_a_frame_ends_the_rest() -> None:
     line = Line(lazy=True)
     lane = line.protocol.add_lane(Latest(1), keeps_all=False)
-    assert line.protocol.slot_at(lane, 1.0) is None
-    assert line.protocol.want_slot(lane, None, 1.0)
-    assert not line.protocol.want_slot(lane, None, 1.0)
-    assert line.protocol.wants_socket(1.0)
+    assert not line.protocol.connecting(1.0)
+    assert line.protocol.want_slot(lane, None, 1.0) is None
+    assert line.protocol.connecting(1.0)
 
 
 # --- what the server says
@@ -510,12 +504,12 @@ def test_garbage_among_sends_is_told_and_the_connection_goes_on() -> None:
     line.send("b", 1.0)
     line.leave(1.0)
     garbage = DecodeError("garbage")
-    line.protocol.garbled(garbage, 1.5, 7)
+    line.protocol.received(garbage, 1.5, 7)
     assert line.events() == [Problem(garbage)]
     assert first.outcome is Outcome.FAILED
-    assert line.protocol.leaving is None
+    assert line.protocol.socket.leaving is None
     assert line.result(1.6) == [("b", False)]
-    line.protocol.garbled(garbage, 1.7)
+    line.protocol.received(garbage, 1.7)
     assert line.events() == [Problem(garbage)]
     assert line.protocol.stats(2.0).bytes_received == 7
 
@@ -525,9 +519,9 @@ def test_garbage_that_may_be_a_requests_answer_costs_the_socket() -> None:
     line.request("a", 1.0)
     line.leave(1.0)
     garbage = DecodeError("garbage")
-    line.protocol.garbled(garbage, 1.5)
+    line.protocol.received(garbage, 1.5)
     assert line.given_up().cause is Cause.BAD_FRAME
-    line.protocol.garbled(garbage, 1.5)
+    line.protocol.received(garbage, 1.5)
     line.protocol.received({"seed": 1}, 1.5)
     assert line.leave(1.5) == []
     assert line.events() == []
@@ -541,9 +535,8 @@ def test_garbage_that_may_be_a_requests_answer_costs_the_socket() -> None:
 def test_a_silent_peer_is_pinged_and_then_given_up() -> None:
     line = Line(keepalive=Keepalive(20.0, 10.0)).open(0.0)
     assert line.next == 20.0
-    line.at(20.0)
-    assert line.protocol.take_ping()
-    assert not line.protocol.take_ping()
+    assert line.protocol.tick(20.0)
+    assert not line.protocol.tick(20.0), "one ping in a silence"
     assert line.next == 30.0
     line.at(30.0)
     assert line.given_up().cause is Cause.SILENCE
@@ -552,9 +545,7 @@ def test_a_silent_peer_is_pinged_and_then_given_up() -> None:
 
 def test_a_sign_of_life_puts_the_ping_off() -> None:
     line = Line(keepalive=Keepalive(20.0, 10.0)).open(0.0)
-    line.protocol.heard(15.0)
-    line.at(20.0)
-    assert not line.protocol.take_ping()
+    assert not line.protocol.tick(20.0, heard_at=15.0)
     assert line.next == 35.0
 
 
@@ -566,7 +557,7 @@ def test_an_idle_socket_is_closed_and_the_next_input_opens_another() -> None:
     line.send("a", 1.0)
     line.leave(1.0)
     assert line.at(9.0) == []
-    assert line.protocol.leaving is None, "an answer is still awaited"
+    assert line.protocol.socket.leaving is None, "an answer is still awaited"
     line.result(9.0)
     assert line.next == 14.0
     line.at(14.0)
@@ -600,28 +591,26 @@ def test_figures_cover_the_last_answers_only() -> None:
     assert (latency.p50, latency.p95, latency.last) == (0.25, 0.25, 0.25)
 
 
-# --- the quick look
+# --- when to look again
 
 
-def test_nothing_disturbs_a_connection_whose_only_deadline_is_far() -> None:
+def test_the_deadline_of_a_request_stays_when_it_has_left() -> None:
     line = Line().open(0.0)
-    assert line.protocol.undisturbed(20.0)
+    assert line.next == 20.0, "the ping"
     line.request("a", 1.0, timeout_at=10.0)
-    assert not line.protocol.undisturbed(20.0)
+    assert line.protocol.next_deadline(1.0) == 1.0, "it may leave"
     line.leave(1.0)
-    assert not line.protocol.undisturbed(20.0)
-    assert line.protocol.undisturbed(10.0)
+    assert line.next == 10.0
 
 
-def test_a_send_that_may_hang_disturbs() -> None:
+def test_a_send_is_looked_after_when_it_may_hang() -> None:
     line = Line(request_timeout=30.0, keepalive=Keepalive(None, None)).open(0.0)
     line.send("a", 1.0)
     line.leave(1.0)
-    assert line.protocol.undisturbed(31.0)
-    assert not line.protocol.undisturbed(31.5)
+    assert line.next == 31.0
 
 
-def test_a_peer_that_is_to_be_pinged_disturbs_a_timer_from_before_its_socket_opened() -> None:
+def test_a_peer_is_to_be_pinged_as_soon_as_its_socket_has_opened() -> None:
     line = Line(lazy=True, request_timeout=60.0, keepalive=Keepalive(1.0, 1.0))
     line.request("a", 0.0)
     assert line.next == 0.0
@@ -629,7 +618,6 @@ def test_a_peer_that_is_to_be_pinged_disturbs_a_timer_from_before_its_socket_ope
     assert line.next == 60.0
     line.protocol.opened(1.0)
     line.leave(1.0)
-    assert not line.protocol.undisturbed(60.0)
     assert line.next == 2.0
 
 
@@ -643,10 +631,10 @@ def test_close_hands_back_what_never_left_and_tells_everybody() -> None:
     waiting, unsent = line.request("b", 1.0), line.send("c", 1.0)
     line.protocol.close(2.0)
     assert line.protocol.state is State.CLOSED
-    error = line.protocol.closed_error()
+    error = line.protocol.ending
     assert isinstance(error, ConnectionClosedOK)
     assert error.unsent == ("b", "c")
-    assert not line.protocol.waits
+    assert not line.protocol.main.waiting
     assert line.failures() == [("b", error)]
     assert (sent.outcome, waiting.outcome, unsent.outcome) == (
         Outcome.FAILED,
@@ -669,7 +657,7 @@ def test_a_request_that_was_given_up_hears_nothing_at_the_end() -> None:
 def test_the_end_is_final() -> None:
     line = Line().open(0.0)
     line.protocol.close(1.0)
-    error = line.protocol.error
+    error = line.protocol.ending
     line.protocol.close(2.0)
     line.protocol.connecting(2.0)
     line.protocol.opened(2.0)
@@ -677,10 +665,10 @@ def test_the_end_is_final() -> None:
     line.protocol.received({"seed": 1}, 2.0)
     assert line.at(900.0) == []
     assert line.protocol.state is State.CLOSED
-    assert line.protocol.error is error
+    assert line.protocol.ending is error
     assert line.next is None
     assert line.leave(3.0) == []
-    assert not line.protocol.wants_socket(3.0)
+    assert not line.protocol.connecting(3.0)
 
 
 def test_an_input_after_the_end_comes_back_in_the_error() -> None:
@@ -696,7 +684,7 @@ def test_an_input_after_a_final_error_comes_back_in_a_closed_error() -> None:
     line = Line()
     error = ValueError("no such certificate")
     line.lose(0.5, Cause.SETUP, error=error)
-    assert isinstance(line.protocol.closed_error(), ConnectionClosedError)
+    assert isinstance(line.protocol.ending, ConnectionClosedError)
     with pytest.raises(ConnectionClosedError) as raised:
         line.send("a", 2.0)
     assert raised.value.unsent == ("a",)
@@ -709,13 +697,13 @@ def test_what_waits_for_its_pacing_and_what_is_unanswered_are_both_pending() -> 
     line = Line(pacing=Debounce(5.0)).open(0.0)
     lane = line.protocol.add_lane(Latest(1), keeps_all=False)
     line.send("a", 1.0)
-    assert (line.protocol.pending, line.protocol.owes(lane)) == (1, False)
+    assert (line.protocol.pending(), line.protocol.pending(lane)) == (1, 0)
     line.frame(lane, "b", 1.0)
-    assert line.protocol.owes(lane)
+    assert line.protocol.pending(lane)
     assert line.leave(1.0) == ["b"]
-    assert (line.protocol.pending, line.protocol.owes(lane)) == (2, True)
+    assert (line.protocol.pending(), line.protocol.pending(lane)) == (2, 1)
     line.result(1.5)
-    assert (line.protocol.pending, line.protocol.owes(lane)) == (1, False)
+    assert (line.protocol.pending(), line.protocol.pending(lane)) == (1, 0)
 
 
 def test_a_request_does_not_wait_for_a_pause_in_the_sends() -> None:
@@ -746,11 +734,9 @@ def test_a_stream_without_a_limit_has_no_more_unanswered_than_the_server_was_see
     line.frame(lane, "w", 0.0, request_id="w")
     line.leave(0.0)
     line.result(0.1, "w")
-    line.protocol.want_slot(lane, "x", 1.0)
     left = 0
-    while line.protocol.slot_at(lane, 1.0) == 1.0 and left < 100:
+    while line.protocol.want_slot(lane, "x", 1.0) == 1.0 and left < 100:
         line.frame(lane, "f", 1.0, request_id=str(left))
         line.leave(1.0)
-        line.protocol.want_slot(lane, "x", 1.0)
         left += 1
     assert left == WINDOW_FIRST

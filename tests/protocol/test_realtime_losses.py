@@ -15,7 +15,7 @@ from falrt.exceptions import (
     ServerError,
     UnauthorizedError,
 )
-from falrt.protocol.events import Failed, Problem, State
+from falrt.protocol.events import Failed, Lost, Problem, State
 from falrt.protocol.inputs import Kind, Outcome
 from falrt.protocol.loss import Cause
 from falrt.protocol.pacing.policies import Debounce, Immediate, Latest, Throttle
@@ -142,7 +142,7 @@ def test_an_upgrade_does_not_restore_the_budget() -> None:
         line.open(now + 0.5)
     line.lose(3.0)
     assert line.protocol.state is State.CLOSED
-    assert line.failures() == [("a", line.protocol.error)]
+    assert line.failures() == [("a", line.protocol.ending)]
     assert request.outcome is Outcome.UNSENT
 
 
@@ -162,7 +162,7 @@ def test_what_never_opened_gives_up_after_a_few_quick_tries() -> None:
         now = line.next or 0.0
     line.protocol.connecting(now)
     line.lose(now, Cause.NETWORK, error=refused)
-    assert line.protocol.error is refused
+    assert line.protocol.ending is refused
     assert now < 2.0
 
 
@@ -195,7 +195,7 @@ def test_a_final_code_reaches_every_waiter_at_once(code: int) -> None:
     sent, waiting = line.request("a", 1.0), line.request("b", 1.0)
     line.leave(1.0)
     line.lose(2.0, code=code)
-    error = line.protocol.error
+    error = line.protocol.ending
     assert isinstance(error, ConnectionClosedError)
     assert (error.code, error.unsent) == (code, ("b",))
     assert [value for value, _ in line.failures()] == ["a", "b"]
@@ -219,7 +219,7 @@ def test_a_bare_socket_ends_with_its_first_loss(loss: dict[str, Any], kind: type
     line.leave(1.0)
     line.lose(2.0, **loss)
     assert line.protocol.state is State.CLOSED
-    assert type(line.protocol.error) is kind
+    assert type(line.protocol.ending) is kind
     assert [value for value, _ in line.failures()] == ["a"]
 
 
@@ -373,7 +373,7 @@ def test_a_refused_token_is_renewed_once_and_the_request_goes_on() -> None:
     ((value, error),) = line.failures()
     assert value == "a"
     assert isinstance(error, UnauthorizedError)
-    assert line.protocol.error is error
+    assert line.protocol.ending is error
 
 
 def test_a_refusal_after_a_good_answer_earns_another_token() -> None:
@@ -402,7 +402,7 @@ def test_a_key_cannot_be_renewed() -> None:
     line.protocol.connecting(0.0)
     refused = UnauthorizedError("refused", status=401)
     line.lose(0.1, Cause.UNAUTHORIZED, error=refused)
-    assert line.protocol.error is refused
+    assert line.protocol.ending is refused
 
 
 def test_a_lazy_connection_that_is_refused_rests_where_nobody_waits() -> None:
@@ -455,7 +455,7 @@ def test_there_is_no_pause_beyond_the_warm_up_time() -> None:
     line.leave(0.0)
     line.lose(29.95, code=1000)
     assert line.protocol.state is State.CLOSED
-    assert isinstance(line.protocol.error, RequestTimeout)
+    assert isinstance(line.protocol.ending, RequestTimeout)
 
 
 def test_the_default_time_out_of_a_request_begins_when_the_model_is_warm() -> None:
@@ -556,19 +556,18 @@ def test_the_tries_since_the_last_answer_and_the_last_failure_can_be_told() -> N
     line = Line().open(0.0)
     line.lose(1.0, code=1011, reason="no such app")
     line.open(1.2).lose(1.3, code=1011, reason="no such app")
-    assert line.protocol.tries == 2
-    assert line.protocol.last_failure is not None
+    assert [event.tries for event in line.all_events() if isinstance(event, Lost)] == [0, 1]
     line.request("r", 1.4, timeout_at=1.5)
     (event,) = line.at(1.5)
     assert isinstance(event, Failed)
     assert "the last socket: no such app (code 1011)" in str(event.error)
     line.open(9.0).say(TIMEOUT, 40.0)
-    assert line.protocol.last_failure is None
+    assert "the last socket" not in str(line.protocol.timeout_error(40.0, 41.0))
 
 
 def test_frames_that_a_stream_skipped_before_they_were_offered_are_counted() -> None:
     line = Line().open(0.0)
-    line.protocol.skipped(3)
+    line.protocol.remove_lane(line.protocol.add_lane(Latest(1), keeps_all=False), skipped=3)
     assert line.protocol.stats(1.0).dropped == 3
 
 
@@ -589,7 +588,7 @@ def test_an_app_that_never_answered_and_closes_each_socket_at_the_door_does_not_
     assert isinstance(failed.error, ConnectError)
     assert "no such realtime app? check the id 'acme/app' and its path" in str(failed.error)
     assert "1011 'Error while forwarding the request'" in str(failed.error)
-    assert line.protocol.error is failed.error
+    assert line.protocol.ending is failed.error
 
 
 @pytest.mark.parametrize(("lived", "code"), [(30.0, 1011), (0.1, 1006), (0.1, 1012)])
@@ -626,7 +625,6 @@ def test_a_close_that_may_mean_an_expired_token_is_followed_by_one_new_token_if_
     line = Line().open(0.0)
     line.send("a", 0.0)
     line.lose(60.0, code=1008)
-    assert line.protocol.wants_socket(60.0)
     line.open(60.0)
     line.lose(60.1, code=1008)
     assert line.protocol.state is State.CLOSED
@@ -669,7 +667,7 @@ def test_a_bare_socket_that_closes_before_the_answer_is_an_error_for_who_waits(k
     (failed,) = line.events()
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, ConnectionClosedError)
-    assert isinstance(line.protocol.error, ConnectionClosedOK)
+    assert isinstance(line.protocol.ending, ConnectionClosedOK)
 
 
 # --- how long a request may take
@@ -682,10 +680,8 @@ def test_a_request_ends_at_its_callers_deadline_or_after_the_default() -> None:
     assert line.next == 125.0
     line.request("b", 5.0, timeout_at=6.0)
     assert line.next == 6.0
-    assert not line.protocol.undisturbed(5.5), "something waits"
     assert [name for name, _ in _failed(line.at(6.0))] == ["b"]
-    assert line.protocol.undisturbed(125.0)
-    assert not line.protocol.undisturbed(125.1)
+    assert line.next == 125.0
     assert [name for name, _ in _failed(line.at(125.0))] == ["a"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from falrt.exceptions import ConnectionClosedError, ConnectionClosedOK, DecodeError, ServerError
+from falrt.protocol.endings import with_unsent
 from falrt.protocol.events import Ended, Problem, Pushed, State
 from falrt.protocol.inputs import Outcome
 from falrt.protocol.loss import Cause
@@ -26,15 +27,15 @@ def test_the_end_of_a_session_is_told_and_the_next_input_begins_another(mode: st
     assert line.leave(1.0) == ["a"]
     line.protocol.received({"seed": 1}, 1.5)
     assert line.events() == [Pushed({"seed": 1})]
-    assert line.protocol.quiet is (mode != "server_streaming"), "where inputs go on, all were sent"
+    assert line.protocol.pending() == (mode == "server_streaming"), "where inputs go on, all were sent"
     line.say(TIMEOUT, 2.0)
     assert ended(line) == [ConnectionClosedOK]
     assert line.protocol.state is State.IDLE
-    assert isinstance(line.protocol.session_end, ConnectionClosedOK)
+    assert isinstance(line.protocol.ending, ConnectionClosedOK)
     assert input.outcome is Outcome.DELIVERED
-    assert line.protocol.quiet
+    assert not line.protocol.pending()
     line.send("b", 9.0)
-    assert line.protocol.session_end is None
+    assert line.protocol.ending is None
     assert line.open(9.0).leave(9.0) == ["b"]
 
 
@@ -61,10 +62,12 @@ def test_half_a_session_is_not_repeated_and_the_rest_is_handed_back(mode: str) -
     assert event.error.unsent == ("b",)
     assert (first.outcome, rest.outcome) == (Outcome.FAILED, Outcome.UNSENT)
     assert line.protocol.state is State.IDLE
-    assert line.protocol.closed_error() is event.error
-    again = line.protocol.closed_error(unsent=("b",))
+    assert line.protocol.ending is event.error
+    again = with_unsent(line.protocol.ending, ("b",))
     assert isinstance(again, ConnectionClosedError)
     assert again.__cause__ is event.error
+    line.send("c", 3.0)
+    assert isinstance(with_unsent(line.protocol.ending, ("b",)), ConnectionClosedOK), "that was in order"
 
 
 @pytest.mark.parametrize("mode", ["client_streaming", "bidi"])
@@ -91,7 +94,7 @@ def test_of_sessions_of_one_input_the_next_in_line_begins_by_itself() -> None:
     assert line.next == 20.0
     line.protocol.received({"seed": 1}, 1.5)
     line.say(TIMEOUT, 2.0)
-    assert line.protocol.session_end is None, "recv() waits for the next session"
+    assert line.protocol.ending is None, "recv() waits for the next session"
     assert line.open(2.0).leave(2.0) == ["b"]
 
 
@@ -128,7 +131,7 @@ def test_a_fault_ends_the_session_with_the_servers_own_error(mode: str) -> None:
     (event,) = line.events()
     assert isinstance(event, Ended)
     assert isinstance(event.error, ServerError)
-    assert line.protocol.session_end is event.error
+    assert line.protocol.ending is event.error
     assert input.outcome is Outcome.FAILED
 
 
@@ -192,8 +195,8 @@ def test_a_pause_between_the_outputs_of_one_input_says_nothing() -> None:
     line.protocol.received({"seed": 1}, 1.5)
     line.at(500.0)
     assert input.outcome is None
-    assert not line.protocol.quiet
-    assert line.protocol.leaving is None
+    assert line.protocol.pending()
+    assert line.protocol.socket.leaving is None
 
 
 @pytest.mark.parametrize("mode", ["client_streaming", "bidi"])
@@ -202,7 +205,7 @@ def test_an_idle_session_is_closed_as_the_option_says(mode: str) -> None:
     line.send("a", 1.0)
     line.leave(1.0)
     line.protocol.received({"seed": 1}, 1.5)
-    assert line.next == 20.0 + 1.5, "a ping"
+    assert line.next == 20.0, "a ping"
     line.events()
     line.at(31.5)
     line.lose(31.5)
@@ -218,9 +221,9 @@ def test_garbage_in_a_session_is_told_and_it_goes_on() -> None:
     line.send("a", 1.0)
     line.leave(1.0)
     garbage = DecodeError("garbage")
-    line.protocol.garbled(garbage, 1.5)
+    line.protocol.received(garbage, 1.5)
     assert line.events() == [Problem(garbage)]
-    assert line.protocol.leaving is None
+    assert line.protocol.socket.leaving is None
 
 
 def test_a_sessions_timings_need_no_answer_of_their_own() -> None:
@@ -236,7 +239,7 @@ def test_a_bare_socket_ends_with_its_session(mode: str) -> None:
     line.leave(1.0)
     line.say(TIMEOUT, 2.0)
     assert line.protocol.state is State.CLOSED
-    assert isinstance(line.protocol.error, ConnectionClosedOK)
+    assert isinstance(line.protocol.ending, ConnectionClosedOK)
 
 
 def test_a_refused_token_before_any_output_repeats_a_server_stream() -> None:
@@ -259,6 +262,6 @@ def test_an_app_that_ends_every_socket_before_anything_left_is_not_run_at(said: 
         at = line.protocol.next_deadline(now)
         assert at is not None
         now = max(now, at)
-        if line.protocol.wants_socket(now):
-            line.open(now)
+        if line.protocol.connecting(now):
+            line.protocol.opened(now)
     assert sockets < 10

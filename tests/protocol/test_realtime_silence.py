@@ -76,11 +76,11 @@ def test_sends_that_the_server_dropped_are_settled_after_a_silence() -> None:
     inputs = [line.send(name, 1.0) for name in "abc"]
     line.leave(1.0)
     line.result(1.1)
-    assert not line.protocol.quiet
+    assert line.protocol.pending()
     assert line.next == 2.1
     line.at(2.1)
-    assert line.protocol.quiet
-    assert line.protocol.leaving is None
+    assert not line.protocol.pending()
+    assert line.protocol.socket.leaving is None
     assert [input.outcome for input in inputs] == [Outcome.ANSWERED, Outcome.SUPERSEDED, None]
 
 
@@ -90,10 +90,10 @@ def test_garbage_may_have_been_the_newest_ones_answer() -> None:
         line.send(name, 1.0)
     line.leave(1.0)
     for _ in range(2):
-        line.protocol.garbled(DecodeError("garbage"), 1.1)
+        line.protocol.received(DecodeError("garbage"), 1.1)
     assert line.next == 2.1
     line.at(2.1)
-    assert line.protocol.quiet
+    assert not line.protocol.pending()
 
 
 def test_what_was_settled_wrongly_is_received_all_the_same() -> None:
@@ -136,7 +136,7 @@ def settled(**options: Any) -> tuple[Line, Input]:
     line.leave(1.0)
     line.result(1.1)
     line.at(2.1)
-    assert line.protocol.quiet
+    assert not line.protocol.pending()
     return line, newest
 
 
@@ -247,7 +247,7 @@ def test_a_socket_recycled_in_vain_grants_the_next_twice_the_time() -> None:
         line.open(now)
         line.leave(now)
         line.at(now)
-        line.protocol.abandon(line.protocol._socket.unanswered.inputs[0])
+        line.protocol.abandon(line.protocol.socket.unanswered.inputs[0])
     assert waits == [1.0, 2.0, 4.0]
 
 
@@ -260,7 +260,6 @@ def test_a_request_that_went_into_anothers_output_is_asked_again() -> None:
         line.request(name, 1.0, request_id=name)
     assert line.leave(1.0) == ["a", "b"]
     assert line.result(1.1, "a") == [("a", True)]
-    assert not line.protocol.undisturbed(2.0)
     assert line.next == 2.1
     line.at(2.1)
     line.lose(2.1)
@@ -326,7 +325,7 @@ def test_a_frame_whose_answer_will_name_it_is_never_guessed_at() -> None:
         line.frame(lane, name, 1.0, request_id=name)
         line.leave(1.0)
     line.at(30.0)
-    assert len(line.protocol._socket.unanswered) == 2
+    assert len(line.protocol.socket.unanswered.inputs) == 2
 
 
 def test_an_app_that_hangs_costs_the_socket_after_the_time_of_a_request() -> None:
@@ -423,22 +422,22 @@ def test_a_stream_held_up_by_dropped_sends_gets_a_new_socket() -> None:
     line.leave(1.0)
     lane = line.protocol.add_lane(Latest(1), keeps_all=False)
     assert line.next == 121.0, "the stream wants nothing yet"
-    assert line.protocol.want_slot(lane, None, 1.5)
-    assert line.protocol.slot_at(lane, 1.5) is None
-    assert not line.protocol.want_slot(lane, None, 1.5)
+    assert not lane.wants
+    assert line.protocol.want_slot(lane, None, 1.5) is None
+    assert lane.wants
     assert line.next == 2.0
     line.at(2.0)
     line.lose(2.0)
     line.open(2.0).leave(2.0)
     line.result(2.1)
-    assert line.protocol.slot_at(lane, 2.1) == 2.1
+    assert line.protocol.want_slot(lane, None, 2.1) == 2.1
 
 
 def test_after_garbage_no_request_is_given_the_answer_that_may_still_come() -> None:
     line = Line(keepalive=SILENT).open(0.0)
     line.send("a", 1.0)
     line.leave(1.0)
-    line.protocol.garbled(DecodeError("hello"), 1.1)
+    line.protocol.received(DecodeError("hello"), 1.1)
     line.request("r", 1.2)
     assert line.leave(1.2) == []
     line.at(1.2)
@@ -454,7 +453,7 @@ def test_an_app_that_hangs_is_noticed_although_inputs_go_on_leaving() -> None:
         line.send(str(second), float(second))
         line.leave(float(second))
         line.at(float(second))
-    assert line.protocol.leaving is None
+    assert line.protocol.socket.leaving is None
     line.at(31.0)
     assert line.given_up().cause is Cause.RECYCLED
 
@@ -470,7 +469,7 @@ def test_the_newest_send_and_the_newest_frame_both_survive_a_guess_and_a_loss() 
         else:
             line.frame(lane, name, 1.0, request_id=name)
         assert line.leave(1.0) == [name]
-    line.result(1.2, line.protocol._socket.unanswered.inputs[0].request_id)
+    line.result(1.2, line.protocol.socket.unanswered.inputs[0].request_id)
     line.at(9.0)
     line.lose(9.1, code=1011)
     again = line.open(9.2).leave(9.2)

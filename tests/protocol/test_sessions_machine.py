@@ -25,7 +25,7 @@ class Sessions(RuleBasedStateMachine):
         backoff=st.sampled_from([Backoff(), Backoff(), None]),
     )
     def begin(self, mode: str, pacing: Immediate | Throttle, lazy: bool, backoff: Backoff | None) -> None:
-        self.mode, self.now = mode, 0.0
+        self.mode, self.now, self.heard_at = mode, 0.0, 0.0
         self.line = Line(mode, pacing=pacing, lazy=lazy, backoff=backoff, warmup_timeout=100_000.0)
         self.inputs: list[Input] = []
         self.left: list[tuple[int, str]] = []
@@ -39,11 +39,11 @@ class Sessions(RuleBasedStateMachine):
         """What the shell does."""
         protocol = self.line.protocol
         self.ends += sum(isinstance(event, Ended) for event in self.line.events())
-        if protocol.leaving is not None:
+        if protocol.socket.leaving is not None:
             self.line.lose(self.now, code=1000)
             self.react()
-        elif protocol.wants_socket(self.now):
-            self.line.open(self.now)
+        elif protocol.connecting(self.now):
+            protocol.opened(self.now)
             self.sockets += 1
         left = self.line.leave(self.now)
         self.left += [(self.sockets, name) for name in left]
@@ -67,7 +67,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(code=st.sampled_from([1000, 1006, 1011]))
     def lose(self, code: int) -> None:
-        if self.line.protocol._life.phase is State.OPEN and self.line.protocol.leaving is None:
+        if self.line.protocol._life.phase is State.OPEN and self.line.protocol.socket.leaving is None:
             self.line.lose(self.now, Cause.CLOSED, code)
             self.react()
 
@@ -76,9 +76,8 @@ class Sessions(RuleBasedStateMachine):
         until = self.now + seconds
         while (at := self.line.protocol.next_deadline(self.now)) is not None and at <= until:
             self.now = max(self.now, at)
-            self.line.protocol.tick(self.now)
-            if self.line.protocol.take_ping():
-                self.line.protocol.heard(self.now)
+            if self.line.protocol.tick(self.now, self.heard_at):
+                self.heard_at = self.now
             self.react()
         self.now = until
         self.react()
@@ -86,7 +85,7 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def nobody_hangs_after_the_end(self) -> None:
         if hasattr(self, "line") and self.ends and self.line.protocol.state is State.IDLE:
-            assert self.line.protocol.session_end is not None
+            assert self.line.protocol.ending is not None
 
     @invariant()
     def half_a_session_is_never_repeated(self) -> None:

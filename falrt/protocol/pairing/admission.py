@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from falrt.protocol.inputs import Input, Kind, Lane
+from falrt.protocol.inputs import Kind, Lane
 from falrt.protocol.pairing.facts import AppFacts
 from falrt.protocol.pairing.unanswered import Order, Unanswered
 
@@ -22,9 +22,9 @@ __all__ = ["held_up", "may_join"]
 
 def may_join(unanswered: Unanswered, facts: AppFacts, kind: Kind, lane: Lane, request_id: str | None) -> bool:
     """Whether an input of this kind, lane and id may leave now as far as pairing is concerned."""
-    if not len(unanswered):
+    if not unanswered.inputs:
         return kind is Kind.SEND or unanswered.order is not Order.BROKEN or unanswered.names(request_id)
-    if unanswered.repeats:
+    if unanswered.strict and unanswered.repeats:
         return False  # what the server dropped before goes as the newest, which it surely keeps
     if lane.keeps_all and unanswered.count_of(lane) >= lane.pacer.vouched:
         return False  # nothing of this lane may be skipped, and the server keeps no more for sure
@@ -32,13 +32,13 @@ def may_join(unanswered: Unanswered, facts: AppFacts, kind: Kind, lane: Lane, re
         return True
     if unanswered.names(request_id):
         unbounded = kind is Kind.REQUEST or lane.pacer.in_flight_limit is None
-        return kind is Kind.SEND or not unbounded or len(unanswered) < facts.window
+        return kind is Kind.SEND or not unbounded or len(unanswered.inputs) < facts.window
     if lane.streams and unanswered.all_of(lane):
-        return lane.pacer.overlaps or len(unanswered) < lane.pacer.vouched
-    return len(unanswered) < lane.pacer.vouched and unanswered.order is Order.PROVEN
+        return lane.pacer.overlaps or len(unanswered.inputs) < lane.pacer.vouched
+    return len(unanswered.inputs) < lane.pacer.vouched and unanswered.order is Order.PROVEN
 
 
-def head_may_join(unanswered: Unanswered, facts: AppFacts, lane: Lane) -> bool:
+def _head_may_join(unanswered: Unanswered, facts: AppFacts, lane: Lane) -> bool:
     """Whether what a lane would send next, if anything, may leave as far as pairing is concerned."""
     head = lane.head
     if head is not None:
@@ -48,10 +48,12 @@ def head_may_join(unanswered: Unanswered, facts: AppFacts, lane: Lane) -> bool:
 
 def held_up(unanswered: Unanswered, facts: AppFacts, lanes: Sequence[Lane]) -> bool:
     """Whether an input waits for answers that may never come, and that nobody with a timeout of their own waits for."""
-    if unanswered.strict and any(_owed(input) for input in unanswered.inputs):
-        return False
+    if unanswered.strict:
+        for input in unanswered.inputs:
+            if input.kind is not Kind.SEND and input.outcome is None:
+                return False  # somebody waits for this answer, and has a timeout of their own
     return any(
-        not head_may_join(unanswered, facts, lane) or _blocks_requests(unanswered, lane) for lane in lanes
+        not _head_may_join(unanswered, facts, lane) or _blocks_requests(unanswered, lane) for lane in lanes
     )
 
 
@@ -60,11 +62,6 @@ def _blocks_requests(unanswered: Unanswered, lane: Lane) -> bool:
     limit = lane.pacer.in_flight_limit
     return (
         limit is not None
-        and len(unanswered) >= limit
+        and len(unanswered.inputs) >= limit
         and any(input.kind is Kind.REQUEST for input in lane.waiting)
     )
-
-
-def _owed(input: Input) -> bool:
-    """Whether somebody waits for this answer, and has a timeout of their own."""
-    return input.kind is not Kind.SEND and input.outcome is None

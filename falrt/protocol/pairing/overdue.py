@@ -23,9 +23,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from falrt.protocol.inputs import Input, Kind, Lane
+from falrt.protocol.numbers import NEVER
 from falrt.protocol.pairing import admission
 from falrt.protocol.pairing.facts import AppFacts, Ids
-from falrt.protocol.pairing.unanswered import Unanswered
+from falrt.protocol.pairing.unanswered import Order, Unanswered
+from falrt.protocol.settings import Settings
 
 __all__ = ["Overdue"]
 
@@ -40,12 +42,18 @@ PATIENCE_LATENCIES: Final = 4.0
 class Overdue:
     """How long one socket has been silent, and when something has to be done about it."""
 
-    __slots__ = ("_answered_since", "_came_at", "_facts", "_unanswered", "hang_after", "last_at")
+    __slots__ = (
+        "_answered_since", "_came_at", "_facts", "_hang_after", "_pairs", "_recycles", "_unanswered", "last_at",
+    )  # fmt: skip
 
-    def __init__(self, facts: AppFacts, unanswered: Unanswered, hang_after: float | None, now: float) -> None:
+    def __init__(self, facts: AppFacts, unanswered: Unanswered, settings: Settings, now: float) -> None:
         self._facts, self._unanswered = facts, unanswered
+        # The outputs of a session come as the app likes: a pause between them says nothing.
+        self._pairs = settings.mode.pairs
+        # A bare socket is not replaced by another.
+        self._recycles = self._pairs and settings.backoff is not None
         # Seconds after which an app that gives nothing hangs; None for never.
-        self.hang_after = hang_after
+        self._hang_after = settings.request_timeout
         # When the last input left or the last result came; at first, when the socket opened.
         self.last_at = now
         # When the last result came; at first, when the socket opened.
@@ -77,29 +85,23 @@ class Overdue:
             patience = min(PATIENCE_MAX, max(PATIENCE_MIN, PATIENCE_LATENCIES * latency))
         return self.last_at + patience * self._factor
 
-    def is_patient(self, until: float) -> bool:
-        """Whether silence tells nothing before an instant, where no stream runs and nothing waits."""
-        oldest = self._unanswered.oldest
-        if oldest is None or self._answered_since:
-            return oldest is None
-        hangs_at = self._hangs_at(oldest)
-        return hangs_at is None or hangs_at >= until
-
-    def settles_at(self) -> float | None:
-        """Return when all that is unanswered, plain sends, is to be taken for dropped; None for never."""
+    def settles_at(self) -> float:
+        """Return when all that is unanswered, plain sends, is to be taken for dropped."""
         unanswered = self._unanswered
-        if not len(unanswered) or unanswered.strict or not self._answered_since:
-            return None
+        if not (self._pairs and unanswered.inputs and self._answered_since) or unanswered.strict:
+            return NEVER
         return self._patient_until
 
-    def recycles_at(self, lanes: Sequence[Lane]) -> float | None:
-        """Return when the socket is to be replaced by one without stale answers; None for never."""
+    def recycles_at(self, lanes: Sequence[Lane]) -> float:
+        """Return when the socket is to be replaced by one without stale answers."""
         unanswered, facts = self._unanswered, self._facts
-        oldest = unanswered.oldest
-        if oldest is None:
+        if not self._recycles:
+            return NEVER
+        if not unanswered.inputs:
             # Nothing is unanswered as far as we know, but a late answer may come: no strict input may meet it.
-            free = all(admission.head_may_join(unanswered, facts, lane) for lane in lanes)
-            return None if free else self.last_at
+            blocked = unanswered.order is Order.BROKEN and admission.held_up(unanswered, facts, lanes)
+            return self.last_at if blocked else NEVER
+        oldest = unanswered.inputs[0]
         if admission.held_up(unanswered, facts, lanes):
             return self._patient_until
         if self._answered_since and unanswered.strict and unanswered.awaited:
@@ -115,10 +117,10 @@ class Overdue:
                 return min(self._patient_until, overdue_at)
         return self._patient_until
 
-    def _hangs_at(self, oldest: Input) -> float | None:
+    def _hangs_at(self, oldest: Input) -> float:
         """Return when an app that gives nothing for its oldest input hangs; a request has a clock of its own."""
-        if oldest.kind is Kind.REQUEST or self.hang_after is None:
-            return None
+        if oldest.kind is Kind.REQUEST or self._hang_after is None:
+            return NEVER
         # Inputs that go on leaving are no sign of life.
         since = self._came_at if oldest.sent_at is None else max(self._came_at, oldest.sent_at)
-        return since + self.hang_after * self._factor
+        return since + self._hang_after * self._factor

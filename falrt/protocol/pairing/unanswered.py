@@ -75,21 +75,19 @@ class Unanswered:
     __slots__ = (
         "_facts",
         "_held_bytes",
-        "_inputs",
-        "_owed",
-        "_repeated",
         "_spent",
-        "_strict",
+        "inputs",
         "order",
+        "strict",
         "unproven",
     )
 
     def __init__(self, facts: AppFacts) -> None:
         self._facts = facts
-        self._inputs: list[Input] = []
-        # How many of them are requests and stream frames; requests and frames that nothing newer can stand for;
-        # requests that the server dropped before.
-        self._strict = self._owed = self._repeated = 0
+        # Oldest first; changed here only.
+        self.inputs: list[Input] = []
+        # How many of them are requests, even given up, or stream frames: their pairing matters.
+        self.strict = 0
         # Bytes of the plain sends whose frames were let go.
         self._held_bytes = 0
         self.order = Order.PROVEN
@@ -98,48 +96,30 @@ class Unanswered:
         # Names that more answers than one may carry, or that an input which was given up bears.
         self._spent: dict[str, Input] = {}
 
-    def __len__(self) -> int:
-        return len(self._inputs)
-
     # --- questions
-
-    @property
-    def oldest(self) -> Input | None:
-        """The input that has waited longest."""
-        return self._inputs[0] if self._inputs else None
-
-    @property
-    def inputs(self) -> tuple[Input, ...]:
-        """All unanswered inputs, oldest first."""
-        return tuple(self._inputs)
-
-    @property
-    def strict(self) -> bool:
-        """Whether the pairing of an unanswered input matters: it is a request, even one given up, or a stream's."""
-        return self._strict > 0
 
     @property
     def owes(self) -> bool:
         """Whether a request, be it one given up, or a frame that nothing newer can stand for is unanswered."""
-        return self._owed > 0
+        return any(input.kind is Kind.REQUEST or input.lane.keeps_all for input in self.inputs)
 
     @property
     def repeats(self) -> bool:
         """Whether a request is unanswered that the server dropped before; as the newest it is surely kept."""
-        return self._repeated > 0
+        return any(input.kind is Kind.REQUEST and input.drops for input in self.inputs)
 
     @property
     def awaited(self) -> bool:
         """Whether somebody still waits for an answer."""
-        return any(input.outcome is None for input in self._inputs)
+        return any(input.outcome is None for input in self.inputs)
 
     def all_of(self, lane: Lane) -> bool:
         """Whether every unanswered input came from this lane."""
-        return all(input.lane is lane for input in self._inputs)
+        return all(input.lane is lane for input in self.inputs)
 
     def count_of(self, lane: Lane) -> int:
         """How many unanswered inputs came from this lane."""
-        return sum(input.lane is lane for input in self._inputs)
+        return sum(input.lane is lane for input in self.inputs)
 
     def names(self, request_id: str | None) -> bool:
         """Whether an input with this id may go out among others: its answer will name it."""
@@ -147,7 +127,7 @@ class Unanswered:
             request_id is not None
             and self._facts.ids is Ids.ECHOED
             and request_id not in self._spent
-            and all(other.request_id not in (None, request_id) for other in self._inputs)
+            and all(other.request_id not in (None, request_id) for other in self.inputs)
         )
 
     def was_sent_by(self, request_id: str) -> Input | None:
@@ -158,43 +138,37 @@ class Unanswered:
 
     def sent(self, input: Input, vouched: int) -> None:
         """Note that an input left, when the server surely keeps ``vouched`` unanswered ones."""
-        if self.order is Order.PROVEN and len(self._inputs) >= vouched and not self.names(input.request_id):
+        if self.order is Order.PROVEN and len(self.inputs) >= vouched and not self.names(input.request_id):
             self.order = Order.CROWDED
         if input.kind is not Kind.SEND:
-            self._count(input, 1)
+            self.strict += 1
         else:
-            if self._inputs:
-                self._let_go(self._inputs[-1])
+            if self.inputs:
+                self._let_go(self.inputs[-1])
             self.end_unproven(Outcome.SUPERSEDED)
-        self._inputs.append(input)
-
-    def _count(self, input: Input, by: int) -> None:
-        is_request = input.kind is Kind.REQUEST
-        self._strict += by
-        self._owed += by * (is_request or input.lane.keeps_all)
-        self._repeated += by * (is_request and input.drops > 0)
+        self.inputs.append(input)
 
     def _let_go(self, previous: Input) -> None:
         """A newer send is leaving: older ones are never sent again, so their frames are not needed any more."""
         if previous.kind is Kind.SEND:
             previous.held_bytes, previous.frame = len(previous.frame), b""
             self._held_bytes += previous.held_bytes
-        while self._inputs[0].kind is Kind.SEND and (
-            len(self._inputs) >= UNANSWERED_SENDS_MAX
-            or (self._held_bytes > UNANSWERED_BYTES_MAX and len(self._inputs) > 1)
+        while self.inputs[0].kind is Kind.SEND and (
+            len(self.inputs) >= UNANSWERED_SENDS_MAX
+            or (self._held_bytes > UNANSWERED_BYTES_MAX and len(self.inputs) > 1)
         ):
             self._give_up(self._removed(0), Outcome.SUPERSEDED)
 
     def end_older(self, outcome: Outcome) -> None:
         """End all but the newest, where inputs have no answers of their own."""
-        while len(self._inputs) > 1:
+        while len(self.inputs) > 1:
             self._removed(0).end(outcome)
 
     # --- what is answered
 
     def match(self, request_id: str | None) -> Match:
         """Pair an answer that carries this id (None where it carries none) and remove what it settles."""
-        inputs, ids = self._inputs, self._facts.ids
+        inputs, ids = self.inputs, self._facts.ids
         if request_id is not None and ids is not Ids.REFUTED:
             named = [index for index, input in enumerate(inputs) if input.request_id == request_id]
             if named:
@@ -205,17 +179,17 @@ class Unanswered:
 
     def _match_named(self, named: list[int], request_id: str) -> Match:
         self._facts.ids = Ids.ECHOED
-        input, spent = self._inputs[named[0]], self._spent.get(request_id)
+        input, spent = self.inputs[named[0]], self._spent.get(request_id)
         if spent is input:
             # It left twice on this socket: this may be the late answer of the first time, which proves no order.
             return Match(self._removed(named[0]))
         if spent is not None or len(named) > 1:  # an id that was given to several inputs names none of them
             return self._paired(named[0])
-        self._facts.kept(len(self._inputs))
+        self._facts.kept(len(self.inputs))
         match = self._paired(named[0], named=True)
         # Outputs come in the order of the inputs: whatever was given up before this one is surely gone.
         self.end_unproven(Outcome.SUPERSEDED)
-        if len(self._inputs) <= 1:
+        if len(self.inputs) <= 1:
             self.order = Order.PROVEN  # one that is alone behind it is surely kept
         elif self.order is Order.BROKEN:
             self.order = Order.CROWDED
@@ -223,7 +197,7 @@ class Unanswered:
 
     def _match_unnamed(self, request_id: str | None) -> Match:
         """An app that echoes ids gave an answer that carries none of ours."""
-        inputs = self._inputs
+        inputs = self.inputs
         if not inputs or (
             request_id is not None and (request_id in self._spent or inputs[0].request_id is not None)
         ):
@@ -232,27 +206,27 @@ class Unanswered:
         proven = self.order is Order.PROVEN
         if unnamed == 0 or (proven and (len(inputs) == 1 or unnamed is not None)):
             return self._paired(0)
-        if unnamed is not None and not self._strict:
+        if unnamed is not None and not self.strict:
             return self._paired(unnamed)
         self._facts.ids = Ids.REFUTED
         return _AMBIGUOUS
 
     def _paired(self, index: int, *, named: bool = False) -> Match:
-        candidate, certain = self._inputs[index], named or self.order is Order.PROVEN
+        candidate, certain = self.inputs[index], named or self.order is Order.PROVEN
         if not certain and candidate.kind is Kind.REQUEST and candidate.outcome is None:
             return _AMBIGUOUS
         overtaken = tuple(self._removed(0) for _ in range(index)) if index else ()
         answered = self._removed(0)
-        if not self._inputs and self.order is Order.CROWDED:
+        if not self.inputs and self.order is Order.CROWDED:
             self.order = Order.PROVEN
         return Match(answered, certain, overtaken)
 
     def _removed(self, index: int) -> Input:
-        input = self._inputs.pop(index)
+        input = self.inputs.pop(index)
         if input.kind is Kind.SEND:
             self._held_bytes -= input.held_bytes
         else:
-            self._count(input, -1)
+            self.strict -= 1
         return input
 
     # --- what is given up
@@ -271,13 +245,13 @@ class Unanswered:
 
     def fail_oldest(self) -> None:
         """Something came that cannot be read: it may have been the oldest send's answer."""
-        if self._inputs:
+        if self.inputs:
             self._give_up(self._removed(0), Outcome.FAILED)
 
     def settle(self) -> None:
         """Take everything unanswered, plain sends all of them, for dropped; the newest may have to leave again."""
         self.end_unproven(Outcome.SUPERSEDED)
-        while len(self._inputs) > 1:
+        while len(self.inputs) > 1:
             self._give_up(self._removed(0), Outcome.SUPERSEDED)
         self.unproven = newest = self._removed(0)
         self.order = Order.BROKEN
@@ -292,8 +266,8 @@ class Unanswered:
     def take_all(self) -> tuple[Input, ...]:
         """The socket has gone: return what was not answered on it, oldest first, and forget it."""
         unproven = () if self.unproven is None else (self.unproven,)
-        inputs = (*unproven, *self._inputs)
+        inputs = (*unproven, *self.inputs)
         self.unproven = None
-        self._inputs.clear()
-        self._strict = self._owed = self._repeated = self._held_bytes = 0
+        self.inputs.clear()
+        self.strict = self._held_bytes = 0
         return inputs

@@ -15,6 +15,7 @@ from typing import Final
 from falrt.protocol import endings
 from falrt.protocol.events import TRANSITIONS, Change, State
 from falrt.protocol.loss import Cause, Loss, Verdict, verdict_on
+from falrt.protocol.numbers import NEVER
 from falrt.protocol.reconnect.backoff import Backoff, RetrySchedule
 from falrt.protocol.reconnect.warming import Warming
 from falrt.protocol.settings import Settings
@@ -110,7 +111,7 @@ class LifeCycle:
         self._settings = settings
         self.phase = State.IDLE if settings.lazy else State.WAITING
         # When the next socket is wanted; set while WAITING.
-        self.retry_at = None if settings.lazy else now
+        self.retry_at = NEVER if settings.lazy else now
         self.retry = RetrySchedule(settings.backoff or Backoff(), random)
         self.warming = Warming(settings.warmup_timeout, now)
         # The last credential was refused and replaced; cleared by a good answer.
@@ -118,7 +119,7 @@ class LifeCycle:
         # Whether the app ever gave a good answer, and how many sockets in a row were closed at once before that.
         self._answered, self._closed_at_once = False, 0
 
-    def _go(self, change: Change, retry_at: float | None = None) -> None:
+    def _go(self, change: Change, retry_at: float = NEVER) -> None:
         self.phase, self.retry_at = TRANSITIONS[self.phase, change], retry_at
 
     def wake(self, now: float) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from falrt.protocol.numbers import SECONDS, check_number
+from falrt.protocol.numbers import NEVER, SECONDS, check_number
 
 __all__ = ["Keepalive", "Liveness", "Pulse"]
 
@@ -52,7 +52,7 @@ class Keepalive:
 class Liveness:
     """Watches one socket."""
 
-    __slots__ = ("_heard_at", "_keepalive", "_pinged_at", "stalled_for")
+    __slots__ = ("_heard_at", "_keepalive", "_pinged_at", "check_at", "stalled_for")
 
     def __init__(self, keepalive: Keepalive, now: float) -> None:
         self._keepalive = keepalive
@@ -60,6 +60,8 @@ class Liveness:
         self._heard_at = now
         # When the unanswered ping left; None while none is under way.
         self._pinged_at: float | None = None
+        # When check() wants to be called.
+        self.check_at = self._next_check_at()
         # Longest lateness of a check since the last sign of life: our own standstill, told in the error.
         self.stalled_for = 0.0
 
@@ -69,30 +71,28 @@ class Liveness:
             self._heard_at = at
             self._pinged_at = None
             self.stalled_for = 0.0
+            self.check_at = self._next_check_at()
 
-    def next_check_at(self) -> float | None:
-        """Return when :meth:`check` wants to be called; None for never."""
+    def _next_check_at(self) -> float:
         interval, timeout = self._keepalive.interval, self._keepalive.timeout
         if interval is None:
-            return None
+            return NEVER
         if self._pinged_at is None:
             return self._heard_at + interval
-        return None if timeout is None else self._pinged_at + timeout
+        return NEVER if timeout is None else self._pinged_at + timeout
 
     def check(self, now: float) -> Pulse:
         """Say what is to be done now. ``PING`` is said once a silence; the ping counts as sent."""
-        due_at = self.next_check_at()
-        if due_at is None or now < due_at:
+        if now < self.check_at:
             return Pulse.FINE
-        late = now - due_at
-        if self._pinged_at is None:
-            self._pinged_at = now
-            return Pulse.PING
-        if late > STALL:
+        late = now - self.check_at
+        if self._pinged_at is not None:
+            if late <= STALL:
+                return Pulse.DEAD
             self.stalled_for = max(self.stalled_for, late)
-            self._pinged_at = now
-            return Pulse.PING
-        return Pulse.DEAD
+        self._pinged_at = now
+        self.check_at = self._next_check_at()
+        return Pulse.PING
 
     def verdict(self, now: float) -> str:
         """Return, for the error, which side stood still and for how long."""

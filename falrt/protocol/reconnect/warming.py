@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from falrt.protocol.numbers import NEVER
+
 __all__ = ["Warming"]
 
 # The first repeats come quickly, in case the model was nearly ready.
@@ -20,23 +22,18 @@ PAUSES: Final = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
 class Warming:
     """Whether the model is cold, and when to try again."""
 
-    __slots__ = ("_timeout", "_tries", "since", "warm_at")
+    __slots__ = ("_timeout", "_tries", "until", "warm_at")
 
     def __init__(self, timeout: float, now: float) -> None:
         self._timeout = timeout
-        # When the first swallowed input left; None while the model is not known to be cold.
-        self.since: float | None = None
+        # When to give up; never, while the model is not known to be cold.
+        self.until = NEVER
         self._tries = 0
         # When it last became warm, or the beginning: the clock of requests without a time-out of their own.
         self.warm_at = now
 
     def __bool__(self) -> bool:
-        return self.since is not None
-
-    @property
-    def until(self) -> float | None:
-        """When to give up; None while the model is not known to be cold."""
-        return None if self.since is None else self.since + self._timeout
+        return self.until != NEVER
 
     def swallowed(self, now: float, since: float) -> float | None:
         """A socket ended without the answer it owed; return when to try again, None for giving up.
@@ -45,17 +42,17 @@ class Warming:
             now: The present.
             since: When the socket opened.
         """
-        if self.since is None:
-            self.since = since
+        if not self:
+            self.until = since + self._timeout
         at = now + PAUSES[min(self._tries, len(PAUSES) - 1)]
         self._tries += 1
-        return at if at < self.since + self._timeout else None
+        return at if at < self.until else None
 
     def forgotten(self) -> None:
         """Nobody waits for an answer any more: the next input starts anew."""
-        self.since, self._tries = None, 0
+        self.until, self._tries = NEVER, 0
 
     def answered(self, now: float) -> None:
         """The model answers: it is warm."""
-        if self.since is not None:
-            self.since, self._tries, self.warm_at = None, 0, now
+        if self.until != NEVER:
+            self.until, self._tries, self.warm_at = NEVER, 0, now

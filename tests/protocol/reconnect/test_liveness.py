@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from falrt.exceptions import ConfigurationError
+from falrt.protocol.numbers import NEVER
 from falrt.protocol.reconnect.liveness import STALL, Keepalive, Liveness, Pulse
 
 
@@ -21,7 +22,7 @@ def watched(interval: float | None = 20.0, timeout: float | None = 20.0, now: fl
 @pytest.mark.wire("W16")
 def test_a_ping_is_due_after_an_interval_of_silence() -> None:
     liveness = watched(20.0)
-    assert liveness.next_check_at() == 120.0
+    assert liveness.check_at == 120.0
     assert liveness.check(119.9) is Pulse.FINE
     assert liveness.check(120.0) is Pulse.PING
 
@@ -30,7 +31,7 @@ def test_a_ping_is_asked_for_once_a_silence() -> None:
     liveness = watched(20.0, 20.0)
     assert liveness.check(120.0) is Pulse.PING
     assert liveness.check(120.1) is Pulse.FINE
-    assert liveness.next_check_at() == 140.0
+    assert liveness.check_at == 140.0
 
 
 def test_silence_after_a_ping_means_that_the_peer_is_dead() -> None:
@@ -44,14 +45,14 @@ def test_traffic_counts_as_life() -> None:
     liveness = watched(20.0)
     liveness.heard(119.0)
     assert liveness.check(120.0) is Pulse.FINE
-    assert liveness.next_check_at() == 139.0
+    assert liveness.check_at == 139.0
 
 
 def test_any_byte_answers_a_ping() -> None:
     liveness = watched(20.0, 20.0)
     assert liveness.check(120.0) is Pulse.PING
     liveness.heard(121.0)
-    assert liveness.next_check_at() == 141.0
+    assert liveness.check_at == 141.0
     assert liveness.check(140.0) is Pulse.FINE
 
 
@@ -59,14 +60,14 @@ def test_an_older_sign_of_life_changes_nothing() -> None:
     liveness = watched(20.0, 20.0)
     liveness.heard(110.0)
     liveness.heard(105.0)
-    assert liveness.next_check_at() == 130.0
+    assert liveness.check_at == 130.0
 
 
 def test_a_stalled_event_loop_is_not_mistaken_for_a_dead_peer() -> None:
     liveness = watched(20.0, 5.0)
     assert liveness.check(120.0) is Pulse.PING
     assert liveness.check(200.0) is Pulse.PING
-    assert liveness.next_check_at() == 205.0
+    assert liveness.check_at == 205.0
     assert liveness.check(205.0) is Pulse.DEAD
 
 
@@ -97,17 +98,17 @@ def test_a_sign_of_life_clears_our_own_standstill() -> None:
 
 def test_without_an_interval_nothing_is_checked() -> None:
     liveness = watched(None)
-    assert liveness.next_check_at() is None
+    assert liveness.check_at == NEVER
     assert liveness.check(1e9) is Pulse.FINE
 
 
 def test_without_a_timeout_it_pings_once_and_never_gives_up() -> None:
     liveness = watched(20.0, None)
     assert liveness.check(120.0) is Pulse.PING
-    assert liveness.next_check_at() is None
+    assert liveness.check_at == NEVER
     assert liveness.check(1e9) is Pulse.FINE
     liveness.heard(2e9)
-    assert liveness.next_check_at() == 2e9 + 20.0
+    assert liveness.check_at == 2e9 + 20.0
 
 
 @pytest.mark.parametrize("value", [0, -1, "20", True, math.nan, math.inf, []])
@@ -148,8 +149,8 @@ class Watch(RuleBasedStateMachine):
     @precondition(lambda self: not self.dead)
     @rule(late=st.floats(0, 300))
     def look(self, late: float) -> None:
-        due_at = self.liveness.next_check_at()
-        if due_at is None:
+        due_at = self.liveness.check_at
+        if due_at == NEVER:
             assert self.timeout is None
             return
         self.now = max(self.now, due_at) + late
@@ -168,8 +169,8 @@ class Watch(RuleBasedStateMachine):
     @precondition(lambda self: not self.dead)
     @rule()
     def look_too_early(self) -> None:
-        due_at = self.liveness.next_check_at()
-        if due_at is not None and due_at > self.now:
+        due_at = self.liveness.check_at
+        if due_at > self.now:
             assert self.liveness.check(self.now) is Pulse.FINE
 
     @precondition(lambda self: not self.dead and self.timeout is not None)
@@ -178,8 +179,7 @@ class Watch(RuleBasedStateMachine):
         """A silent peer is found within one interval and two timeouts of looking on time."""
         assert self.timeout is not None
         for _ in range(3):
-            due_at = self.liveness.next_check_at()
-            assert due_at is not None
+            due_at = self.liveness.check_at
             self.now = max(self.now, due_at)
             if self.liveness.check(self.now) is Pulse.DEAD:
                 self.dead = True
@@ -194,9 +194,8 @@ class Watch(RuleBasedStateMachine):
 
     @invariant()
     def there_is_always_a_next_look(self) -> None:
-        due_at = self.liveness.next_check_at()
+        due_at = self.liveness.check_at
         if self.timeout is not None and not self.dead:
-            assert due_at is not None
             assert due_at <= self.now + self.interval + self.timeout
 
 
