@@ -20,16 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_array", "decode", "encode_jpeg", "fit_pil", "to_pil"]
 
-# Number of channels -> Pillow's mode, and its names for the memory layouts; X is a channel that is skipped.
-_LAYOUTS = {
-    ("RGB", 1): ("L", "L"),
-    ("BGR", 1): ("L", "L"),
-    ("RGB", 3): ("RGB", "RGB"),
-    ("BGR", 3): ("RGB", "BGR"),
-    ("RGB", 4): ("RGB", "RGBX"),
-    ("BGR", 4): ("RGB", "BGRX"),
-}
-
 
 def check_array(array: NDArray[Any]) -> None:
     """Refuse an array that is no picture; looks at shape and dtype only.
@@ -58,21 +48,7 @@ def encode_jpeg(
     channels: Channels = "RGB",
     fit: Fit | None = None,
 ) -> bytes:
-    """Fit an array to ``size`` (width, height; None keeps its own) and encode it as JPEG.
-
-    Args:
-        array: uint8 of shape ``(height, width, 3)``; ``(height, width)`` or one channel is grey (there bool
-            does too, True is white); a fourth channel is ignored.
-        size: Pixels to scale to.
-        quality: 1 to 95.
-        channels: Order of the first three channels.
-        fit: What happens to another shape than that of ``size``.
-
-    Raises:
-        ConfigurationError: Wrong shape or dtype, or a side too long for a JPEG.
-        MissingDependencyError: Pillow is absent.
-    """
-    check_array(array)
+    """Fit a checked array to ``size`` (width, height; None keeps its own) and encode it as JPEG."""
     own = array.shape[1], array.shape[0]
     image = _fitted(array, place(own, size, fit), channels) if size else to_pil(array, channels)
     return pillow.encode_jpeg(image, quality)
@@ -80,14 +56,14 @@ def encode_jpeg(
 
 def fit_pil(image: PILImage, placement: Placement) -> PILImage:
     """Fit a PIL image of mode RGB or L, with OpenCV where it is installed, else with Pillow."""
-    if placement.box_size != placement.inner:
-        try:
-            import numpy as np
-        except ImportError:
-            return pillow.fit(image, placement)
-        # Both copies together take a millisecond at 720p, and save three.
-        return _fitted(np.asarray(image), placement, "RGB")
-    return pillow.fit(image, placement)
+    if placement.box_size == placement.inner:
+        return pillow.fit(image, placement)
+    try:
+        import numpy as np
+    except ImportError:
+        return pillow.fit(image, placement)
+    # Both copies together take a millisecond at 720p, and save three.
+    return _fitted(np.asarray(image), placement, "RGB")
 
 
 def _fitted(array: NDArray[Any], placement: Placement, channels: Channels) -> PILImage:
@@ -102,9 +78,8 @@ def _fitted(array: NDArray[Any], placement: Placement, channels: Channels) -> PI
             # Linear looks at four pixels only: below half size it would skip some, and area averages them all.
             shrinks = (right - left) > 1.5 * placement.inner[0] or (bottom - top) > 1.5 * placement.inner[1]
             method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            return pillow.border(
-                to_pil(cv2.resize(cut, placement.inner, interpolation=method), channels), placement
-            )
+            scaled = cv2.resize(cut, placement.inner, interpolation=method)
+            return pillow.border(to_pil(scaled, channels), placement)
     inner = Placement((0, 0, right - left, bottom - top), placement.inner, placement.size)
     return pillow.fit(to_pil(cut, channels), inner)
 
@@ -118,8 +93,9 @@ def to_pil(array: NDArray[Any], channels: Channels = "RGB") -> PILImage:
     import numpy as np
 
     pixels = array.astype(np.uint8) * 255 if array.dtype == "bool" else np.ascontiguousarray(array)
-    height, width = pixels.shape[:2]
-    mode, layout = _LAYOUTS[channels, 1 if pixels.ndim == 2 else pixels.shape[2]]
+    height, width, depth = (*pixels.shape, 1)[:3]
+    # Pillow's names of memory layouts; X is a channel that is skipped.
+    mode, layout = ("L", "L") if depth == 1 else ("RGB", channels if depth == 3 else f"{channels}X")
     # Pillow's own unpacker reorders the channels while it copies; reversing in numpy would be a second copy.
     return Image.frombytes(mode, (width, height), pixels.data, "raw", layout)
 

@@ -183,15 +183,8 @@ def encode_image(
 ) -> bytes:
     """Give a picture as encoded bytes: ready ones as they are, pixels and wrong sizes as JPEG.
 
-    Arguments, errors and warnings are those of :func:`data_uri`.
-
-    Args:
-        source: As in :func:`data_uri`, and so on up to ``fit``.
-        size: Pixels.
-        quality: JPEG quality.
-        channels: Of arrays.
-        fit: For other shapes than that of ``size``.
-        max_side: Pixels; a larger picture is scaled down to it in its own shape, where no ``size`` is given.
+    Arguments, errors and warnings are those of :func:`data_uri`. Where no ``size`` is given, a picture with a side
+    longer than ``max_side`` pixels is scaled down to that, in its own shape.
     """
     target = check_options(size, quality, channels, fit)
     if isinstance(source, Fitted):

@@ -5,10 +5,13 @@ No credential is ever sent: the addresses are public files on fal's CDN, and red
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from falrt.exceptions import ConfigurationError, HTTPCallError, HTTPStatusError
 from falrt.media.source import describe, is_web_url
+from falrt.protocol.wire.endpoint import redact
 
 if TYPE_CHECKING:
     import httpx
@@ -32,29 +35,25 @@ def fetch(url: str, *, transport: httpx.BaseTransport | None = None) -> bytes:
         HTTPStatusError: The host answered with an error status.
         HTTPCallError: No answer within 30 s, a broken one, or one above 128 MiB.
     """
-    _check(url)
     import httpx
 
-    try:
-        with (
-            httpx.Client(transport=transport, timeout=_TIMEOUT, follow_redirects=True) as client,
-            client.stream("GET", url) as response,
-        ):
-            _check_status(response)
-            body = bytearray()
-            for chunk in response.iter_bytes():
-                _append(body, chunk)
-    except httpx.HTTPError as exc:
-        raise _failed(url, exc) from exc
+    with (
+        _as_ours(url),
+        httpx.Client(transport=transport, timeout=_TIMEOUT, follow_redirects=True) as client,
+        client.stream("GET", url) as response,
+    ):
+        _check_status(response)
+        body = bytearray()
+        for chunk in response.iter_bytes():
+            _append(body, chunk)
     return bytes(body)
 
 
 async def fetch_async(url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> bytes:
     """Fetch without blocking the event loop; otherwise as :func:`fetch`. May be cancelled."""
-    _check(url)
     import httpx
 
-    try:
+    with _as_ours(url):
         async with (
             httpx.AsyncClient(transport=transport, timeout=_TIMEOUT, follow_redirects=True) as client,
             client.stream("GET", url) as response,
@@ -63,26 +62,30 @@ async def fetch_async(url: str, *, transport: httpx.AsyncBaseTransport | None = 
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 _append(body, chunk)
-    except httpx.HTTPError as exc:
-        raise _failed(url, exc) from exc
     return bytes(body)
 
 
-def _check(url: str) -> None:
+@contextmanager
+def _as_ours(url: str) -> Iterator[None]:
+    """Refuse other kinds of addresses, and raise what fails on the way as falrt's error."""
+    import httpx
+
     if not is_web_url(url):
         raise ConfigurationError(f"only http and https addresses can be fetched, not {describe(url)}")
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:  # a host name may be none in many ways
+        text = f"fetching {redact(describe(url))}: {redact(str(exc)) or type(exc).__name__}"
+        raise HTTPCallError(text) from exc
 
 
 def _check_status(response: httpx.Response) -> None:
     if not response.is_success:
-        raise HTTPStatusError(f"fetching {describe(str(response.url))}: status {response.status_code}")
+        address = redact(describe(str(response.url)))
+        raise HTTPStatusError(f"fetching {address}: status {response.status_code}")
 
 
 def _append(body: bytearray, chunk: bytes) -> None:
     body += chunk
     if len(body) > _MAX_BYTES:
         raise HTTPCallError(f"the picture is larger than {_MAX_BYTES} bytes")
-
-
-def _failed(url: str, error: Exception) -> HTTPCallError:
-    return HTTPCallError(f"fetching {describe(url)}: {str(error) or type(error).__name__}")

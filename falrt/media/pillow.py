@@ -99,12 +99,12 @@ def flatten(image: PILImage) -> PILImage:
     Raises:
         ConfigurationError: The numbers of the image have no fixed range (modes ``I`` and ``F``), or it is ``LAB``.
     """
+    from PIL import Image
+
     image = _in_8_bits(image)
     if image.mode != "RGBA":
         return image
-    pillow = _pillow("converting a picture")
-    flat: PILImage = pillow.alpha_composite(pillow.new("RGBA", image.size, "white"), image).convert("RGB")
-    return flat
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def as_rgb(image: PILImage) -> PILImage:
@@ -133,24 +133,24 @@ def _in_8_bits(image: PILImage) -> PILImage:
 
 def fit(image: PILImage, placement: Placement) -> PILImage:
     """Cut, scale and border an image of mode RGB or L as the placement says."""
-    scaled = image
-    if placement.box_size == placement.inner:
-        scaled = image if placement.inner == image.size else image.crop(placement.box)
-    else:
-        pillow = _pillow("resizing a picture")
+    from PIL.Image import Resampling
+
+    if placement.box_size != placement.inner:
         # Bilinear in Pillow widens its filter when shrinking, so it does not alias; it takes half as long as
         # Lanczos.
-        scaled = image.resize(
-            placement.inner, pillow.Resampling.BILINEAR, box=placement.box, reducing_gap=2.0
-        )
-    return border(scaled, placement)
+        image = image.resize(placement.inner, Resampling.BILINEAR, box=placement.box, reducing_gap=2.0)
+    elif placement.inner != image.size:
+        image = image.crop(placement.box)
+    return border(image, placement)
 
 
 def border(scaled: PILImage, placement: Placement) -> PILImage:
     """Put the scaled part of a picture on a black frame, where it does not fill it."""
+    from PIL import Image
+
     if scaled.size == placement.size:
         return scaled
-    frame: PILImage = _pillow("resizing a picture").new(scaled.mode, placement.size)
+    frame = Image.new(scaled.mode, placement.size)
     frame.paste(scaled, placement.offset)
     return frame
 
@@ -173,14 +173,10 @@ def encode_jpeg(image: PILImage, quality: int) -> bytes:
 
 
 def convert(data: bytes, extension: str) -> bytes:
-    """Turn an encoded picture into the format that a file name's extension stands for.
+    """Convert an encoded picture to the format of a file name's extension, such as ``".png"``.
 
     Modes that the format does not have are converted: transparent parts become white, CMYK becomes RGB, 16-bit grey
     is scaled.
-
-    Args:
-        data: The encoded picture.
-        extension: With its dot, such as ``".png"``.
 
     Raises:
         DecodeError: The data are no picture, or one whose numbers have no fixed range.
@@ -194,12 +190,13 @@ def convert(data: bytes, extension: str) -> bytes:
     image = decode(data)
     if image.format == name:
         return data
+    is_kept_deep = image.mode.startswith("I;16") and name in _DEEP_FORMATS
     if name == "JPEG":
         check_sides(image.size)
     try:
         if name == "JPEG":
             image = flatten(image)
-        elif not (image.mode in _EVERYDAY_MODES or _is_deep(image, name)):
+        elif not is_kept_deep and image.mode not in _EVERYDAY_MODES:
             image = _in_8_bits(image)
         try:
             return _saved(image, name)
@@ -212,10 +209,6 @@ def convert(data: bytes, extension: str) -> bytes:
         raise ConfigurationError(
             f"a {describe(image)} cannot be saved as {extension}: {exc}; {cure}"
         ) from exc
-
-
-def _is_deep(image: PILImage, name: str) -> bool:
-    return image.mode.startswith("I;16") and name in _DEEP_FORMATS
 
 
 def _saved(image: PILImage, name: str, **options: int) -> bytes:

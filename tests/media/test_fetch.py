@@ -55,6 +55,21 @@ async def test_a_lost_network_is_an_http_call_error() -> None:
         await both(handler)
 
 
+@pytest.mark.parametrize(
+    "url", ["https://\u2028x/", "http://x\0y/", f"http://{'a' * 70}.x/", "http://\ud800/"]
+)
+async def test_a_host_name_that_is_none_is_an_http_call_error(url: str) -> None:
+    with pytest.raises(HTTPCallError, match="^fetching 'http"):
+        fetch(url)
+    with pytest.raises(HTTPCallError, match="^fetching 'http"):
+        await fetch_async(url)
+
+
+async def test_a_password_in_an_address_is_not_repeated() -> None:
+    with pytest.raises(HTTPStatusError, match=r"^fetching 'https://\*\*\*@x\.y/a\.jpg': status 404$"):
+        await both(lambda request: httpx.Response(404), "https://me:geheim@x.y/a.jpg")
+
+
 async def test_a_picture_above_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MAX_BYTES", 10)
 
