@@ -125,10 +125,8 @@ class ImageField:
             warn_if_slow(value, stacklevel=5)
         elif is_web_url(value):
             if not self.web_urls:
-                text = (
-                    f"web addresses are not supported here, as in {describe(value)}; download the picture and"
-                )
-                raise ConfigurationError(f"{text} {_PICTURE_CURE}")
+                text = f"web addresses are not supported here, as in {describe(value)}"
+                raise ConfigurationError(f"{text}; download the picture and {_PICTURE_CURE}")
         else:
             hint = "; for a file give pathlib.Path(...)" if len(value) < 1024 else ""
             raise ConfigurationError(
@@ -138,21 +136,15 @@ class ImageField:
     def encode(self, name: str, value: Any, size: Size | None = None) -> str | bytes:
         """Make what is sent of a checked value; up to tens of milliseconds for files and large pixels.
 
-        Args:
-            name: The field, for errors.
-            value: The picture.
-            size: Pixels instead of the field's own size.
-
         Raises:
             ConfigurationError: The picture cannot be read; the text names the field.
             MissingDependencyError: Pixels or a file of another size were given and Pillow is absent.
         """
+        size = size or self.size
         try:
             ready = self._ready(value)
             if ready is None:
-                ready = encode_image(
-                    value, size or self.size, self.quality, self.channels, self.fit, self.max_side
-                )
+                ready = encode_image(value, size, self.quality, self.channels, self.fit, self.max_side)
         except ConfigurationError as exc:
             raise ConfigurationError(f"{name}: {exc}") from exc
         except MissingDependencyError as exc:

@@ -166,19 +166,9 @@ class Image(BaseModel):
                 yield name, getattr(self, name)
 
 
-_EXTENSION_FORMATS = {
-    "jpg": "jpeg",
-    "jpeg": "jpeg",
-    "jpe": "jpeg",
-    "png": "png",
-    "webp": "webp",
-    "gif": "gif",
-}
-
-
 def _in_format_of(extension: str, data: bytes) -> bytes:
-    wanted = _EXTENSION_FORMATS.get(extension[1:].lower())
-    if not extension or (wanted is not None and wanted == image_format(data)):
+    name = extension[1:].lower()
+    if not name or image_format(data) == {"jpg": "jpeg", "jpe": "jpeg"}.get(name, name):
         return data
     from falrt.media import pillow
 

@@ -39,18 +39,8 @@ _LIMITS: Final = {
 }  # no pattern: pydantic's kind of regular expression is another
 # Names that a field or a class must not have: they would hide a type that annotations need.
 _TAKEN: Final = frozenset(
-    {
-        *_SCALARS.values(),
-        "list",
-        "dict",
-        "models",
-        "falrt",
-        "Any",
-        "Field",
-        "Literal",
-        "BaseModel",
-        "Annotated",
-    }
+    {*_SCALARS.values(), "list", "dict", "models", "falrt"}
+    | {"Any", "Field", "Literal", "BaseModel", "Annotated"}
 )
 _LIMITED: Final = ("str", "int", "float", "list")
 _PRESETS: Final = frozenset(get_args(ImageSizePreset))
@@ -70,9 +60,9 @@ def python_source(endpoint_id: str, openapi: Mapping[str, Any]) -> str:
     """
     try:
         return _Writer(endpoint_id, openapi).module()
+    except ConfigurationError:
+        raise
     except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as exc:
-        if isinstance(exc, ConfigurationError):
-            raise
         text = f"the OpenAPI document of {endpoint_id} cannot be read: {type(exc).__name__}: {str(exc)[:120]}"
         raise ConfigurationError(text) from exc
 

@@ -95,10 +95,10 @@ class Endpoint(Generic[InputT, OutputT]):
         """
         validate = getattr(self.output_type, "model_validate", None)
         if validate is None:
-            if not isinstance(message, dict):
-                text = f"a result of {self.app} is not a map: {describe(message)}"
-                raise ResponseValidationError(text, payload=message)
-            return cast("OutputT", message)
+            if isinstance(message, dict):
+                return cast("OutputT", message)
+            text = f"a result of {self.app} is not a map: {describe(message)}"
+            raise ResponseValidationError(text, payload=message)
         try:
             return cast("OutputT", validate(message))
         except ValueError as exc:  # pydantic's ValidationError
