@@ -14,7 +14,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from falrt.auth.credentials import Key, Token, find_key
 from falrt.auth.token_providers import TokenProvider, ask_provider
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["TokenCache"]
 
 logger = logging.getLogger("falrt.auth")
-
-_CLOSED: Final = "the client is closed: no token is fetched any more"
 
 
 @dataclass(slots=True, eq=False)
@@ -153,7 +151,7 @@ class TokenCache:
             TokenRequestError: There is no token to be had; ``passing`` says whether waiting can help.
         """
         if self._closed:
-            raise TokenRequestError(_CLOSED)
+            raise TokenRequestError("the client is closed: no token is fetched any more")
         entry = self._entry(app_path)
         entry.alias, entry.custom_path = alias, custom_path
         if force:
@@ -182,10 +180,8 @@ class TokenCache:
 
     def release(self, app_path: str) -> None:
         """Take one ``in_use`` back. The token stays as long as it is good."""
-        entry = self._entries.get(app_path)
-        if entry is None or not entry.uses:
-            return
-        entry.uses -= 1
+        entry = self._entry(app_path)
+        entry.uses = max(entry.uses - 1, 0)
         self._arm(entry)
 
     async def aclose(self) -> None:
@@ -202,10 +198,7 @@ class TokenCache:
         await self._requests.aclose()
 
     def _entry(self, app_path: str) -> _Entry:
-        entry = self._entries.get(app_path)
-        if entry is None:
-            entry = self._entries[app_path] = _Entry(app_path)
-        return entry
+        return self._entries.setdefault(app_path, _Entry(app_path))
 
     def _cached(self, entry: _Entry) -> Token | None:
         now = asyncio.get_running_loop().time()

@@ -79,20 +79,13 @@ class _Reply:
 
 
 class TokenRequests:
-    """Asks the token endpoints for one client.
+    """Asks the token endpoints for one client; the arguments are those of ``TokenCache``.
 
-    Args:
-        key: Returns the key; called for each request that needs one.
-        base_url: One place for every host; None for fal's own. A server there on this machine may do without a
-            key, for there is nobody to pay.
-        proxy_url: A trusted server that adds the key; then ours is neither needed nor sent.
-        http: Returns the HTTP client to use; None to make one, which ``aclose`` closes.
-        ssl_context: Returns the TLS context for the client that is made here.
-        proxies: The way of the client that is made here.
-        retry_delays: Seconds before each further try of a request that failed in passing.
+    The key is asked for with each request that needs one. A server of this machine at ``base_url`` may do without:
+    nobody pays there.
 
     Raises:
-        ConfigurationError: A URL is none, or holds a password.
+        ConfigurationError: A URL is not valid, or contains a password.
     """
 
     def __init__(
@@ -128,14 +121,7 @@ class TokenRequests:
     async def ask(
         self, app_path: str, alias: str, *, seconds: float, worked: TokenEndpoint | None, custom_path: bool
     ) -> tuple[Token, TokenEndpoint]:
-        """Return a token and the endpoint that gave it.
-
-        Args:
-            app_path: Full path of the app, such as ``fal-ai/flux-2/klein/realtime``.
-            alias: The app's alias.
-            seconds: The lifetime wanted.
-            worked: The endpoint that served the app before.
-            custom_path: Whether the app is reached by another path than ``/realtime``.
+        """Return a token for ``seconds`` and the endpoint that gave it; ``worked`` is the one that did so before.
 
         Raises:
             MissingCredentialsError: A key is needed and there is none.
@@ -163,31 +149,21 @@ class TokenRequests:
 
     async def _post_patiently(self, endpoint: TokenEndpoint, body: dict[str, object]) -> _Reply:
         """Post until the reply is final; a few tries within a few seconds."""
-        what = self._describe(endpoint)
-        for attempt, delay in enumerate((*self._retry_delays, None), start=1):
-            failure: TokenRequestError | ConnectError
-            cause: BaseException | None = None
+        for delay in (*self._retry_delays, None):
             wait = 0.0
             try:
                 reply = await self._post(endpoint, body)
-            except ConnectError as exc:
-                failure, cause = exc, exc.__cause__
-                if isinstance(cause, ssl.SSLCertVerificationError):
-                    raise  # that does not pass
-            else:
                 if not is_passing(reply.status):
                     return reply
-                detail = self._hide(read_detail(reply.body))
-                failure = TokenRequestError(
-                    f"{what} answered {reply.status}{f': {detail}' if detail else ''}",
-                    status=reply.status,
-                    detail=detail,
-                    passing=True,
-                )
+                said, detail = self._said(endpoint, reply)
                 wait = reply.retry_after or 0.0
-            if delay is None or wait > _MAX_RETRY_AFTER or self._is_refused_here(failure):
-                raise failure from cause
-            logger.debug("try %d failed: %s", attempt, failure)
+                if delay is None or wait > _MAX_RETRY_AFTER:
+                    raise TokenRequestError(said, status=reply.status, detail=detail, passing=True)
+            except ConnectError as exc:
+                if delay is None or self._is_final(exc):
+                    raise
+                said = str(exc)
+            logger.debug("trying again after: %s", said)
             await asyncio.sleep(max(wait, delay * random.uniform(0.5, 1.0)))
         raise AssertionError("the last turn of the loop returns or raises")
 
@@ -244,10 +220,11 @@ class TokenRequests:
             _seconds_in(response.headers.get("retry-after")),
         )
 
-    def _is_refused_here(self, failure: Exception) -> bool:
-        """Nothing listens on this machine: a server that is not running will not be in a second."""
-        target = urlsplit(self._proxy_url or self._rest)
-        return type(failure) is ConnectError and target.hostname in LOOPBACK
+    def _is_final(self, failure: ConnectError) -> bool:
+        """A certificate stays as it is, and a server of this machine that is not running will not be in a second."""
+        is_here = urlsplit(self._proxy_url or self._rest).hostname in LOOPBACK
+        mistrusts = isinstance(failure.__cause__, ssl.SSLCertVerificationError)
+        return mistrusts or (is_here and type(failure) is ConnectError)
 
     def _authorization(self) -> dict[str, str]:
         try:
@@ -271,11 +248,7 @@ class TokenRequests:
 
     def _refusal(self, app_path: str, refusals: list[tuple[TokenEndpoint, _Reply]]) -> TokenRequestError:
         """Make one error of what each endpoint said."""
-        details = [self._hide(read_detail(reply.body)) for _, reply in refusals]
-        said = "; ".join(
-            f"{self._describe(endpoint)} answered {reply.status}{f': {detail}' if detail else ''}"
-            for (endpoint, reply), detail in zip(refusals, details, strict=True)
-        )
+        said, details = zip(*(self._said(*refusal) for refusal in refusals), strict=True)
         # The second endpoint does not exist everywhere; where it does not, the first one's word counts.
         index = -1 if refusals[-1][1].status not in (404, 405) else 0
         status = refusals[index][1].status
@@ -284,8 +257,13 @@ class TokenRequests:
         else:
             cure = _PROXY_CURES.get(status, _PROXY_CURE)
         return TokenRequestError(
-            f"no token for {app_path!r}: {said} ({cure})", status=status, detail=details[index]
+            f"no token for {app_path!r}: {'; '.join(said)} ({cure})", status=status, detail=details[index]
         )
+
+    def _said(self, endpoint: TokenEndpoint, reply: _Reply) -> tuple[str, str]:
+        """Tell what an endpoint answered, in whole and its own words alone."""
+        detail = self._hide(read_detail(reply.body))
+        return f"{self._describe(endpoint)} answered {reply.status}{f': {detail}' if detail else ''}", detail
 
     def _describe(self, endpoint: TokenEndpoint) -> str:
         target = f"POST {self._rest}{endpoint}"
