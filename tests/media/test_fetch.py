@@ -59,9 +59,9 @@ async def test_a_lost_network_is_an_http_call_error() -> None:
     "url", ["https://\u2028x/", "http://x\0y/", f"http://{'a' * 70}.x/", "http://\ud800/"]
 )
 async def test_a_host_name_that_is_none_is_an_http_call_error(url: str) -> None:
-    with pytest.raises(HTTPCallError, match="^fetching 'http"):
+    with pytest.raises(HTTPCallError, match=r"^fetching 'http"):
         fetch(url)
-    with pytest.raises(HTTPCallError, match="^fetching 'http"):
+    with pytest.raises(HTTPCallError, match=r"^fetching 'http"):
         await fetch_async(url)
 
 
