@@ -59,7 +59,7 @@ def plain(value: Any, *, json: bool, where: str = "input") -> Any:
         return [plain(item, json=json, where=f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, os.PathLike) or is_pixels(value):
         cure = "make a picture a data URI with falrt.data_uri(...), or use a model with an ImageField"
-        raise EncodeError(f"{where}: a {describe(value)} cannot be sent as it is; {cure}")
+        raise EncodeError(f"{where}: {describe(value)} cannot be sent as it is; {cure}")
     opened = _opened(value)
     return _converted(value, where) if opened is value else plain(opened, json=json, where=where)
 
@@ -85,13 +85,13 @@ def _converted(value: Any, where: str) -> Any:
     if hasattr(value, "get_secret_value"):
         # pydantic would write asterisks, and the app would take them for the secret.
         raise EncodeError(
-            f"{where}: a {describe(value)} is not sent by itself; pass value.get_secret_value()"
+            f"{where}: {describe(value)} is not sent by itself; pass value.get_secret_value()"
         )
     try:
         return to_jsonable_python(value)
     except (PydanticSerializationError, ValueError) as exc:
         cure = "pass strings, numbers, bytes, lists or dicts"
-        raise EncodeError(f"{where}: a {describe(value)} cannot be sent; {cure}") from exc
+        raise EncodeError(f"{where}: {describe(value)} cannot be sent; {cure}") from exc
 
 
 def _is_msgpack_s_own(value: object) -> bool:

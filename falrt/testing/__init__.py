@@ -47,8 +47,10 @@ HOMES = {
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
+    if name in HOMES:
+        return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+    script = import_module(f"{__name__}.script")
     if name == "script":
-        return import_module(f"{__name__}.script")
-    if name not in HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+        return script
+    known = [*__all__, *(f"script.{fault}" for fault in script.__all__)]
+    raise AttributeError(f"{__name__} has no {script.meant(name, known, 'it has')}")

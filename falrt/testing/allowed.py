@@ -9,7 +9,7 @@ import difflib
 import inspect
 import json
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -17,7 +17,7 @@ from falrt.exceptions import ConfigurationError
 from falrt.protocol import numbers
 from falrt.typing import ModeName
 
-__all__ = ["RULES", "Helpful", "Rule", "check", "check_fields"]
+__all__ = ["RULES", "Helpful", "Rule", "check", "check_fields", "meant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,16 @@ class Helpful(type):
             known = list(inspect.signature(cls.__init__).parameters)[1:]
             unknown = [name for name in options if name not in known]
             if unknown:
-                near = difflib.get_close_matches(unknown[0], known, 1)
-                cure = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
-                raise ConfigurationError(f"{cls.__name__} takes no {unknown[0]!r}: {cure}")
+                raise ConfigurationError(f"{cls.__name__} takes no {meant(unknown[0], known, 'it takes')}")
             return super().__call__(*args, **options)
+
+
+def meant(name: str, known: Collection[str], otherwise: str) -> str:
+    """Return an unknown name with the known one that it resembles, or with all of them; for an error."""
+    short = {each.rpartition(".")[2]: each for each in known}
+    near = difflib.get_close_matches(name, short, 1)
+    cure = f"did you mean {short[near[0]]!r}?" if near else f"{otherwise} {', '.join(known)}"
+    return f"{name!r}: {cure}"
 
 
 def check(values: Mapping[str, object], owner: str = "") -> None:

@@ -25,9 +25,9 @@ answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from falrt.testing.allowed import check_fields
+from falrt.testing.allowed import check_fields, meant
 from falrt.testing.platform.app import Instead
 
 __all__ = [
@@ -62,6 +62,11 @@ __all__ = [
     "Truncated",
     "Unauthorized",
 ]
+
+if not TYPE_CHECKING:  # type checkers find a mistyped name themselves
+
+    def __getattr__(name: str) -> Any:
+        raise AttributeError(f"{__name__} has no {meant(name, __all__, 'it has')}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

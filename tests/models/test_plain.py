@@ -135,12 +135,12 @@ def test_bytes_become_base64_under_json() -> None:
     [
         (
             Path("me.jpg"),
-            "input.a[0]: a 'me.jpg' cannot be sent as it is; make a picture a data URI with falrt.data_uri",
+            "input.a[0]: 'me.jpg' cannot be sent as it is; make a picture a data URI with falrt.data_uri",
         ),
-        (np.zeros(3, np.uint8), "input.a[0]: a numpy array of shape"),
-        (Image.new("L", (1, 1)), "input.a[0]: a PIL image"),
-        (SecretStr("x"), "input.a[0]: a SecretStr is not sent by itself; pass value.get_secret_value()"),
-        (object(), "input.a[0]: a object cannot be sent; pass strings, numbers"),
+        (np.zeros(3, np.uint8), "input.a[0]: numpy array of shape"),
+        (Image.new("L", (1, 1)), "input.a[0]: PIL image"),
+        (SecretStr("x"), "input.a[0]: SecretStr is not sent by itself; pass value.get_secret_value()"),
+        (object(), "input.a[0]: object cannot be sent; pass strings, numbers"),
     ],
 )
 def test_what_cannot_be_sent_names_its_place_and_the_cure(value: Any, words: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import falrt
-from falrt import models
+from falrt import models, testing
 from falrt.exceptions import ConfigurationError
 from falrt.local import LocalOptions
 from falrt.testing import App, BackgroundFakeServer, FakeServer, FaultProxy, script
@@ -40,6 +40,22 @@ def test_an_unknown_argument_is_refused_with_the_one_that_was_meant(
     with pytest.raises(ConfigurationError) as caught:
         make()
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("get", "text"),
+    [
+        (lambda: script.Restet, "falrt.testing.script has no 'Restet': did you mean 'Reset'?"),
+        (lambda: script.Nothing9, "falrt.testing.script has no 'Nothing9': it has AcceptFault, AnswerFault"),
+        (lambda: testing.FakServer, "falrt.testing has no 'FakServer': did you mean 'FakeServer'?"),
+        (lambda: testing.GarbageFrame, "falrt.testing has no 'GarbageFrame': did you mean 'script.Garbage'?"),
+        (lambda: testing.Reset, "falrt.testing has no 'Reset': did you mean 'script.Reset'?"),
+    ],
+)
+def test_a_mistyped_name_is_answered_with_the_one_that_was_meant(get: Callable[[], Any], text: str) -> None:
+    with pytest.raises(AttributeError) as caught:
+        get()
+    assert str(caught.value).startswith(text)
 
 
 async def test_the_repr_tells_where_the_server_is_and_what_has_happened() -> None:
