@@ -1,106 +1,131 @@
-"""Animals, drawn onto a scene of 384 x 384 pixels."""
+"""Animals that sit and look at you, drawn onto a scene of 384 x 384 pixels: one drawing, told apart by a table."""
 
 from __future__ import annotations
 
-from math import pi, sin
-from typing import TYPE_CHECKING, Final, TypeAlias
-
-from PIL import Image, ImageDraw
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     import numpy as np
+    from PIL import ImageDraw
 
-__all__ = ["ANIMALS"]
+__all__ = ["ANIMALS", "draw_animal"]
 
 Colour: TypeAlias = tuple[int, int, int]
 
-
-def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, colour: Colour) -> None:
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+_WHITE, _BLACK, _PINK = (250, 246, 240), (34, 28, 28), (222, 146, 150)
 
 
-def _fox(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Sitting, from the front: a pointed face, black ears and stockings, a white bib, and the brush of a tail."""
-    draw = ImageDraw.Draw(image)
-    fur, shade, black, white = (204, 74, 26), (160, 52, 22), (40, 28, 28), (250, 246, 240)
-    x, side = 192 + float(rng.uniform(-28, 28)), 1 if rng.random() < 0.5 else -1
-    for step in range(26):  # the tail, from the ground up, white at its tip
-        turn = step / 25
-        reach, radius = x + side * (70 + 62 * sin(turn * 2.4)), 15 + 21 * sin(pi * min(1.0, turn * 0.8 + 0.1))
-        _disc(
-            draw,
-            reach,
-            352 - 150 * turn,
-            radius * (1 - 0.75 * max(0.0, turn - 0.8) / 0.2),
-            white if turn > 0.76 else fur,
-        )
-    draw.ellipse((x - 74, 212, x + 74, 392), fill=fur)
-    draw.ellipse((x - 74, 300, x + 74, 396), fill=shade)
-    draw.polygon([(x - 46, 224), (x + 46, 224), (x + 22, 326), (x - 22, 326)], fill=white)
-    for leg in (-1, 1):
-        draw.rounded_rectangle((x + leg * 24 - 16, 290, x + leg * 24 + 16, 380), 14, fill=fur)
-        draw.rounded_rectangle((x + leg * 24 - 15, 340, x + leg * 24 + 15, 382), 12, fill=black)
-    for ear in (-1, 1):
-        draw.polygon([(x + ear * 92, 32), (x + ear * 24, 106), (x + ear * 92, 132)], fill=fur)
-        draw.polygon([(x + ear * 92, 32), (x + ear * 66, 60), (x + ear * 92, 78)], fill=black)
-        draw.polygon([(x + ear * 82, 66), (x + ear * 46, 102), (x + ear * 80, 118)], fill=shade)
-    # A face of two wide cheeks that runs to a point.
-    draw.polygon(
-        [(x - 60, 98), (x + 60, 98), (x + 106, 168), (x + 30, 222), (x, 254), (x - 30, 222), (x - 106, 168)],
-        fill=fur,
-    )
-    for cheek in (-1, 1):
-        draw.polygon(
-            [
-                (x + cheek * 106, 168),
-                (x + cheek * 40, 182),
-                (x + cheek * 10, 206),
-                (x, 254),
-                (x + cheek * 30, 222),
-            ],
-            fill=white,
-        )
-        _disc(draw, x + cheek * 40, 160, 11, black)
-        _disc(draw, x + cheek * 40 + 4, 156, 4, white)
-    draw.ellipse((x - 13, 236, x + 13, 258), fill=black)
-    return image
+@dataclass(frozen=True, slots=True)
+class Animal:
+    """What tells one from another.
+
+    Attributes:
+        furs: The colours it comes in.
+        ears: Their form.
+        pale: Colour of muzzle and bib.
+        eyes: Their colour; cats' have slits.
+        pointed: Whether the face runs to a point.
+        slits: Whether the pupils are slits, with whiskers below.
+        stripes: Whether the forehead is striped.
+        mane: Colour of the mane, or None.
+        brush: Whether a bushy tail with a white tip shows beside it.
+    """
+
+    furs: tuple[Colour, ...]
+    ears: Literal["pointed", "hanging", "long", "round"]
+    pale: Colour = _WHITE
+    eyes: Colour = _BLACK
+    pointed: bool = False
+    slits: bool = False
+    stripes: bool = False
+    mane: Colour | None = None
+    brush: bool = False
 
 
-def _cat(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    draw = ImageDraw.Draw(image)
-    fur = ((226, 140, 66), (120, 116, 120), (70, 62, 66), (236, 220, 196))[int(rng.integers(4))]
-    dark = (int(fur[0] * 0.6), int(fur[1] * 0.56), int(fur[2] * 0.56))
-    pale = tuple(int(channel + (250 - channel) * 0.65) for channel in fur)
-    light: Colour = (pale[0], pale[1], pale[2])
-    x = 192 + float(rng.uniform(-24, 24))
-    draw.ellipse((x - 120, 250, x + 120, 520), fill=fur)
-    draw.ellipse((x - 60, 280, x + 60, 500), fill=light)
-    for side in (-1, 1):
-        draw.polygon([(x + side * 108, 66), (x + side * 34, 118), (x + side * 106, 176)], fill=fur)
-        draw.polygon([(x + side * 98, 92), (x + side * 54, 124), (x + side * 98, 158)], fill=(226, 150, 150))
-    draw.ellipse((x - 116, 98, x + 116, 298), fill=fur)
-    draw.ellipse((x - 56, 204, x + 56, 292), fill=light)
-    for stripe in (-34, 0, 34):
-        draw.line((x + stripe, 106, x + stripe * 0.6, 146), fill=dark, width=9)
-    for side in (-1, 1):
-        draw.ellipse((x + side * 52 - 25, 168, x + side * 52 + 25, 214), fill=(206, 224, 110))
-        draw.ellipse((x + side * 52 - 7, 169, x + side * 52 + 7, 213), fill=(20, 22, 20))
-        _disc(draw, x + side * 52 + 6, 182, 4, (255, 255, 255))
-        for whisker in (-8, 0, 8):
-            draw.line(
-                (x + side * 30, 246 + whisker / 2, x + side * 130, 236 + whisker * 2.4),
-                fill=(250, 248, 240),
-                width=2,
-            )
-    draw.polygon([(x - 14, 222), (x + 14, 222), (x, 240)], fill=(214, 110, 116))
-    draw.line((x, 240, x, 252, x - 18, 262), fill=dark, width=4)
-    draw.line((x, 252, x + 18, 262), fill=dark, width=4)
-    return image
+_CATS = ((226, 140, 66), (120, 116, 120), (70, 62, 66), (236, 220, 196))
 
-
-ANIMALS: Final[Mapping[str, Callable[[Image.Image, np.random.Generator], Image.Image]]] = {
-    "cat": _cat,
-    "fox": _fox,
+ANIMALS: Final[Mapping[str, Animal]] = {
+    "cat": Animal(_CATS, "pointed", eyes=(206, 224, 110), slits=True, stripes=True),
+    "tiger": Animal(((232, 136, 40),), "round", eyes=(220, 200, 90), slits=True, stripes=True),
+    "lion": Animal(((222, 170, 92),), "round", pale=(244, 222, 180), slits=True, mane=(136, 78, 34)),
+    "fox": Animal(((204, 74, 26),), "pointed", pointed=True, brush=True),
+    "wolf": Animal(((124, 128, 136), (92, 94, 102)), "pointed", eyes=(226, 178, 60), pointed=True),
+    "dog": Animal(((176, 120, 70), (222, 186, 132), (110, 72, 48)), "hanging", eyes=(70, 42, 26)),
+    "rabbit": Animal(((190, 170, 150), (226, 220, 212), (140, 120, 104)), "long"),
+    "bear": Animal(((116, 76, 46), (84, 58, 42)), "round", pale=(202, 164, 118)),
+    "mouse": Animal(((156, 154, 160),), "round", pale=(214, 208, 206)),
 }
+
+
+class _Pen:
+    """Draws in pixels right of the middle of an animal, and pixels down."""
+
+    def __init__(self, draw: ImageDraw.ImageDraw, x: float) -> None:
+        self._draw, self._x = draw, x
+
+    def disc(self, x: float, y: float, wide: float, high: float, colour: Colour) -> None:
+        x += self._x
+        self._draw.ellipse((x - wide, y - high, x + wide, y + high), fill=colour)
+
+    def shape(self, colour: Colour, *corners: tuple[float, float]) -> None:
+        self._draw.polygon([(self._x + x, y) for x, y in corners], fill=colour)
+
+    def line(self, colour: Colour, width: int, *points: tuple[float, float]) -> None:
+        self._draw.line([(self._x + x, y) for x, y in points], fill=colour, width=width)
+
+
+def draw_animal(animal: Animal, draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
+    """Draw an animal onto a scene, sitting a little left or right of its middle."""
+    fur = animal.furs[int(rng.integers(len(animal.furs)))]
+    dark = (int(fur[0] * 0.66), int(fur[1] * 0.6), int(fur[2] * 0.6))
+    pen = _Pen(draw, 192 + float(rng.uniform(-24, 24)))
+    if animal.brush:
+        side = 1 if rng.random() < 0.5 else -1
+        pen.disc(side * 100, 290, 36, 76, fur)
+        pen.disc(side * 112, 236, 28, 34, _WHITE)
+    if animal.mane is not None:
+        pen.disc(0, 190, 158, 152, animal.mane)
+    pen.disc(0, 390, 112, 150, fur)
+    pen.disc(0, 276, 44, 40, animal.pale)
+    for side in (-1, 1):
+        _draw_ear(animal, pen, side, fur)
+    _draw_face(animal, pen, fur, dark)
+    if animal.ears == "hanging":
+        pen.disc(-104, 182, 34, 84, dark)
+        pen.disc(104, 182, 34, 84, dark)
+
+
+def _draw_ear(animal: Animal, pen: _Pen, side: int, fur: Colour) -> None:
+    match animal.ears:
+        case "pointed":
+            pen.shape(fur, (side * 108, 50), (side * 30, 118), (side * 108, 176))
+            pen.shape(_PINK, (side * 99, 84), (side * 54, 124), (side * 99, 158))
+        case "round":
+            pen.disc(side * 84, 112, 44, 44, fur)
+            pen.disc(side * 84, 112, 26, 26, _PINK)
+        case "long":
+            pen.disc(side * 48, 72, 27, 84, fur)
+            pen.disc(side * 48, 78, 14, 64, _PINK)
+
+
+def _draw_face(animal: Animal, pen: _Pen, fur: Colour, dark: Colour) -> None:
+    if animal.pointed:
+        pen.shape(fur, (-84, 100), (84, 100), (118, 176), (0, 286), (-118, 176))
+        for side in (-1, 1):
+            pen.shape(animal.pale, (side * 118, 176), (side * 30, 204), (0, 286), (side * 52, 250))
+        pen.disc(0, 272, 16, 11, _BLACK)
+    else:
+        pen.disc(0, 198, 116, 100, fur)
+        pen.disc(0, 248, 56, 44, animal.pale)
+        pen.disc(0, 232, 16, 11, _BLACK)
+        pen.line(dark, 4, (-18, 266), (0, 256), (18, 266))
+    for side in (-1, 1):
+        pen.disc(side * 50, 184, *((24, 22) if animal.slits else (15, 15)), animal.eyes)
+        pen.disc(side * 50, 184, 7, 21 if animal.slits else 9, _BLACK)
+        pen.disc(side * 50 + 5, 178, 4, 4, _WHITE)
+        for whisker in (-8, 0, 8) if animal.slits else ():
+            pen.line(_WHITE, 2, (side * 30, 250 + whisker / 2), (side * 130, 240 + whisker * 2.4))
+    for stripe in (-34, 0, 34) if animal.stripes else ():
+        pen.line(dark, 9, (stripe, 104), (stripe * 0.6, 146))

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import secrets
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -35,26 +36,19 @@ from falrt.testing.platform.apps import Apps
 from falrt.testing.platform.gateway import Gateway
 from falrt.testing.platform.platform import Platform, Refusal
 from falrt.testing.platform.queue import log
+from falrt.threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from falrt.local.painter import Painter
 
 __all__ = ["create_app"]
 
 _log = logging.getLogger("falrt.local")
 
 
-def create_app(options: LocalOptions | None = None, *, painter: Painter | None = None) -> Starlette:
-    """Make the app.
-
-    Args:
-        options: How it behaves; the defaults suit most.
-        painter: A painter to share between apps; by default each prepares its own (some 0.4 s, in a thread,
-            from the start).
-    """
-    local = _Local(options or LocalOptions(), painter)
+def create_app(options: LocalOptions | None = None) -> Starlette:
+    """Make the app; the default options suit most."""
+    local = _Local(options or LocalOptions())
     return Starlette(
         routes=[
             Route("/", local.page),
@@ -70,9 +64,9 @@ def create_app(options: LocalOptions | None = None, *, painter: Painter | None =
 
 
 class _Local:
-    """What the routes share: the platform, and a painter that is prepared once."""
+    """What the routes share."""
 
-    def __init__(self, options: LocalOptions, painter: Painter | None) -> None:
+    def __init__(self, options: LocalOptions) -> None:
         self._options = options
         apps = Apps(
             {f"{model.id}/realtime": self._app_of(model) for model in STAND_INS}
@@ -91,29 +85,15 @@ class _Local:
         )
         self._platform = Platform(apps, gateway)
         self._platform.add(*Documents(apps).routes)
-        # The painter, or the task that prepares it: several sockets may wait for the same one.
-        self._ready = painter
-        self._preparing: asyncio.Task[Painter] | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        """Prepare the brushes while the server starts; wait for the thread at the end."""
+        """Stop the jobs of the queue at the end."""
         del app
-        preparing = asyncio.create_task(self.painter())
         try:
             yield
         finally:
-            await preparing
             await self._platform.aclose()
-
-    async def painter(self) -> Painter:
-        """Return the painter as soon as there is one."""
-        if self._ready is None:
-            if self._preparing is None:
-                self._preparing = asyncio.create_task(asyncio.to_thread(_prepare))
-            # One waiter's cancellation must not take the painter from the others.
-            self._ready = await asyncio.shield(self._preparing)
-        return self._ready
 
     async def page(self, request: Request) -> Response:
         """``GET /``."""
@@ -151,11 +131,11 @@ class _Local:
 
             async def answer(given: Any) -> dict[str, Any]:
                 """Paint one input and take as long over it as the real model would."""
-                painter = await self.painter()
                 loop = asyncio.get_running_loop()
                 began = loop.time()
                 log(f"{given.num_inference_steps} steps")
-                output = await asyncio.to_thread(model.answer, painter, given, memory)
+                # No pool's thread: at its end, asyncio waits for what a pool still draws.
+                output = await run_in_thread(partial(model.answer, given, memory))
                 await asyncio.sleep(began + model.seconds(given) / speed - loop.time())
                 if model.reports_timings:
                     output["timings"] = {"inference": loop.time() - began}
@@ -165,9 +145,8 @@ class _Local:
 
         async def parts(given: DiffusionInput) -> AsyncIterator[dict[str, Any]]:
             """Paint an input in parts, each as late as the real model would be so far."""
-            painter = await self.painter()
-            answers = partial_answers(model, painter, given)
-            while (output := await asyncio.to_thread(next, answers, None)) is not None:
+            answers = partial_answers(model, given)
+            while (output := await run_in_thread(partial(next, answers, None))) is not None:
                 yield output
                 await asyncio.sleep(model.seconds(given) / speed / 3)
 
@@ -215,10 +194,3 @@ def _max_buffering(asked: str | None, default: int | None) -> int | None:
     if asked is None or not asked.isascii() or not asked.isdigit() or not 1 <= int(asked) <= 60:
         return default
     return int(asked)
-
-
-def _prepare() -> Painter:
-    # Imported here: numpy and Pillow take longer to load than everything else.
-    from falrt.local.painter import Painter
-
-    return Painter()

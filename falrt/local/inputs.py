@@ -10,9 +10,11 @@ Source: fal's generated endpoint types, and wire facts W60 to W67, docs/referenc
 from __future__ import annotations
 
 import binascii
+import io
 from base64 import b64decode
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
+from PIL import Image
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,6 +24,7 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from falrt.models import IMAGE_SIZES, ImageSizePreset
 
@@ -33,24 +36,46 @@ __all__ = [
     "Picture",
     "Pixels",
     "TurboInput",
+    "picture_of",
 ]
 
 _LARGEST_SIDE = 2048
 """The wire allows 14142; painting 200 megapixels would keep a laptop busy for a minute."""
 
+_LARGEST_PIXELS = 64_000_000
+"""Of an input's picture."""
 
-def _decode_data_uri(value: str | None) -> bytes | None:
-    if value is None:
-        return None
+
+def _from_data_uri(value: str) -> Image.Image:
     head, comma, body = value.partition(",")
     if not value.startswith("data:") or not comma:
         raise ValueError("only data URIs are supported, such as data:image/jpeg;base64,...")
     if not head.endswith(";base64"):
         raise ValueError("the data URI is not base64")
     try:
-        return b64decode(body, validate=True)
+        data = b64decode(body, validate=True)
     except binascii.Error as error:
         raise ValueError(f"the data URI's base64 is broken: {error}") from error
+    return _decoded(data)
+
+
+def _decoded(data: bytes) -> Image.Image:
+    """Return an encoded picture in RGB.
+
+    Raises:
+        PydanticCustomError: Not a picture, or one of more than 64 megapixels; its type is fal's.
+    """
+    try:
+        image = Image.open(io.BytesIO(data))
+        if image.width * image.height <= _LARGEST_PIXELS:
+            return image.convert("RGB")
+    except Exception as exc:  # a broken file makes Pillow's readers raise whatever they stumble over
+        told = {"size": len(data), "why": str(exc).partition("<_io")[0].strip()}
+        raise PydanticCustomError(
+            "image_load_error", "cannot load a picture from {size} bytes ({why})", told
+        ) from exc
+    told = {"width": image.width, "height": image.height}
+    raise PydanticCustomError("image_too_large", "a picture of {width}x{height} pixels is too large", told)
 
 
 def _from_base64(value: Any) -> Any:
@@ -64,10 +89,19 @@ def _lightning_steps(value: int) -> int:
     return value
 
 
-Picture: TypeAlias = Annotated[str, AfterValidator(_decode_data_uri)]
-"""A data URI on the wire, the encoded picture's bytes (typed ``str`` all the same) after validation."""
+Picture: TypeAlias = Annotated[str, AfterValidator(_from_data_uri)]
+"""A data URI on the wire, an RGB picture (typed ``str`` all the same, see `picture_of`) after validation."""
 
-PictureBytes: TypeAlias = Annotated[bytes, BeforeValidator(_from_base64)]
+PictureBytes: TypeAlias = Annotated[
+    bytes, BeforeValidator(_from_base64), AfterValidator(lambda data: _decoded(data) if data else None)
+]
+"""An encoded picture on the wire, where no bytes are no picture; likewise RGB after validation."""
+
+
+def picture_of(field: Any) -> Image.Image | None:
+    """Return what a validated field of one of these types holds."""
+    picture: Image.Image | None = field
+    return picture
 
 
 class Pixels(BaseModel):
@@ -142,10 +176,9 @@ class DiffusionInput(BaseModel):
         return self
 
     @property
-    def picture(self) -> bytes | None:
-        """The frame to paint after, encoded; None where there is none (an empty bytes field is none)."""
-        data: Any = self.image_bytes or self.image_url
-        return data or None
+    def picture(self) -> Image.Image | None:
+        """The frame to paint after; None where there is none."""
+        return picture_of(self.image_bytes or self.image_url)
 
 
 class TurboInput(DiffusionInput):

@@ -5,28 +5,26 @@ colours and style, the seed the composition and the hand, steps how fine the wor
 frame gives way, and the frame's light, shade and edges shine through. The same order gives the same picture
 on every machine with the same numpy and Pillow.
 
-A picture takes some 10 to 30 ms of one core; the brush strokes are prepared once in a `Painter` (strokes.py).
+A picture takes some 10 to 40 ms of one core: it is given the look's colours, and then one of `STYLES` works on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from math import tanh
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps, ImageStat
 
-from falrt.local.motif import SMALL_PIXELS, Motif, cover, measure
-from falrt.local.prompt import LIGHTNESS_STEPS, WARMTH_STEPS, Look, read_prompt
-from falrt.local.scene import draw_scene
-from falrt.local.strokes import TILE_PIXELS, Layer, Window, detail_layers, ground_layer, mosaic_layer, window
+from falrt.local.prompt import Look, read_prompt
+from falrt.local.scene import draw_scene, smooth_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Order", "Painter"]
+__all__ = ["STYLES", "Order", "paint"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,7 +40,7 @@ class Order:
         fineness: 0 (a few broad strokes) to 1 (all the detail); models derive it from their steps.
         strength: 0 to 1: how much of the frame gives way to paint. No meaning without a frame.
         guidance: 0 to 1: how strictly colours follow the prompt.
-        frame: The picture to paint after, of any size; cropped about its centre. None: a scene from the
+        frame: The RGB picture to paint after, of any size; cropped about its centre. None: a scene from the
             prompt.
         mask: White where paint may go; None: everywhere. No meaning without a frame.
     """
@@ -59,300 +57,235 @@ class Order:
     mask: Image.Image | None = None
 
 
-class Painter:
-    """Holds the prepared brush strokes. One serves any number of threads: nothing in it changes.
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """What a style works on.
 
-    Preparing takes a few tenths of a second.
+    Attributes:
+        source: The frame or the scene, as it is.
+        base: The same in the look's colours.
+        look: What the prompt asks for.
+        fineness: As ordered, 0 to 1.
+        rng: The hand; the order's seed decides it.
     """
 
-    def __init__(self) -> None:
-        # Broad strokes cover everything; finer ones go on top where there is something to show.
-        self._broad = ground_layer(length=46, width=15, seed=1)
-        self._middle = ground_layer(length=26, width=8, seed=2)
-        self._details = detail_layers(length=15, width=4, seed=3)
+    source: Image.Image
+    base: Image.Image
+    look: Look
+    fineness: float
+    rng: np.random.Generator
 
-    @cached_property
-    def _mosaic(self) -> Layer:
-        # Slow to lay (0.3 s) and seldom wanted.
-        return mosaic_layer(step=17, seed=4)
 
-    def paint(self, order: Order) -> Image.Image:
-        """Paint one picture.
+def paint(order: Order) -> Image.Image:
+    """Paint one picture.
 
-        Returns:
-            RGB, of exactly the ordered size.
-        """
-        if (longest := max(order.width, order.height)) > TILE_PIXELS:
-            # There are no strokes beyond the tile: a smaller picture is painted and enlarged.
-            width, height = (max(1, side * TILE_PIXELS // longest) for side in (order.width, order.height))
-            small = self.paint(replace(order, width=width, height=height))
-            return small.resize((order.width, order.height), Image.Resampling.BICUBIC)
-        look = read_prompt(order.prompt, order.negative_prompt)
-        look = replace(look, weight=look.weight * (0.55 + 0.45 * min(1.0, max(0.0, order.guidance))))
-        rng = np.random.default_rng((order.seed & 0xFFFFFFFF, look.signature))
-        size = (order.width, order.height)
-        if order.frame is None:
-            source = draw_scene(look.scene, order.width, order.height, rng, snow=look.snow).resize(
-                size, Image.Resampling.BILINEAR
-            )
-        else:
-            source = cover(order.frame, size)
-        motif = measure(source, np.random.default_rng(order.seed & 0xFFFFFFFF))
-        painted = _STYLES[look.style](self, motif, look, order)
-        if order.frame is None:
-            return painted
-        painted = Image.blend(source, painted, min(1.0, 1.05 * max(0.0, order.strength)))
-        if order.mask is not None:
-            painted = Image.composite(painted, source, cover(order.mask, size).convert("L"))
+    Returns:
+        RGB, of exactly the ordered size.
+    """
+    look = read_prompt(order.prompt, order.negative_prompt)
+    look = replace(look, weight=look.weight * (0.55 + 0.45 * min(1.0, max(0.0, order.guidance))))
+    seed, size = order.seed & 0xFFFFFFFF, (order.width, order.height)
+    if order.frame is None:
+        composition = np.random.default_rng((seed, look.signature))
+        source = draw_scene(look.scene, *size, composition, snow=look.snow).resize(size)
+    else:
+        source = ImageOps.fit(order.frame, size, Image.Resampling.BILINEAR)
+    rng = np.random.default_rng(seed)
+    fineness = min(1.0, max(0.0, order.fineness))
+    painted = STYLES[look.style](Work(source, _graded(source, look, rng), look, fineness, rng))
+    if order.frame is None:
         return painted
-
-    def _brushed(self, motif: Motif, look: Look, order: Order, *, variation: float = 5.0) -> Image.Image:
-        """Cover the canvas with strokes: broad ones everywhere, finer ones where the motif has contours."""
-        place = window(order.width, order.height, order.seed & 0xFFFFFFFF)
-        broad = self._broad
-        colours = _stroke_colours(_spots(broad, place, motif), broad.jitter, motif, look, variation)
-        canvas = colours[place.cut(broad)]
-        fineness = min(1.0, max(0.0, order.fineness)) ** 0.6
-        edge_of_middle = 0.10 - 0.11 * fineness
-        _overpaint(canvas, self._middle, place, motif, look, variation * 0.8, edge_of_middle)
-        for layer in self._details:
-            _overpaint(canvas, layer, place, motif, look, variation * 0.5, 0.34 - 0.30 * fineness)
-        return _from_packed(canvas)
-
-    def oil(self, motif: Motif, look: Look, order: Order) -> Image.Image:
-        """Thick strokes that catch the light."""
-        painted = self._brushed(motif, look, order)
-        relief = painted.convert("L").filter(ImageFilter.EMBOSS)
-        return ImageChops.soft_light(painted, _grey(relief))
-
-    def watercolour(self, motif: Motif, look: Look, order: Order) -> Image.Image:
-        """Thin washes on grained paper, darker where they dry at the rim."""
-        paler = replace(look, table=255 - (255 - look.table) * 0.72)
-        wash = _graded(motif, paler)
-        strokes = self._brushed(motif, paler, order, variation=3.0)
-        painted = Image.blend(_soft(wash, 4), strokes.filter(ImageFilter.BoxBlur(1)), 0.6)
-        rim = _full(255 - 120 * np.clip(motif.edge - 0.08, 0, 1), order)
-        paper = _grain(order, 14)
-        return ImageChops.multiply(ImageChops.multiply(painted, _grey(rim)), _grey(paper))
-
-    def sketch(self, motif: Motif, look: Look, order: Order) -> Image.Image:
-        """Contours and hatching with a pen in the darkest colour, on toned paper."""
-        paper = 255 - (255 - look.table[-4].mean(axis=0)) * 0.5
-        pen = look.table[6].mean(axis=0)
-        shade = np.asarray(_full(motif.lightness * (255 / LIGHTNESS_STEPS), order))
-        down, across = np.ogrid[: order.height, : order.width]
-        tremble = 1.6 * np.sin(down / 23 + order.seed % 7) + 1.6 * np.sin(across / 19)
-        dark = np.zeros((order.height, order.width), dtype=bool)
-        # One more direction of lines for each step down into the shade.
-        for slope, level in ((1.0, 118), (-1.0, 78), (0.25, 42)):
-            dark |= ((across * slope + down + tremble) % 9 < 1.4) & (shade < level)
-        tone = np.where(dark, 110, 255).astype(np.uint8)
-        tone = np.minimum(tone, np.asarray(_lines(motif)))
-        ink = Image.fromarray(tone).filter(ImageFilter.BoxBlur(0.6))
-        drawn = Image.composite(_flat(order, paper), _flat(order, pen), ink)
-        tint = Image.blend(drawn, _graded(motif, look), 0.34)
-        return ImageChops.multiply(tint, _grey(_grain(order, 12)))
-
-    def neon(self, motif: Motif, look: Look, order: Order) -> Image.Image:
-        """Glowing contours over a dark picture."""
-        dim = _graded(motif, look).point(_neon_shadow)
-        lines = ImageChops.invert(_lines(motif))
-        vivid = replace(look, weight=1.0, table=np.broadcast_to(look.table[34], look.table.shape))
-        light = _graded(motif, vivid).point(_vivid)
-        tubes = ImageChops.multiply(light, _grey(lines))
-        glow = _soft(tubes, 7).point(_brighter)
-        return ImageChops.screen(ImageChops.screen(dim, glow), tubes)
-
-    def mosaic(self, motif: Motif, look: Look, order: Order) -> Image.Image:
-        """Irregular pieces of glass between dark joints."""
-        place = window(order.width, order.height, order.seed & 0xFFFFFFFF)
-        pieces = self._mosaic
-        colours = _stroke_colours(_spots(pieces, place, motif), pieces.jitter, motif, look, 6.0)
-        colours[0] = _packed(look.table[3].mean(axis=0)[None])[0]
-        painted = _from_packed(colours[place.cut(pieces)])
-        return ImageChops.soft_light(painted, _grey(painted.convert("L").filter(ImageFilter.EMBOSS)))
-
-    def comic(self, motif: Motif, look: Look, order: Order) -> Image.Image:
-        """Flat tones, dots in the half-shade, ink outlines."""
-        levels = 3 + round(3 * order.fineness)
-        step = (LIGHTNESS_STEPS - 1) / levels
-        flat = replace(
-            motif,
-            picture=motif.picture.filter(ImageFilter.BoxBlur(2)).point(
-                [round(v / 255 * levels) * 255 // levels for v in range(256)] * 3
-            ),
-            lightness=(motif.lightness / step).round() * step,
-        )
-        painted = _graded(flat, look, contrast=1.15)
-        down, across = (np.arange(length, dtype=np.float32) * 0.74 for length in (order.height, order.width))
-        dots = 0.5 + 0.5 * np.cos(down)[:, None] * np.sin(across)
-        shade = _full(motif.lightness * (255 / LIGHTNESS_STEPS), order)
-        dotted = np.where(dots * 150 + 20 > np.asarray(shade), 205, 255).astype(np.uint8)
-        inked = ImageChops.multiply(painted, _grey(Image.fromarray(dotted)))
-        return ImageChops.multiply(inked, _grey(_lines(motif)))
-
-    def pixel(self, motif: Motif, look: Look, order: Order) -> Image.Image:
-        """Square blocks in few colours, dithered."""
-        block = 16 - round(10 * min(1.0, order.fineness))
-        size = (max(1, order.width // block), max(1, order.height // block))
-        small = _graded(motif, look).resize(size, Image.Resampling.BOX)
-        dither = np.tile(np.array([[-6, 2], [6, -2]], dtype=np.float32), (size[1] // 2 + 1, size[0] // 2 + 1))
-        values = np.asarray(small, dtype=np.float32) + dither[: size[1], : size[0], None]
-        values = (np.clip(values, 0, 255) / 23.2).round() * 23.2
-        return Image.fromarray(values.astype(np.uint8)).resize(
-            (order.width, order.height), Image.Resampling.NEAREST
-        )
-
-    def photo(self, motif: Motif, look: Look, order: Order) -> Image.Image:
-        """The motif itself, graded as a film would be, with grain and darker corners."""
-        graded = _graded(motif, replace(look, weight=look.weight * 0.62))
-        squares = np.linspace(-1, 1, SMALL_PIXELS, dtype=np.float32) ** 2
-        corners = _full(255 - 70 * np.clip(squares[:, None] + squares - 0.5, 0, 1.2), order)
-        return ImageChops.multiply(ImageChops.multiply(graded, _grey(corners)), _grey(_grain(order, 8)))
+    painted = Image.blend(source, painted, min(1.0, 1.05 * max(0.0, order.strength)))
+    if order.mask is not None:
+        mask = ImageOps.fit(order.mask, size, Image.Resampling.BILINEAR).convert("L")
+        painted = Image.composite(painted, source, mask)
+    return painted
 
 
-_Style: TypeAlias = Callable[[Painter, Motif, Look, Order], Image.Image]
+# The styles.
 
-_STYLES: dict[str, _Style] = {
-    "oil": Painter.oil,
-    "watercolour": Painter.watercolour,
-    "sketch": Painter.sketch,
-    "neon": Painter.neon,
-    "mosaic": Painter.mosaic,
-    "comic": Painter.comic,
-    "pixel": Painter.pixel,
-    "photo": Painter.photo,
+
+def _oil(work: Work) -> Image.Image:
+    """Thick strokes that catch the light."""
+    painted = _brushed(work)
+    return ImageChops.soft_light(painted, _grey(painted.convert("L").filter(ImageFilter.EMBOSS)))
+
+
+def _watercolour(work: Work) -> Image.Image:
+    """Thin washes on grained paper, darker where they dry at the rim."""
+    wash = Image.blend(_soft(work.base), _brushed(work).filter(ImageFilter.BoxBlur(1)), 0.6)
+    pale = Image.blend(wash, Image.new("RGB", wash.size, "white"), 0.28)
+    rim = _contours(work.source).point([255 - 110 * level // 255 for level in range(256)])
+    return ImageChops.multiply(ImageChops.multiply(pale, _grey(rim)), _grained(work, 14))
+
+
+def _sketch(work: Work) -> Image.Image:
+    """Contours and hatching with a pen in the darkest colour, on toned paper."""
+    shade = np.asarray(ImageOps.autocontrast(work.source.convert("L").filter(ImageFilter.BoxBlur(2)), 2))
+    height, width = shade.shape
+    down, across = (grid.astype(np.float32) for grid in np.ogrid[:height, :width])
+    tremble = 1.6 * np.sin(down / 23 + float(work.rng.uniform(0, 6))) + 1.6 * np.sin(across / 19)
+    # One more direction of lines for each step down into the shade.
+    dark = np.zeros((height, width), dtype=bool)
+    for slope, level in ((1.0, 118), (-1.0, 78), (0.25, 42)):
+        dark |= ((across * slope + down + tremble) % 9 < 1.4) & (shade < level)
+    hatching = Image.fromarray(np.where(dark, 90, 255).astype(np.uint8))
+    lines = ImageChops.darker(hatching, ImageChops.invert(_contours(work.source)))
+    ink = [work.look.cool[level] // 3 for level in (30, 286, 542)]
+    paper = [128 + work.look.warm[level] // 2 for level in (236, 492, 748)]
+    drawn = ImageOps.colorize(lines.filter(ImageFilter.BoxBlur(0.6)), tuple(ink), tuple(paper))
+    return ImageChops.multiply(Image.blend(drawn, work.base, 0.42), _grained(work, 12))
+
+
+def _neon(work: Work) -> Image.Image:
+    """Glowing contours over a dark picture."""
+    dim = work.base.point([int(level * level / 255 * 0.42) for level in range(256)] * 3)
+    bright = _grey(work.source.convert("L").point([120 + level // 4 for level in range(256)]))
+    light = Image.blend(bright.point(work.look.warm), bright.point(work.look.cool), 0.5)
+    tubes = ImageChops.multiply(light, _grey(_contours(work.source)))
+    glow = _soft(tubes).point([min(255, 2 * level) for level in range(256)] * 3)
+    return ImageChops.screen(ImageChops.screen(dim, glow), tubes)
+
+
+def _mosaic(work: Work) -> Image.Image:
+    """Irregular pieces of glass between dark joints."""
+    width, height = work.base.size
+    step = max(width, height) / (20 + 16 * work.fineness)
+    columns, rows = int(width / step) + 2, int(height / step) + 2
+    grid = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1)
+    corners = (grid + work.rng.uniform(-0.7, 0.1, grid.shape)) * step
+    colours = np.asarray(work.base.resize((columns - 1, rows - 1), Image.Resampling.BOX))
+    joint = tuple(work.look.cool[level] for level in (12, 268, 524))
+    painted = Image.new("RGB", work.base.size, joint)
+    draw = ImageDraw.Draw(painted)
+    around = (corners[:-1, :-1], corners[:-1, 1:], corners[1:, 1:], corners[1:, :-1])
+    pieces = np.concatenate(around, axis=-1).reshape(-1, 8).tolist()
+    for piece, colour in zip(pieces, colours.reshape(-1, 3).tolist(), strict=True):
+        draw.polygon(piece, fill=tuple(colour), outline=joint)
+    return ImageChops.soft_light(painted, _grey(painted.convert("L").filter(ImageFilter.EMBOSS)))
+
+
+def _comic(work: Work) -> Image.Image:
+    """Flat tones, dots in the half-shade, ink outlines."""
+    flat = ImageOps.posterize(work.base.filter(ImageFilter.BoxBlur(2)), 2 + round(work.fineness))
+    width, height = flat.size
+    down, across = np.cos(np.arange(height) * 0.74), np.sin(np.arange(width) * 0.74)
+    dots = 95 + 75 * down[:, None] * across
+    dotted = np.where(dots > np.asarray(flat.convert("L")), 205, 255).astype(np.uint8)
+    inked = ImageChops.darker(Image.fromarray(dotted), ImageChops.invert(_contours(work.source)))
+    return ImageChops.multiply(flat.point([min(255, level + 40) for level in range(256)] * 3), _grey(inked))
+
+
+def _pixel(work: Work) -> Image.Image:
+    """Square blocks in few colours."""
+    block = 16 - round(10 * work.fineness)
+    small = work.base.resize([max(1, side // block) for side in work.base.size], Image.Resampling.BOX)
+    return small.quantize(24).convert("RGB").resize(work.base.size, Image.Resampling.NEAREST)
+
+
+def _photo(work: Work) -> Image.Image:
+    """The motif itself, graded as a film would be, with grain and darker corners."""
+    corners = Image.radial_gradient("L").point([255 - max(0, level - 120) // 2 for level in range(256)])
+    graded = Image.blend(work.source, work.base, 0.6)
+    return ImageChops.multiply(
+        ImageChops.multiply(graded, _grey(corners.resize(graded.size))), _grained(work, 8)
+    )
+
+
+STYLES: Final[Mapping[str, Callable[[Work], Image.Image]]] = {
+    "oil": _oil,
+    "watercolour": _watercolour,
+    "sketch": _sketch,
+    "neon": _neon,
+    "mosaic": _mosaic,
+    "comic": _comic,
+    "pixel": _pixel,
+    "photo": _photo,
 }
 
 
-def _spots(layer: Layer, place: Window, motif: Motif) -> NDArray[np.intp]:
-    """Return where in the motif's small maps, flattened, each stroke's centre lies."""
-    down, across = place.places(layer)
-    height, width = motif.edge.shape
-    spots: NDArray[np.intp] = (down * height).astype(np.intp) * width + (across * width).astype(np.intp)
-    return spots
+# What styles are made of.
 
 
-def _stroke_colours(
-    spots: NDArray[np.intp], jitter: NDArray[np.float32], motif: Motif, look: Look, variation: float
-) -> NDArray[np.uint32]:
-    """Return the packed colours of strokes."""
-    lightness = motif.lightness.ravel()[spots] + variation * jitter
-    rows = np.clip(lightness, 0, LIGHTNESS_STEPS - 1).astype(np.intp)
-    warmth = motif.warmth.ravel()[spots] - 3 * jitter
-    columns = np.clip(warmth, 0, WARMTH_STEPS - 1).astype(np.intp)
-    own = motif.colours.reshape(-1, 3)[spots] + 3 * variation * jitter[:, None]
-    asked = look.table.reshape(-1, 3)[rows * WARMTH_STEPS + columns]
-    return _packed(asked * look.weight + own * (1 - look.weight))
+def _graded(source: Image.Image, look: Look, rng: np.random.Generator) -> Image.Image:
+    """Return a picture with the colours of the look's ramps, chosen by its light and its warmth."""
+    grey = source.convert("L")
+    # Stretched by half: enough for a dull frame, and no noise out of a plain wall.
+    light = _grey(Image.blend(grey, ImageOps.autocontrast(grey, 2), 0.5))
+    red, _, blue = source.split()
+    warmth = ImageChops.subtract(red, blue, offset=128)
+    # It drifts over the picture, so that grey ones have two hues.
+    drift = Image.fromarray((128 + 70 * smooth_noise(64, 2, rng, octaves=2)).clip(0, 255).astype(np.uint8))
+    warmth = ImageChops.add(warmth, drift.resize(source.size), offset=-128)
+    mean = ImageStat.Stat(warmth).mean[0]
+    sides = warmth.point([int(127.5 + 127.5 * tanh((level - mean) / 40)) for level in range(256)])
+    graded = Image.composite(light.point(look.warm), light.point(look.cool), sides)
+    return Image.blend(source, graded, look.weight)
 
 
-def _overpaint(
-    canvas: NDArray[np.uint32],
-    layer: Layer,
-    place: Window,
-    motif: Motif,
-    look: Look,
-    variation: float,
-    edge: float,
-) -> None:
-    """Put on the strokes that lie on a contour stronger than ``edge`` and, if straight, along it."""
-    spots = _spots(layer, place, motif)
-    wanted = motif.edge.ravel()[spots] > edge * (1 + 0.3 * layer.jitter)
-    if layer.angle is not None:
-        turn = np.abs(motif.contour.ravel()[spots] - layer.angle)
-        wanted &= np.minimum(turn, np.pi - turn) < 0.45
-    wanted[0] = False
-    chosen = np.flatnonzero(wanted)
-    if not len(chosen):
-        return
-    # 0 is no colour: strokes that are not wanted leave what is below them.
-    colours = np.zeros(len(spots), dtype=np.uint32)
-    colours[chosen] = _stroke_colours(spots[chosen], layer.jitter[chosen], motif, look, variation)
-    paint = colours[place.cut(layer)]
-    np.copyto(canvas, paint, where=paint != 0)
+def _brushed(work: Work) -> Image.Image:
+    """Cover the picture with strokes: broad ones everywhere, finer ones where it has contours.
 
-
-def _packed(colours: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Pack ``(n, 3)`` colours into words of red, green, blue and 255, so that none is 0."""
-    words = np.full((len(colours), 4), 255, dtype=np.uint8)
-    words[:, :3] = np.clip(colours, 0, 255)
-    return words.view(np.uint32)[:, 0]
-
-
-def _from_packed(canvas: NDArray[np.uint32]) -> Image.Image:
-    height, width = canvas.shape
-    return Image.frombytes("RGB", (width, height), np.ascontiguousarray(canvas).tobytes(), "raw", "RGBX")
-
-
-def _graded(motif: Motif, look: Look, contrast: float = 1.0) -> Image.Image:
-    """Return the motif in full detail with the colours of the table."""
-    size = motif.picture.size
-    detail = np.asarray(motif.picture.convert("L"))
-    # The stretch that was measured on the small copy, taken as a curve for the full picture.
-    small = np.asarray(Image.fromarray(motif.lightness).resize((64, 64), Image.Resampling.BOX))
-    grey = np.asarray(motif.picture.convert("L").resize((64, 64), Image.Resampling.BOX), dtype=np.float32)
-    slope, offset = (
-        np.polyfit(grey.ravel(), small.ravel(), 1) if grey.std() > 2 else (LIGHTNESS_STEPS / 256, 0.0)
+    Strokes are measured by the picture's longer side, so a picture of twice the size shows the same.
+    """
+    side = max(work.base.size)
+    small = work.base.resize(
+        [max(2, 256 * length // side) for length in work.base.size], Image.Resampling.BOX
     )
-    middle = (LIGHTNESS_STEPS - 1) / 2
-    curve = ((np.arange(256) * slope + offset - middle) * contrast + middle).clip(0, LIGHTNESS_STEPS - 1)
-    rows = curve.astype(np.uint16)[detail]
-    columns = np.asarray(
-        Image.fromarray(motif.warmth.astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
+    colours = np.asarray(small, dtype=np.float32)
+    down, across = np.gradient(np.asarray(small.convert("L").filter(ImageFilter.BoxBlur(1)), np.float32))
+    edge, contour = np.hypot(down, across) / 40, np.arctan2(down, across) + np.pi / 2
+    swirl = 4.5 * smooth_noise(256, 4, work.rng, octaves=2)[: edge.shape[0], : edge.shape[1]]
+    canvas = small.filter(ImageFilter.BoxBlur(4)).resize(work.base.size)
+    draw = ImageDraw.Draw(canvas)
+    for length, wide, least in ((0.09, 0.03, -1.0), (0.05, 0.016, 0.1), (0.028, 0.008, 0.3)):
+        step = 256 * (length * wide / (3.2 if least < 0 else 2.4)) ** 0.5
+        spots = _scattered(edge.shape, step, work.rng)
+        turns, shades = work.rng.uniform(-1, 1, (2, len(spots), 1))
+        rows, columns = spots.astype(np.intp).T
+        angles = (swirl if least < 0 else contour)[rows, columns, None] + 0.3 * turns
+        reach = np.concatenate((np.cos(angles), np.sin(angles)), axis=1) * (128 * length)
+        centres = spots[:, ::-1]
+        paths = np.concatenate((centres - reach, centres + reach), axis=1) * (side / 256)
+        tones = (colours[rows, columns] + 14 * shades).clip(0, 255).astype(int)
+        # More steps, more strokes that follow the detail.
+        wanted = edge[rows, columns] > least * (1.2 - work.fineness**0.6)
+        for path, tone in zip(paths[wanted].tolist(), tones[wanted].tolist(), strict=True):
+            draw.line(path, fill=tuple(tone), width=max(1, round(wide * side)))
+    return canvas
+
+
+def _scattered(shape: tuple[int, ...], step: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return points within a map, row and column, one in each cell of a grid, in any order."""
+    rows, columns = (np.arange(step / 2, length, step) for length in shape)
+    grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+    spots = (grid + rng.uniform(-0.5, 0.5, grid.shape) * step).clip(0, np.array(shape) - 1)
+    return rng.permutation(spots)
+
+
+def _contours(source: Image.Image) -> Image.Image:
+    """Return contours in white on black: what is darker than its surroundings, and edges, thin and soft."""
+    grey = source.convert("L").filter(ImageFilter.BoxBlur(1))
+    valleys = ImageChops.subtract(grey.filter(ImageFilter.BoxBlur(4)), grey)
+    sharp = valleys.point([min(255, max(0, level - 4) * 9) for level in range(256)])
+    edges = grey.filter(ImageFilter.FIND_EDGES).point(
+        [min(200, 5 * max(0, level - 6)) for level in range(256)]
     )
-    table = _packed(look.table.reshape(-1, 3))
-    graded = _from_packed(table[rows * WARMTH_STEPS + columns])
-    return Image.blend(motif.picture, graded, look.weight)
+    return ImageChops.lighter(sharp, edges.filter(ImageFilter.BoxBlur(1)))
 
 
-def _lines(motif: Motif) -> Image.Image:
-    """Return dark contours on white, in full size: what is darker than its surroundings, thin and soft."""
-    grey = motif.picture.convert("L").filter(ImageFilter.BoxBlur(1))
-    around = grey.filter(ImageFilter.BoxBlur(4))
-    valley = ImageChops.subtract(around, grey, scale=1.0, offset=0)
-    edge = _full(np.clip(motif.edge - 0.05, 0, 0.4) * 300, motif.picture)
-    return ImageChops.invert(
-        ImageChops.add(valley.point([min(255, max(0, v - 4) * 9) for v in range(256)]), edge)
-    )
-
-
-def _full(values: NDArray[np.float32], order: Order | Image.Image) -> Image.Image:
-    """Return a small map as an 8-bit picture in full size."""
-    small = Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
-    return small.resize((order.width, order.height), Image.Resampling.BICUBIC)
-
-
-def _grain(order: Order, depth: int) -> Image.Image:
+def _grained(work: Work, depth: int) -> Image.Image:
     """Return paper: nearly white, ``depth`` levels rough."""
-    rng = np.random.default_rng(order.seed & 0xFFFFFFFF)
-    tile = Image.fromarray((255 - rng.integers(0, depth, (257, 257))).astype(np.uint8)).filter(
-        ImageFilter.BoxBlur(1)
-    )
-    rows, columns = np.arange(order.height) % 257, np.arange(order.width) % 257
-    return Image.fromarray(np.asarray(tile)[rows[:, None], columns[None, :]])
-
-
-def _flat(order: Order, colour: NDArray[np.float32]) -> Image.Image:
-    return Image.new("RGB", (order.width, order.height), tuple(int(channel) for channel in colour))
+    width, height = work.base.size
+    rough = (255 - work.rng.integers(0, depth, (height, width))).astype(np.uint8)
+    return _grey(Image.fromarray(rough).filter(ImageFilter.BoxBlur(1)))
 
 
 def _grey(image: Image.Image) -> Image.Image:
     return Image.merge("RGB", (image, image, image))
 
 
-def _soft(image: Image.Image, radius: int) -> Image.Image:
+def _soft(image: Image.Image) -> Image.Image:
     """Blur at a quarter of the size, where it costs a sixteenth."""
-    small = image.reduce(4).filter(ImageFilter.BoxBlur(max(1, radius // 4))).filter(ImageFilter.BoxBlur(2))
+    small = image.reduce(4).filter(ImageFilter.BoxBlur(2)).filter(ImageFilter.BoxBlur(2))
     return small.resize(image.size, Image.Resampling.BILINEAR)
-
-
-def _neon_shadow(value: int) -> float:
-    return value * value / 255 * 0.42
-
-
-def _vivid(value: int) -> float:
-    return min(255.0, 40 + value * 1.1)
-
-
-def _brighter(value: int) -> float:
-    return min(255.0, value * 2.1)

@@ -3,34 +3,25 @@
 There is no language model here. Known words choose (colour names, moods, styles, subjects), and all other
 words are hashed, so that every prompt looks like itself, every time, on every machine.
 
-The table maps *lightness* and *warmth* of a source colour to a new colour. Each column is a ramp whose
-colours stand at their own lightness, so a picture keeps its light and shade whatever its palette: the input
-stays recognisable.
+Colours come as two *ramps*, for what is cool and what is warm in a picture. On a ramp each colour stands at its own
+lightness, so a picture keeps its light and shade whatever its palette: the input stays recognisable.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from falrt.local.scene import LANDSCAPES
 
-__all__ = ["LIGHTNESS_STEPS", "WARMTH_STEPS", "Look", "read_prompt"]
+__all__ = ["Look", "read_prompt"]
 
 Colour: TypeAlias = tuple[int, int, int]
-
-LIGHTNESS_STEPS = 64
-"""Rows of a colour table, dark to light."""
-
-WARMTH_STEPS = 32
-"""Columns of a colour table, cool to warm."""
-
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 _COLOURS: dict[str, Colour] = {
     "red": (206, 44, 40), "crimson": (176, 22, 52), "scarlet": (226, 52, 30), "ruby": (190, 16, 66),
@@ -106,24 +97,26 @@ _SCENES: dict[str, str] = {
     "mountain": "mountains", "hill": "mountains", "alps": "mountains",
     "valley": "mountains", "lake": "mountains",
     "sea": "sea", "ocean": "sea", "beach": "sea", "wave": "sea",
-    "boat": "sea", "ship": "sea", "island": "sea",
-    "forest": "forest", "jungle": "forest", "tree": "forest", "wood": "forest",
+    "boat": "sea", "ship": "sea", "sailboat": "sea", "island": "sea",
+    "forest": "forest", "jungle": "forest", "wood": "forest",
+    "tree": "tree", "oak": "tree",
     "city": "city", "street": "city", "skyline": "city", "tower": "city",
-    "tokyo": "city", "cyberpunk": "city",
-    "building": "city", "house": "city",
-    "desert": "desert", "dune": "desert", "pyramid": "desert",
+    "tokyo": "city", "cyberpunk": "city", "building": "city",
+    "house": "house", "cottage": "house", "cabin": "house", "hut": "house", "home": "house",
+    "car": "car", "taxi": "car",
+    "desert": "desert", "dune": "desert",
     "galaxy": "space", "space": "space", "planet": "space", "star": "space",
-    "nebula": "space", "cosmic": "space",
+    "nebula": "space", "cosmic": "space", "astronaut": "space",
     "flower": "flowers", "garden": "flowers", "rose": "flowers", "tulip": "flowers", "meadow": "flowers",
     "sunflower": "flowers", "bouquet": "flowers",
     "portrait": "portrait", "face": "portrait", "person": "portrait", "woman": "portrait", "man": "portrait",
-    "girl": "portrait", "boy": "portrait", "robot": "portrait", "astronaut": "portrait",
-    "fox": "fox", "cat": "cat", "kitten": "cat", "tiger": "cat", "animal": "cat", "dog": "cat", "wolf": "cat",
+    "girl": "portrait", "boy": "portrait",
+    "cat": "cat", "kitten": "cat", "tiger": "tiger", "lion": "lion", "fox": "fox",
+    "dog": "dog", "puppy": "dog", "hound": "dog", "wolf": "wolf", "wolves": "wolf", "husky": "wolf",
+    "rabbit": "rabbit", "bunny": "rabbit", "hare": "rabbit", "bear": "bear", "mouse": "mouse", "mice": "mouse",
 }  # fmt: skip
 
 _SNOW = frozenset({"snow", "snowy", "winter", "ice", "icy", "arctic", "frost"})
-
-_SCENE_KINDS = ("mountains", "sea", "forest", "desert", "flowers", "space", "city")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,15 +127,17 @@ class Look:
         style: One of the painter's styles, such as ``"oil"``.
         scene: What to draw where no input picture is given.
         snow: Whether snow lies in it.
-        table: Shape ``(LIGHTNESS_STEPS, WARMTH_STEPS, 3)``, float32 RGB 0-255.
-        weight: How far colours go from the source's own (0) to the table's (1).
+        cool: The ramp for what is cool: 256 levels of red, then of green, then of blue, as Pillow's ``point`` takes.
+        warm: The ramp for what is warm.
+        weight: How far colours go from the source's own (0) to the ramps' (1).
         signature: A hash of all the words; 32 bits.
     """
 
     style: str
     scene: str
     snow: bool
-    table: NDArray[np.float32]
+    cool: list[int]
+    warm: list[int]
     weight: float
     signature: int
 
@@ -158,19 +153,16 @@ def read_prompt(prompt: str, negative_prompt: str = "") -> Look:
     words = [word for word in _words(prompt) if word not in unwanted]
     signature = zlib.crc32(" ".join(words).encode())
     named = _colours(words)
-    colours = named or _hashed_colours(signature)
-    lift = 1.0
-    if _DARK.intersection(words):
-        lift = 1.55
-    elif _BRIGHT.intersection(words):
-        lift = 0.8
+    colours = sorted(named or _hashed_colours(signature), key=lambda colour: colour[0] - colour[2])
+    middle = (len(colours) + 1) // 2
+    lift = 1.55 if _DARK.intersection(words) else 0.8 if _BRIGHT.intersection(words) else 1.0
+    somewhere = list(LANDSCAPES)[signature % len(LANDSCAPES)]
     return Look(
         style=next((_STYLES[word] for word in words if word in _STYLES), "oil"),
-        scene=next(
-            (_SCENES[word] for word in words if word in _SCENES), _SCENE_KINDS[signature % len(_SCENE_KINDS)]
-        ),
+        scene=next((_SCENES[word] for word in words if word in _SCENES), somewhere),
         snow=not _SNOW.isdisjoint(words),
-        table=_colour_table(colours, lift),
+        cool=_ramp([(10, 12, 34), *colours[:middle], (236, 244, 250)], lift),
+        warm=_ramp([(30, 14, 12), *(colours[middle:] or colours), (255, 246, 220)], lift),
         weight=0.88 if named else 0.45,
         signature=signature,
     )
@@ -202,33 +194,20 @@ def _hashed_colours(signature: int) -> list[Colour]:
     return [_COLOURS[names[(first + step) % len(names)]] for step in (0, 3, len(names) // 2)]
 
 
-def _colour_table(colours: list[Colour], lift: float) -> NDArray[np.float32]:
-    """Build the table: a cool ramp on the left, a warm one on the right, blended between.
+def _ramp(colours: list[Colour], lift: float) -> list[int]:
+    """Return a ramp on which each colour stands where its own lightness is, so light stays light.
 
     Args:
-        colours: At least one.
+        colours: The shadow's first, the light's last.
         lift: Exponent of the lightness; above 1 darkens the picture.
     """
-    ordered = sorted(colours, key=lambda colour: colour[0] - colour[2])
-    middle = (len(ordered) + 1) // 2
-    cool = _ramp(ordered[:middle], shadow=(10, 12, 34), light=(236, 244, 250))
-    warm = _ramp(ordered[middle:] or ordered, shadow=(30, 14, 12), light=(255, 246, 220))
-    rows = (np.linspace(0, 1, LIGHTNESS_STEPS) ** lift * (LIGHTNESS_STEPS - 1)).round().astype(np.intp)
-    # Few muddy in-betweens: most pixels take one side or the other.
-    sides = 0.5 + 0.5 * np.tanh(2.2 * np.linspace(-1, 1, WARMTH_STEPS))
-    mix = sides.astype(np.float32)[None, :, None]
-    table: NDArray[np.float32] = (cool[rows][:, None] * (1 - mix) + warm[rows][:, None] * mix).astype(
-        np.float32
-    )
-    return table
-
-
-def _ramp(colours: list[Colour], shadow: Colour, light: Colour) -> NDArray[np.float32]:
-    """Return one column: each colour stands where its own lightness is, so light stays light."""
-    anchors = sorted((float(np.dot(_LUMA, colour)) / 255, colour) for colour in [shadow, *colours, light])
-    places = np.array([place for place, _ in anchors])
+    anchors = np.array(sorted(colours, key=_lightness), dtype=float)
+    places = np.array([_lightness(colour) for colour in anchors]) / 255
     places = np.maximum.accumulate(places + 0.02 * np.arange(len(places)))
-    channels = np.array([colour for _, colour in anchors], dtype=np.float32)
-    steps = np.linspace(0, places[-1], LIGHTNESS_STEPS)
-    column = [np.interp(steps, places, channels[:, channel]) for channel in range(3)]
-    return np.stack(column, axis=1).astype(np.float32)
+    steps = np.linspace(0, 1, 256) ** lift * places[-1]
+    return [int(level) for channel in anchors.T for level in np.interp(steps, places, channel)]
+
+
+def _lightness(colour: Sequence[float]) -> float:
+    red, green, blue = colour
+    return 0.299 * red + 0.587 * green + 0.114 * blue

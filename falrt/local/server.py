@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
-    from falrt.local.painter import Painter
-
 __all__ = ["LocalServer", "serve"]
 
 _log = logging.getLogger("falrt.local")
@@ -40,22 +38,16 @@ class LocalServer:
         options: How it behaves.
         host: Address to listen on.
         port: 0 takes a free one.
-        painter: A painter to share between servers.
 
     Raises:
         ConfigurationError: On entering: the address cannot be listened on.
     """
 
     def __init__(
-        self,
-        options: LocalOptions | None = None,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        painter: Painter | None = None,
+        self, options: LocalOptions | None = None, *, host: str = "127.0.0.1", port: int = 0
     ) -> None:
         self._options = options or LocalOptions()
-        self._host, self._port, self._painter = host, port, painter
+        self._host, self._port = host, port
         # Set while inside the block.
         self._url: str | None = None
         self._server: _Server | None = None
@@ -112,7 +104,7 @@ class LocalServer:
             raise RuntimeError("the local server is already running")
         listener = _listen(self._host, self._port)
         self._url = _url(listener)
-        self._server = _Server(create_app(self._options, painter=self._painter))
+        self._server = _Server(create_app(self._options))
         return listener
 
 

@@ -5,17 +5,16 @@ Source: fal's generated endpoint types, and wire facts W60 to W68, docs/referenc
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from falrt.local.inputs import DiffusionInput, KleinInput, LightningInput, TurboInput
-from falrt.local.motif import encode, open_picture
-from falrt.local.painter import Order, Painter
+from PIL import Image
 
-if TYPE_CHECKING:
-    from PIL import Image
+from falrt.local.inputs import DiffusionInput, KleinInput, LightningInput, TurboInput, picture_of
+from falrt.local.painter import Order, paint
 
 __all__ = ["STAND_INS", "Memory", "StandIn", "answer_diffusion"]
 
@@ -39,7 +38,7 @@ class StandIn:
         id: Endpoint id without ``/realtime``.
         title: For people.
         input: What the route validates its inputs with.
-        answer: Paints one validated input: ``(painter, input, memory) -> output``, in a thread.
+        answer: Paints one validated input: ``(input, memory) -> output``, in a thread.
         base_seconds: How long the real model takes before its first step.
         step_seconds: How long each of its steps takes.
         needs: Optional fields that this route insists on: ``"picture"``, ``"pictures"``, ``"mask"``.
@@ -49,7 +48,7 @@ class StandIn:
     id: str
     title: str
     input: type[KleinInput] | type[DiffusionInput]
-    answer: Callable[[Painter, Any, Memory], dict[str, Any]]
+    answer: Callable[[Any, Memory], dict[str, Any]]
     base_seconds: float
     step_seconds: float
     needs: tuple[Literal["picture", "pictures", "mask"], ...] = field(default=())
@@ -68,7 +67,7 @@ class StandIn:
         return self.base_seconds + self.step_seconds * given.num_inference_steps
 
 
-def _answer_klein(painter: Painter, given: KleinInput, memory: Memory) -> dict[str, Any]:
+def _answer_klein(given: KleinInput, memory: Memory) -> dict[str, Any]:
     width, height = given.pixels
     seed = 35 if given.seed is None else given.seed
     # A low shift spreads the denoising evenly: finer work for the same steps.
@@ -80,39 +79,36 @@ def _answer_klein(painter: Painter, given: KleinInput, memory: Memory) -> dict[s
         height=height,
         fineness=given.num_inference_steps / 8 + 0.2 * shift,
         strength=0.92,
-        # The real model's input is data-typed; after validation the field holds the picture's bytes.
-        frame=_open(given.image_url, "image_url"),
+        frame=picture_of(given.image_url),
     )
-    picture = painter.paint(order)
+    picture = paint(order)
     before = memory.previous if memory.previous is not None and memory.previous.size == picture.size else None
     if before is not None and given.output_feedback_strength < 1:
-        picture = _blend(before, picture, max(0.15, given.output_feedback_strength))
+        picture = Image.blend(before, picture, max(0.15, given.output_feedback_strength))
     pictures = [picture]
     if given.enable_interpolation and before is not None:
-        pictures.insert(0, _blend(before, picture, 0.5))
+        pictures.insert(0, Image.blend(before, picture, 0.5))
     memory.previous = picture
     return {"images": [_raw_image(each, "jpeg") for each in pictures], "seed": seed}
 
 
-def answer_diffusion(painter: Painter, given: DiffusionInput, memory: Memory) -> dict[str, Any]:
+def answer_diffusion(given: DiffusionInput, memory: Memory) -> dict[str, Any]:
     """Paint what a diffusion model is asked for."""
     del memory  # these models remember nothing
-    frame = given.picture
-    return _paint_diffusion(painter, given, None if frame is None else _open(frame, "image_url"))
+    return _paint_diffusion(given, given.picture)
 
 
-def _answer_lightning(painter: Painter, given: DiffusionInput, memory: Memory) -> dict[str, Any]:
+def _answer_lightning(given: DiffusionInput, memory: Memory) -> dict[str, Any]:
     """Lightning's realtime route ignores pictures (wire fact W68)."""
     del memory
-    return _paint_diffusion(painter, given, None)
+    return _paint_diffusion(given, None)
 
 
-def _paint_diffusion(painter: Painter, given: DiffusionInput, frame: Image.Image | None) -> dict[str, Any]:
+def _paint_diffusion(given: DiffusionInput, frame: Image.Image | None) -> dict[str, Any]:
     width, height = given.pixels
     seed = random.randrange(2**32) if given.seed is None else given.seed
-    mask = None if given.mask_url is None else _open(given.mask_url, "mask_url")
     pictures = [
-        painter.paint(
+        paint(
             Order(
                 prompt=given.prompt,
                 negative_prompt=given.negative_prompt,
@@ -123,7 +119,7 @@ def _paint_diffusion(painter: Painter, given: DiffusionInput, frame: Image.Image
                 strength=given.strength,
                 guidance=given.guidance_scale / 2,
                 frame=frame,
-                mask=mask,
+                mask=picture_of(given.mask_url),
             )
         )
         for number in range(given.num_images)
@@ -137,20 +133,13 @@ def _paint_diffusion(painter: Painter, given: DiffusionInput, frame: Image.Image
     }
 
 
-def _open(data: Any, name: str) -> Image.Image:
-    return open_picture(data, name)
-
-
-def _blend(before: Image.Image, after: Image.Image, share: float) -> Image.Image:
-    from PIL import Image
-
-    return Image.blend(before, after, share)
-
-
 def _raw_image(picture: Image.Image, kind: Literal["jpeg", "png"]) -> dict[str, Any]:
     """Models reference, section 1.3."""
+    out = io.BytesIO()
+    # JPEG or PNG; each takes its own option.
+    picture.save(out, kind, quality=88, compress_level=1)
     return {
-        "content": encode(picture, kind),
+        "content": out.getvalue(),
         "content_type": f"image/{kind}",
         "width": picture.width,
         "height": picture.height,

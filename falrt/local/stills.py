@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, model_validator
 
 from falrt.local.inputs import DiffusionInput, ImageSize, Picture
 from falrt.local.stand_ins import Memory, StandIn, answer_diffusion
-
-if TYPE_CHECKING:
-    from falrt.local.painter import Painter
 
 __all__ = ["STILLS", "partial_answers"]
 
@@ -57,11 +54,11 @@ class SingleStepInput(StillInput):
     num_inference_steps: int = Field(default=1, ge=1, le=50)
 
 
-def partial_answers(model: StandIn, painter: Painter, given: DiffusionInput) -> Iterator[dict[str, Any]]:
+def partial_answers(model: StandIn, given: DiffusionInput) -> Iterator[dict[str, Any]]:
     """Yield the picture of an input as it comes to be: with a third of its steps, two thirds, all."""
     steps = given.num_inference_steps
     for done in sorted({max(1, steps // 3), max(1, 2 * steps // 3), steps}):
-        yield model.answer(painter, given.model_copy(update={"num_inference_steps": done}), Memory())
+        yield model.answer(given.model_copy(update={"num_inference_steps": done}), Memory())
 
 
 def _still(id_: str, title: str, given: type[StillInput], base: float, step: float, *needs: Any) -> StandIn:

@@ -84,9 +84,7 @@ def _converted(value: Any, where: str) -> Any:
 
     if hasattr(value, "get_secret_value"):
         # pydantic would write asterisks, and the app would take them for the secret.
-        raise EncodeError(
-            f"{where}: {describe(value)} is not sent by itself; pass value.get_secret_value()"
-        )
+        raise EncodeError(f"{where}: {describe(value)} is not sent by itself; pass value.get_secret_value()")
     try:
         return to_jsonable_python(value)
     except (PydanticSerializationError, ValueError) as exc:

@@ -11,18 +11,6 @@ from typer.testing import CliRunner, Result
 
 from falrt.cli.main import app
 from falrt.cli.record import Shot
-from falrt.local.painter import Painter
-
-
-@pytest.fixture(scope="session")
-def painter() -> Painter:
-    return Painter()
-
-
-@pytest.fixture(autouse=True)
-def shared_painter(monkeypatch: pytest.MonkeyPatch, painter: Painter) -> None:
-    """Preparing brush strokes takes longer than most of these tests."""
-    monkeypatch.setattr("falrt.local.app._prepare", lambda: painter)
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,6 @@ from falrt.cli.screen import Screen
 from falrt.cli.show import Show
 from falrt.cli.sources import open_source
 from falrt.local import LocalOptions, LocalServer
-from falrt.local.painter import Painter
 
 
 class Kept:
@@ -52,9 +51,9 @@ def a_show(server: LocalServer, console: Console, sink: Kept, **limits: float) -
     )
 
 
-async def test_shots_tell_frame_picture_age_and_prompt(painter: Painter, console: Console) -> None:
+async def test_shots_tell_frame_picture_age_and_prompt(console: Console) -> None:
     sink, record = Kept(), Record()
-    async with LocalServer(LocalOptions(speed=20), painter=painter) as server, asyncio.timeout(30):
+    async with LocalServer(LocalOptions(speed=20)) as server, asyncio.timeout(30):
         await a_show(server, console, sink, frames=3).run(record)
 
     assert [shot.number for shot in sink.shots] == [1, 2, 3]
@@ -69,12 +68,10 @@ async def test_shots_tell_frame_picture_age_and_prompt(painter: Painter, console
     assert record.bytes_received > record.bytes_sent > 0
 
 
-async def test_silence_is_explained(
-    painter: Painter, console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_silence_is_explained(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(show, "_SILENCE_SECONDS", 0.01)
     monkeypatch.setattr(show, "_LOOK_SECONDS", 0.01)
-    async with LocalServer(LocalOptions(speed=1), painter=painter) as server, asyncio.timeout(30):
+    async with LocalServer(LocalOptions(speed=1)) as server, asyncio.timeout(30):
         await a_show(server, console, Kept(), frames=1).run(Record())
 
     assert "fal-ai/flux-2/klein/realtime: open, no picture for a while" in console.file.getvalue()  # type: ignore[attr-defined]
@@ -89,12 +86,12 @@ async def test_sinks_are_closed_when_the_connection_cannot_be_opened(console: Co
     assert sink.closed == 1
 
 
-async def test_cancelled_show_closes_its_sinks(painter: Painter, console: Console) -> None:
+async def test_cancelled_show_closes_its_sinks(console: Console) -> None:
     sink, record, first = Kept(), Record(), asyncio.Event()
     loop = asyncio.get_running_loop()
     sink.on_shot = lambda: loop.call_soon_threadsafe(first.set)  # called from a thread
 
-    async with LocalServer(LocalOptions(speed=20), painter=painter) as server, asyncio.timeout(30):
+    async with LocalServer(LocalOptions(speed=20)) as server, asyncio.timeout(30):
         showing = asyncio.create_task(a_show(server, console, sink).run(record))
         await first.wait()
         showing.cancel()
@@ -105,7 +102,7 @@ async def test_cancelled_show_closes_its_sinks(painter: Painter, console: Consol
     assert record.count >= 1
 
 
-async def test_sink_that_is_busy_is_not_closed_under_it(painter: Painter, console: Console) -> None:
+async def test_sink_that_is_busy_is_not_closed_under_it(console: Console) -> None:
     first, closed, overtaken = asyncio.Event(), threading.Event(), []
     loop = asyncio.get_running_loop()
 
@@ -117,7 +114,7 @@ async def test_sink_that_is_busy_is_not_closed_under_it(painter: Painter, consol
         def close(self) -> None:
             closed.set()
 
-    async with LocalServer(LocalOptions(speed=20), painter=painter) as server, asyncio.timeout(30):
+    async with LocalServer(LocalOptions(speed=20)) as server, asyncio.timeout(30):
         showing = asyncio.create_task(a_show(server, console, Busy()).run(Record()))
         await first.wait()
         showing.cancel()
@@ -127,13 +124,13 @@ async def test_sink_that_is_busy_is_not_closed_under_it(painter: Painter, consol
     assert overtaken == [False]
 
 
-async def test_every_sink_is_closed_though_another_cannot_be(painter: Painter, console: Console) -> None:
+async def test_every_sink_is_closed_though_another_cannot_be(console: Console) -> None:
     class Full(Kept):
         def close(self) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     good = Kept()
-    async with LocalServer(LocalOptions(speed=20), painter=painter) as server, asyncio.timeout(30):
+    async with LocalServer(LocalOptions(speed=20)) as server, asyncio.timeout(30):
         show = replace(a_show(server, console, good, frames=1), sinks=[Full(), good, Full()])
         with pytest.raises(
             exceptions.ConfigurationError, match=r"nowhere: cannot be written \(No space left on device\)"

@@ -19,8 +19,6 @@ from PIL import Image
 from websockets.asyncio.client import ClientConnection, connect
 
 from falrt.local import LocalOptions, LocalServer
-from falrt.local.motif import encode
-from falrt.local.painter import Painter
 from falrt.local.scene import draw_scene
 
 KLEIN = "fal-ai/flux-2/klein"
@@ -30,7 +28,7 @@ KEY = {"Authorization": "Key test"}
 
 @pytest.fixture(scope="module")
 def jpeg() -> bytes:
-    return encode(draw_scene("cat", 256, 256, np.random.default_rng(3)))
+    return encode(draw_scene("cat", 256, 256, np.random.default_rng(3)), "jpeg")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +45,12 @@ async def http(server: LocalServer) -> AsyncIterator[httpx.AsyncClient]:
 def open_socket(server: LocalServer, path: str, headers: dict[str, str] | None = KEY) -> connect:
     url = f"{server.url.replace('http', 'ws')}/{path}"
     return connect(url, additional_headers=headers, compression=None, proxy=None)
+
+
+def encode(picture: Image.Image, kind: str) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, kind, quality=88)
+    return out.getvalue()
 
 
 async def ask(socket: ClientConnection, message: dict[str, Any]) -> dict[str, Any]:
@@ -177,7 +181,7 @@ async def test_inpainting_leaves_the_black_part_of_the_mask(
     [
         (KLEIN, {"prompt": "x"}, "1 validation error for KleinInput\nimage_url\n  Field required"),
         (KLEIN, {"image_url": "https://example.com/a.jpg"}, "only data URIs are supported"),
-        (KLEIN, {"image_url": "data:image/png;base64,AAAA"}, "image_url: cannot read a picture"),
+        (KLEIN, {"image_url": "data:image/png;base64,AAAA"}, "image_url\n  cannot load a picture"),
         (LCM, {}, "1 validation error for DiffusionInput\nprompt"),
         (f"{LCM}/image-to-image", {"prompt": "x"}, "image_url or image_bytes is required"),
         (LCM, [1], "must be a mapping, not list"),
@@ -192,6 +196,45 @@ async def test_bad_input_ends_the_session(server: LocalServer, app: str, message
     assert code == 1000
     assert [frame["error"] for frame in frames] == ["INTERNAL_ERROR"]
     assert reason in frames[0]["reason"]
+
+
+NO_PICTURE = "data:image/png;base64,AAAA"
+
+
+@pytest.mark.parametrize(
+    ("app", "message", "place"),
+    [
+        ("fal-ai/flux-2/klein/4b/edit", {"image_urls": [NO_PICTURE]}, ["image_urls", 0]),
+        ("fal-ai/flux-2/turbo/edit", {"image_urls": ["good", NO_PICTURE]}, ["image_urls", 1]),
+        ("fal-ai/flux/dev/image-to-image", {"image_url": NO_PICTURE}, ["image_url"]),
+        (f"{LCM}/inpainting", {"image_url": "good", "mask_url": NO_PICTURE}, ["mask_url"]),
+        (f"{LCM}/image-to-image", {"image_bytes": "AAAA"}, ["image_bytes"]),
+        (f"{LCM}/image-to-image", {"image_url": "cut"}, ["image_url"]),
+    ],
+)
+async def test_what_is_no_picture_is_a_422_on_every_route(
+    server: LocalServer, http: httpx.AsyncClient, jpeg: bytes, uri: str, app: str, message: Any, place: Any
+) -> None:
+    cut = "data:image/jpeg;base64," + base64.b64encode(jpeg[:500]).decode()
+    text = (
+        json.dumps({"prompt": "a fox", **message}).replace('"good"', f'"{uri}"').replace('"cut"', f'"{cut}"')
+    )
+    asked = json.loads(text)
+    run = await http.post(f"/{app}", json=asked, headers=KEY)
+    stream = await http.post(f"/{app}/stream", json=asked, headers=KEY)
+    job = (await http.post(f"/queue.fal.run/{app}", json=asked, headers=KEY)).json()
+    async with asyncio.timeout(20):
+        await http.get(f"{job['status_url']}/stream", headers=KEY)
+    result = await http.get(job["response_url"], headers=KEY)
+    async with open_socket(server, f"ws.fal.run/{app}") as socket, asyncio.timeout(20):
+        await socket.send(text)
+        start = json.loads(await socket.recv())
+
+    assert (run.status_code, stream.status_code, result.status_code, start["status"]) == (422, 422, 422, 422)
+    for reply in (run, stream, result):
+        problem = reply.json()["detail"][0]
+        assert (problem["loc"], problem["type"]) == (["body", *place], "image_load_error")
+        assert problem["msg"].startswith("cannot load a picture from ")
 
 
 async def test_text_frame_ends_the_session(server: LocalServer) -> None:
@@ -307,28 +350,26 @@ async def answered(socket: ClientConnection, count: int) -> list[int]:
 
 
 @pytest.mark.parametrize(("buffering", "seeds"), [(1, [0, 9]), (2, [0, 8, 9]), (60, list(range(10)))])
-async def test_max_buffering_decides_what_is_dropped(
-    painter: Painter, buffering: int, seeds: list[int]
-) -> None:
+async def test_max_buffering_decides_what_is_dropped(buffering: int, seeds: list[int]) -> None:
     async with (
-        LocalServer(LocalOptions(speed=2), painter=painter) as slow,
+        LocalServer(LocalOptions(speed=2)) as slow,
         open_socket(slow, f"{LCM}/realtime?max_buffering={buffering}") as socket,
     ):
         assert await answered(socket, 10) == seeds
 
 
 @pytest.mark.parametrize("query", ["", "?max_buffering=0", "?max_buffering=61", "?max_buffering=x"])
-async def test_without_good_max_buffering_the_server_has_its_own(painter: Painter, query: str) -> None:
+async def test_without_good_max_buffering_the_server_has_its_own(query: str) -> None:
     async with (
-        LocalServer(LocalOptions(speed=4, buffering=1), painter=painter) as slow,
+        LocalServer(LocalOptions(speed=4, buffering=1)) as slow,
         open_socket(slow, f"{LCM}/realtime{query}") as socket,
     ):
         assert await answered(socket, 5) == [0, 4]
 
 
-async def test_idle_socket_ends_with_timeout(painter: Painter) -> None:
+async def test_idle_socket_ends_with_timeout() -> None:
     async with (
-        LocalServer(LocalOptions(idle_timeout=0.05), painter=painter) as impatient,
+        LocalServer(LocalOptions(idle_timeout=0.05)) as impatient,
         open_socket(impatient, f"{LCM}/realtime") as socket,
     ):
         frames, code = await last_words(socket)
@@ -336,10 +377,10 @@ async def test_idle_socket_ends_with_timeout(painter: Painter) -> None:
     assert (frames[0]["error"], code) == ("TIMEOUT", 1000)
 
 
-async def test_latency_keeps_the_order(painter: Painter) -> None:
+async def test_latency_keeps_the_order() -> None:
     options = LocalOptions(speed=100, latency=0.03, buffering=None)
     async with (
-        LocalServer(options, painter=painter) as far,
+        LocalServer(options) as far,
         open_socket(far, f"{LCM}/realtime") as socket,
     ):
         assert await answered(socket, 5) == [0, 1, 2, 3, 4]
@@ -364,9 +405,9 @@ async def test_lightning_ignores_pictures(server: LocalServer, uri: str) -> None
     assert with_picture["images"][0]["content"] == without["images"][0]["content"]
 
 
-async def test_page_does_not_show_the_key_that_was_given(painter: Painter) -> None:
+async def test_page_does_not_show_the_key_that_was_given() -> None:
     async with (
-        LocalServer(LocalOptions(key="sekret"), painter=painter) as guarded,
+        LocalServer(LocalOptions(key="sekret")) as guarded,
         httpx.AsyncClient() as client,
     ):
         page = (await client.get(guarded.url)).text

@@ -1,18 +1,54 @@
 from __future__ import annotations
 
+import io
 from base64 import b64encode
 from typing import Any
 
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
-from falrt.local.inputs import DiffusionInput, KleinInput, LightningInput, TurboInput
-
-URI = "data:image/jpeg;base64," + b64encode(b"picture").decode()
+from falrt.local.inputs import DiffusionInput, KleinInput, LightningInput, TurboInput, picture_of
 
 
-def test_data_uri_becomes_bytes() -> None:
-    assert KleinInput.model_validate({"image_url": URI}).image_url == b"picture"
+def file(kind: str, size: tuple[int, int] = (3, 2), mode: str = "RGB") -> bytes:
+    out = io.BytesIO()
+    Image.new(mode, size).save(out, kind)
+    return out.getvalue()
+
+
+def uri(data: bytes) -> str:
+    return "data:image/jpeg;base64," + b64encode(data).decode()
+
+
+JPEG = file("JPEG")
+URI = uri(JPEG)
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("JPEG", "L"), ("PNG", "RGBA"), ("PNG", "1"), ("WEBP", "RGB")])
+def test_data_uri_becomes_an_rgb_picture(kind: str, mode: str) -> None:
+    picture = picture_of(KleinInput.model_validate({"image_url": uri(file(kind, mode=mode))}).image_url)
+
+    assert picture is not None
+    assert (picture.size, picture.mode) == ((3, 2), "RGB")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "text"),
+    [
+        (b"nope", "image_load_error", "cannot load a picture from 4 bytes (cannot identify image file)"),
+        (b"", "image_load_error", "cannot load a picture from 0 bytes"),
+        (file("JPEG", (99, 99))[:500], "image_load_error", "cannot load a picture from 500 bytes"),
+        (file("PNG", (99, 99))[:60], "image_load_error", "cannot load a picture from 60 bytes"),
+        (file("PNG", (9000, 9000), "1"), "image_too_large", "a picture of 9000x9000 pixels is too large"),
+    ],
+)
+def test_what_is_no_picture_is_refused_with_fals_type(data: bytes, kind: str, text: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        DiffusionInput.model_validate({"prompt": "x", "mask_url": uri(data)})
+    problem = caught.value.errors()[0]
+    assert (problem["type"], problem["loc"]) == (kind, ("mask_url",))
+    assert problem["msg"].startswith(text)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +119,10 @@ def test_lightning_refuses_other_steps() -> None:
 
 
 def test_picture_comes_from_bytes_base64_or_uri() -> None:
-    assert DiffusionInput(prompt="x", image_bytes=b"picture").picture == b"picture"
-    assert DiffusionInput.model_validate({"prompt": "x", "image_bytes": "cGljdHVyZQ=="}).picture == b"picture"
-    assert DiffusionInput.model_validate({"prompt": "x", "image_url": URI}).picture == b"picture"
+    for fields in ({"image_bytes": JPEG}, {"image_bytes": b64encode(JPEG).decode()}, {"image_url": URI}):
+        picture = DiffusionInput.model_validate({"prompt": "x", **fields}).picture
+        assert picture is not None
+        assert picture.size == (3, 2)
     assert DiffusionInput(prompt="x", image_bytes=b"").picture is None
 
 

@@ -5,17 +5,18 @@ import threading
 
 import httpx
 import pytest
+from PIL import Image
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from falrt import exceptions, local
 from falrt.local import LocalOptions, LocalServer
-from falrt.local.painter import Painter
+from falrt.local.painter import Order
 
 
-async def test_serves_inside_the_block_and_leaves_nothing_behind(painter: Painter) -> None:
+async def test_serves_inside_the_block_and_leaves_nothing_behind() -> None:
     tasks = asyncio.all_tasks()
-    async with LocalServer(painter=painter) as server, httpx.AsyncClient() as http:
+    async with LocalServer() as server, httpx.AsyncClient() as http:
         url = server.url
         assert (await http.get(url)).status_code == 200
 
@@ -25,8 +26,8 @@ async def test_serves_inside_the_block_and_leaves_nothing_behind(painter: Painte
             await http.get(url)
 
 
-async def test_open_sockets_are_ended_with_the_server(painter: Painter) -> None:
-    async with LocalServer(painter=painter) as server:
+async def test_open_sockets_are_ended_with_the_server() -> None:
+    async with LocalServer() as server:
         socket = await connect(
             f"{server.url.replace('http', 'ws')}/fal-ai/fast-lcm-diffusion/realtime",
             additional_headers={"Authorization": "Key x"},
@@ -38,22 +39,37 @@ async def test_open_sockets_are_ended_with_the_server(painter: Painter) -> None:
             await socket.recv()
 
 
-def test_serves_from_a_thread_as_a_plain_context_manager(painter: Painter) -> None:
+def test_serves_from_a_thread_as_a_plain_context_manager() -> None:
     threads = threading.active_count()
-    with LocalServer(painter=painter) as server:
+    with LocalServer() as server:
         assert httpx.get(server.url).status_code == 200
         assert threading.active_count() > threads
 
     assert threading.active_count() == threads
 
 
-def test_prepares_a_painter_of_its_own() -> None:
-    with LocalServer() as server:
-        assert httpx.get(server.url).status_code == 200
+def test_the_end_does_not_wait_for_a_picture_that_is_being_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def paint_for_ever(order: Order) -> Image.Image:
+        begun.set()
+        go_on.wait()
+        return Image.new("RGB", (order.width, order.height))
+
+    monkeypatch.setattr("falrt.local.stand_ins.paint", paint_for_ever)
+    with (
+        LocalServer() as server,
+        httpx.Client(base_url=server.url, headers={"Authorization": "Key x"}) as http,
+    ):
+        http.post("/queue.fal.run/fal-ai/flux/dev", json={"prompt": "a fox"})
+        assert begun.wait(20)
+
+    assert "falrt-local-server" not in [thread.name for thread in threading.enumerate()]
+    go_on.set()
 
 
-def test_has_no_address_outside_the_block(painter: Painter) -> None:
-    server = LocalServer(painter=painter)
+def test_has_no_address_outside_the_block() -> None:
+    server = LocalServer()
     with pytest.raises(RuntimeError, match="not running"):
         _ = server.url
     with server:
@@ -62,17 +78,17 @@ def test_has_no_address_outside_the_block(painter: Painter) -> None:
         _ = server.url
 
 
-def test_cannot_be_entered_twice(painter: Painter) -> None:
-    with LocalServer(painter=painter) as server, pytest.raises(RuntimeError, match="already running"):
+def test_cannot_be_entered_twice() -> None:
+    with LocalServer() as server, pytest.raises(RuntimeError, match="already running"):
         server.__enter__()
 
 
-def test_taken_port_is_a_clear_error(painter: Painter) -> None:
-    with LocalServer(painter=painter) as server:
+def test_taken_port_is_a_clear_error() -> None:
+    with LocalServer() as server:
         port = int(server.url.rpartition(":")[2])
         with (
             pytest.raises(exceptions.ConfigurationError, match=f"cannot listen on 127.0.0.1:{port}"),
-            LocalServer(port=port, painter=painter),
+            LocalServer(port=port),
         ):
             pass
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from falrt.local.prompt import LIGHTNESS_STEPS, WARMTH_STEPS, read_prompt
+from falrt.local.animals import ANIMALS
+from falrt.local.prompt import read_prompt
+from falrt.local.scene import LANDSCAPES
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -31,36 +33,63 @@ def test_words_choose_the_scene_and_plurals_count() -> None:
     assert read_prompt("two cats").scene == "cat"
 
 
-def test_named_colours_fill_the_table() -> None:
-    table = read_prompt("gold and sapphire").table
-    middle = table[LIGHTNESS_STEPS // 2]
+@pytest.mark.parametrize(
+    ("prompt", "scene"),
+    [
+        ("a dog", "dog"),
+        ("a puppy on the beach", "dog"),
+        ("grey wolves", "wolf"),
+        ("a tiger", "tiger"),
+        ("a bunny", "rabbit"),
+        ("a red car", "car"),
+        ("an old house", "house"),
+        ("an oak tree", "tree"),
+    ],
+)
+def test_what_is_asked_for_is_drawn(prompt: str, scene: str) -> None:
+    assert read_prompt(prompt).scene == scene
 
-    cool, warm = middle[0], middle[-1]
+
+@pytest.mark.parametrize("subject", ["horse", "cow", "bird", "elephant", "animal", "robot", "quartz"])
+def test_what_cannot_be_drawn_is_a_landscape_and_no_other_animal(subject: str) -> None:
+    assert read_prompt(f"a {subject}").scene in LANDSCAPES
+    assert not ANIMALS.keys() & LANDSCAPES.keys()
+
+
+def levels(ramp: list[int]) -> np.ndarray:
+    """Shape (256, 3): the colours of a ramp."""
+    return np.array(ramp, dtype=float).reshape(3, 256).T
+
+
+def test_named_colours_make_the_ramps() -> None:
+    look = read_prompt("gold and sapphire")
+
+    cool, warm = levels(look.cool)[128], levels(look.warm)[128]
 
     assert cool[2] > cool[0]
     assert warm[0] > warm[2]
 
 
 @pytest.mark.parametrize("prompt", ["", "gold", "black", "a sunset", "pastel", "noir night", "zebra quartz"])
-def test_table_keeps_light_light_and_dark_dark(prompt: str) -> None:
-    table = read_prompt(prompt).table
+def test_ramps_keep_light_light_and_dark_dark(prompt: str) -> None:
+    look = read_prompt(prompt)
 
-    assert table.shape == (LIGHTNESS_STEPS, WARMTH_STEPS, 3)
-    assert (np.diff(table @ LUMA, axis=0) > -3).all()
-    assert (table[-1] @ LUMA - table[0] @ LUMA > 100).all()
+    for ramp in (look.cool, look.warm):
+        lightness = levels(ramp) @ LUMA
+        assert (np.diff(lightness) > -3).all()
+        assert lightness[-1] - lightness[0] > 100
 
 
 def test_dark_words_darken_and_bright_words_brighten() -> None:
     night, plain, bright = (
-        read_prompt(f"blue {word}").table.mean() for word in ("midnight", "thing", "bright")
+        np.mean(read_prompt(f"blue {word}").cool) for word in ("midnight", "thing", "bright")
     )
 
     assert night < plain < bright
 
 
 def test_unknown_words_have_their_own_colours_every_time() -> None:
-    assert (read_prompt("zebra").table == read_prompt("zebra").table).all()
-    assert (read_prompt("zebra").table != read_prompt("quartz").table).any()
+    assert read_prompt("zebra").warm == read_prompt("zebra").warm != read_prompt("quartz").warm
 
 
 def test_negative_prompt_takes_words_away() -> None:
