@@ -77,7 +77,7 @@ MAY_IMPORT = {
     "pybase64": {"media"},
     # Beside the models: where the local server and the commands read values that people write.
     "pydantic": {"models", "local", "cli"},
-    "pydantic_core": {"models"},
+    "pydantic_core": {"models", "local"},
     "pytest": {"testing/plugin.py", "testing/fixtures.py"},
     "opentelemetry": {"telemetry.py"},
     "redis": {"server/shared.py"},

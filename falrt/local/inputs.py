@@ -9,7 +9,6 @@ Source: fal's generated endpoint types, and wire facts W60 to W67, docs/referenc
 
 from __future__ import annotations
 
-import binascii
 import io
 from base64 import b64decode
 from typing import Annotated, Any, Literal, Self, TypeAlias
@@ -26,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from falrt.media.data_uri import parse_data_uri
 from falrt.models import IMAGE_SIZES, ImageSizePreset
 
 __all__ = [
@@ -44,19 +44,6 @@ _LARGEST_SIDE = 2048
 
 _LARGEST_PIXELS = 64_000_000
 """Of an input's picture."""
-
-
-def _from_data_uri(value: str) -> Image.Image:
-    head, comma, body = value.partition(",")
-    if not value.startswith("data:") or not comma:
-        raise ValueError("only data URIs are supported, such as data:image/jpeg;base64,...")
-    if not head.endswith(";base64"):
-        raise ValueError("the data URI is not base64")
-    try:
-        data = b64decode(body, validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"the data URI's base64 is broken: {error}") from error
-    return _decoded(data)
 
 
 def _decoded(data: bytes) -> Image.Image:
@@ -89,7 +76,7 @@ def _lightning_steps(value: int) -> int:
     return value
 
 
-Picture: TypeAlias = Annotated[str, AfterValidator(_from_data_uri)]
+Picture: TypeAlias = Annotated[str, AfterValidator(lambda uri: _decoded(parse_data_uri(uri).data))]
 """A data URI on the wire, an RGB picture (typed ``str`` all the same, see `picture_of`) after validation."""
 
 PictureBytes: TypeAlias = Annotated[

@@ -180,7 +180,7 @@ async def test_inpainting_leaves_the_black_part_of_the_mask(
     ("app", "message", "reason"),
     [
         (KLEIN, {"prompt": "x"}, "1 validation error for KleinInput\nimage_url\n  Field required"),
-        (KLEIN, {"image_url": "https://example.com/a.jpg"}, "only data URIs are supported"),
+        (KLEIN, {"image_url": "https://example.com/a.jpg"}, "not a data URI in base64"),
         (KLEIN, {"image_url": "data:image/png;base64,AAAA"}, "image_url\n  cannot load a picture"),
         (LCM, {}, "1 validation error for DiffusionInput\nprompt"),
         (f"{LCM}/image-to-image", {"prompt": "x"}, "image_url or image_bytes is required"),
