@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, ParamSpec
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,18 +17,19 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from falrt.auth import find_key
+from falrt.auth.pool import HTTPPool
 from falrt.client import Client
 from falrt.exceptions import ConfigurationError
-from falrt.options import BASE_URL_VARIABLE
+from falrt.options import BASE_URL_VARIABLE, find_proxies
 from falrt.protocol.wire.endpoint import Hosts
 from falrt.server.allowed import Allowed
 from falrt.server.bodies import small_json
 from falrt.server.channels import Channels
 from falrt.server.entrance import Authorize, Entrance
-from falrt.server.limits import Limit, Limiter, LocalLimiter
+from falrt.server.limits import Limit, Limiter
 from falrt.server.metrics import Metrics
 from falrt.server.origins import Origins
-from falrt.server.proxy import Proxy
+from falrt.server.proxy import PRIVATE, Proxy
 from falrt.server.relay import MayPublish, Relay
 from falrt.server.sockets import guarded
 from falrt.server.targets import Refused, Service, judge
@@ -50,6 +52,7 @@ _CORS_EXPOSED: Final = (
     "x-fal-retryable, x-fal-runner-hints"
 )
 
+P = ParamSpec("P")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -89,37 +92,6 @@ class Routes(list[BaseRoute]):
     async def aclose(self) -> None:
         """Close the connections to fal."""
         await self._stack.aclose()
-
-
-def create_app(
-    *,
-    allow: Iterable[str] = (),
-    authorize: Authorize | None = None,
-    key: str | None = None,
-    base_url: str | None = None,
-    origins: Iterable[str] = (),
-    token_seconds: float = 120,
-    limit: Limit | None = None,
-    uploads: bool = False,
-    channels: Channels | None = None,
-    may_publish: MayPublish | None = None,
-    redis: str | None = None,
-) -> Starlette:
-    """Make an app with the routes ``/api/fal/...``; arguments and errors as in :func:`routes`."""
-    fal = routes(
-        allow=allow,
-        authorize=authorize,
-        key=key,
-        base_url=base_url,
-        origins=origins,
-        token_seconds=token_seconds,
-        limit=limit,
-        uploads=uploads,
-        channels=channels,
-        may_publish=may_publish,
-        redis=redis,
-    )
-    return Starlette(routes=fal, lifespan=fal.lifespan)
 
 
 def routes(
@@ -166,7 +138,7 @@ def routes(
             "authorize is required: a function (Request) -> user | None, or server.anyone to accept everyone"
         )
     allowed, limits = Allowed.of(allow), limit or Limit()
-    limiter: Limiter = LocalLimiter()
+    limiter = Limiter()
     if redis is not None:
         from falrt.server.shared import RedisChannels, RedisLimiter
 
@@ -174,17 +146,19 @@ def routes(
     entrance = Entrance(authorize, Origins.of(origins), limits, limiter)
     fal_key = find_key(key)
     base_url = base_url or os.environ.get(BASE_URL_VARIABLE, "").strip() or None
-    desk = TokenDesk(fal_key, base_url, allowed, token_seconds)
-    proxy = Proxy(fal_key, _bases(base_url), desk, limits)
+    hosts = Hosts.at(base_url)
+    pool = HTTPPool(hosts.rest, proxies=find_proxies(True))
+    desk = TokenDesk(fal_key, base_url, pool, allowed, token_seconds)
+    proxy = Proxy(fal_key, hosts, pool, limits)
     channels = channels or Channels()
     client = Client(key=fal_key.value, base_url=base_url)
     metrics = Metrics()
     relay = Relay(client, entrance, allowed, limits, channels, may_publish, metrics)
     watching = Watching(entrance, channels, metrics)
     stack = contextlib.AsyncExitStack()
-    for closing in (limiter.aclose, channels.aclose, desk.aclose, proxy.aclose, client.aclose):
+    for closing in (limiter.aclose, channels.aclose, pool.aclose, client.aclose):
         stack.push_async_callback(closing)
-    fal = _Http(entrance, Origins.of(origins), allowed, desk, proxy, metrics, uploads=uploads)
+    fal = _Http(entrance, allowed, desk, proxy, metrics, uploads=uploads)
     served: list[BaseRoute] = [
         fal.route(f"{prefix}/token", fal.token_for_get, ["GET"]),
         fal.route(f"{prefix}/realtime-token", fal.token_for_post, ["POST"]),
@@ -195,12 +169,24 @@ def routes(
     return Routes(served, stack, channels, metrics)
 
 
+def _as_app(make: Callable[P, Routes]) -> Callable[P, Starlette]:
+    @functools.wraps(make, assigned=())  # its arguments, under a name of its own
+    def create_app(*args: P.args, **options: P.kwargs) -> Starlette:
+        """Make an app with the routes ``/api/fal/...``; arguments and errors as in :func:`routes`."""
+        fal = make(*args, **options)
+        return Starlette(routes=fal, lifespan=fal.lifespan)
+
+    return create_app
+
+
+create_app = _as_app(routes)
+
+
 @dataclass(frozen=True, slots=True)
 class _Http:
     """The routes that are not sockets."""
 
     entrance: Entrance
-    origins: Origins
     allowed: Allowed
     desk: TokenDesk
     proxy: Proxy
@@ -252,9 +238,19 @@ class _Http:
         if len(targets) > 1:
             raise Refused(400, "More than one x-fal-target-url header")
         target = judge("".join(targets), request.method, self.allowed, uploads=self.uploads)
-        if not (target.service is Service.QUEUE and request.method != "POST"):
+        if target.request_id:
+            await self.entrance.check_owner(visitor, target.request_id)
+        else:
             await self.entrance.count(visitor)
-        return await self.proxy.forward(request, target, self.entrance.place(visitor, "calls"))
+        if request.method == "POST" and not _is_json(request.headers.get("content-type", "")):
+            raise Refused(415, "The body must be JSON, and content-type must say so")
+        if target.service is Service.TOKENS:
+            token = await self.desk.mint_as_asked(await small_json(request))
+            return JSONResponse(token, 201, PRIVATE)
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self.entrance.place(visitor, "calls"))
+            submitted = functools.partial(self.entrance.submitted, visitor)
+            return await self.proxy.forward(request, target, submitted, stack)
 
     async def _counted(self, request: Request) -> None:
         await self.entrance.count(await self.entrance.visitor(request))
@@ -262,7 +258,7 @@ class _Http:
     # --- pages of other origins
 
     def _preflight(self, request: Request, methods: list[str]) -> Response:
-        if self.origins.refuses(request.headers):
+        if self.entrance.origins.refuses(request.headers):
             return self._with_cors(request, _refusal(Refused(403, "This page's origin may not call")))
         headers = {
             "access-control-allow-methods": ", ".join(methods),
@@ -274,17 +270,11 @@ class _Http:
     def _with_cors(self, request: Request, response: Response) -> Response:
         response.headers["vary"] = "origin"
         origin = request.headers.get("origin")
-        if origin is not None and self.origins.lists(origin):
+        if origin is not None and self.entrance.origins.lists(origin):
             response.headers["access-control-allow-origin"] = origin
             response.headers["access-control-allow-credentials"] = "true"
             response.headers["access-control-expose-headers"] = _CORS_EXPOSED
         return response
-
-
-def _bases(base_url: str | None) -> dict[Service, str]:
-    """Where each service is: fal's hosts, or all in one place."""
-    hosts = Hosts.at(base_url)
-    return {Service.RUN: hosts.run, Service.QUEUE: hosts.queue, Service.STORAGE: hosts.rest}
 
 
 def _refusal(exc: Refused) -> Response:
@@ -292,6 +282,10 @@ def _refusal(exc: Refused) -> Response:
     if exc.retry_after is not None:
         headers["retry-after"] = str(math.ceil(exc.retry_after))
     return JSONResponse({"detail": exc.detail}, exc.status, headers)
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def _reason(exc: Refused) -> str:

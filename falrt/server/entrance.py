@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import inspect
 import ipaddress
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -18,6 +19,9 @@ from falrt.server.origins import Origins
 from falrt.server.targets import Refused
 
 __all__ = ["Authorize", "Entrance", "Visitor", "anyone"]
+
+# Proxied calls at once in one process: each is a socket here and one at fal.
+CALLS_MAX: Final = 200
 
 Authorize = Callable[[Request], Any | Awaitable[Any]]
 
@@ -34,12 +38,12 @@ class Visitor:
 
     Attributes:
         user: What ``authorize`` returned.
-        key: What limits count by: the user, or the address where the user has no name.
+        name: What tells the user from others; None where nothing does, and limits count by address.
         address: The client's address; an IPv6 one is cut to its /64, which one person has whole.
     """
 
     user: Any
-    key: str
+    name: str | None
     address: str
 
 
@@ -54,8 +58,10 @@ class Entrance:
     """
 
     def __init__(self, authorize: Authorize, origins: Origins, limit: Limit, limiter: Limiter) -> None:
-        self._authorize, self._origins = authorize, origins
+        self._authorize, self.origins = authorize, origins
         self._limit, self._limiter = limit, limiter
+        # Proxied calls under way in this process, by address.
+        self._calls: Counter[str] = Counter()
 
     def check_origin(self, connection: HTTPConnection) -> None:
         """Look at the page that asks.
@@ -63,7 +69,7 @@ class Entrance:
         Raises:
             Refused: It may not; 403.
         """
-        if self._origins.refuses(connection.headers):
+        if self.origins.refuses(connection.headers):
             raise Refused(403, "This page's origin may not call; the server's owner lists it in origins=")
 
     async def visitor(self, connection: HTTPConnection) -> Visitor:
@@ -86,9 +92,7 @@ class Entrance:
             raise Refused(exc.status_code, str(exc.detail)) from exc
         if _is_nobody(user):
             raise Refused(401, "Unauthorized")
-        address = _address(connection)
-        name = _name(user)
-        return Visitor(user, f"address {address}" if name is None else f"user {name}", address)
+        return Visitor(user, _name(user), _address(connection))
 
     async def count(self, visitor: Visitor) -> None:
         """Put one request on a visitor's account.
@@ -107,25 +111,65 @@ class Entrance:
         """Hold one of the visitor's sockets of a kind, or proxied calls, whose kind is ``"calls"``.
 
         Raises:
-            Refused: All are taken; 429.
+            Refused: All are taken; 429, or 503 where others hold them.
         """
-        calls = kind == "calls"
+        what, most = ("calls", self._limit.calls) if kind == "calls" else ("sockets", self._limit.sockets)
         async with contextlib.AsyncExitStack() as stack:
-            for account, most in self._accounts(visitor, self._limit.calls if calls else self._limit.sockets):
+            for account, places in self._accounts(visitor, most):
                 key = f"{kind} {account}"
-                place = await self._limiter.enter(key, most)
+                place = await self._limiter.enter(key, places)
                 if place is None:
-                    raise Refused(
-                        429, f"Too many {'calls' if calls else 'sockets'}", retry_after=1.0 if calls else None
-                    )
+                    raise Refused(429, f"Too many {what}", retry_after=1.0)
                 stack.push_async_callback(self._limiter.leave, key, place)
+            if kind == "calls":
+                stack.enter_context(self._share(visitor.address))
             yield
 
+    @contextlib.contextmanager
+    def _share(self, address: str) -> Iterator[None]:
+        """Hold one of this process's calls.
+
+        No address may hold more than are free: alone it gets half of them, two get a third each, and whoever comes
+        next finds one until as many addresses as there are places hold one.
+        """
+        if self._calls[address] >= CALLS_MAX - self._calls.total():
+            raise Refused(503, "The server is busy", retry_after=1.0)
+        self._calls[address] += 1
+        try:
+            yield
+        finally:
+            self._calls -= Counter([address])  # drops what comes to nothing
+
+    async def submitted(self, visitor: Visitor, request_id: str) -> None:
+        """Note whose request in the queue this is, where the visitor has a name: addresses change."""
+        if visitor.name is not None:
+            # Refused now, the caller would submit it once more.
+            with contextlib.suppress(Refused):
+                await self._limiter.keep(_one_spelling(request_id), visitor.name)
+
+    async def check_owner(self, visitor: Visitor, request_id: str) -> None:
+        """Let a visitor follow or cancel a request in the queue.
+
+        One that was not submitted through this server may be anybody's: the app's own backend may have submitted it
+        for a page, and its id is a secret of those who were told.
+
+        Raises:
+            Refused: Somebody else has submitted it; 404.
+        """
+        if not await self._limiter.may_follow(_one_spelling(request_id), visitor.name):
+            raise Refused(404, "Request not found")
+
     def _accounts(self, visitor: Visitor, most: int) -> list[tuple[str, int]]:
-        whole = f"address {visitor.address}"
-        if visitor.key == whole:
-            return [(whole, most)]
-        return [(visitor.key, most), (f"all at {visitor.address}", most * self._limit.users_per_address)]
+        """Return what a visitor's doings are counted on, and how many each may have."""
+        if visitor.name is None:
+            return [(f"address {visitor.address}", most)]
+        everybody_there = (f"all at {visitor.address}", most * self._limit.users_per_address)
+        return [(f"user {visitor.name}", most), everybody_there]
+
+
+def _one_spelling(request_id: str) -> str:
+    """Return an id as it is remembered: a UUID is the same one in capitals and without its dashes."""
+    return request_id.replace("-", "").lower()
 
 
 def _address(connection: HTTPConnection) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Final, Protocol
+from typing import Final
 
 from falrt.protocol.numbers import COUNT, YEAR, Rule, check_number
 
-__all__ = ["Limit", "Limiter", "LocalLimiter", "Pace"]
+__all__ = ["Limit", "Limiter", "Pace"]
 
 # Visitors remembered before those with nothing on their account are forgotten.
 _KEYS_MAX: Final = 10_000
+# Requests in the queue whose owners are remembered, 10 MB of them; the oldest are forgotten first.
+OWNERS_MAX: Final = 50_000
 _RATE: Final = Rule("a positive number", 0.0, YEAR, open=True)
 
 
@@ -25,7 +28,7 @@ class Limit:
             queued request is not counted.
         per: Seconds.
         calls: Proxied calls at once, streams included: an answer may take minutes, and fal's side of each is a
-            connection of ours.
+            connection of ours. A process has 200 for all, and no address may have more than are free.
         sockets: Relayed sockets at once, and as many watching ones.
         users_per_address: How many users' limits one address may use in total: people share addresses, and one
             person can have many accounts.
@@ -85,24 +88,8 @@ class Pace:
         return 0.0
 
 
-class Limiter(Protocol):
-    """Where the accounts of visitors are kept: in this process, or in Redis."""
-
-    async def wait(self, key: str, most: int, per: float) -> float:
-        """Take one request of ``most`` in ``per`` seconds; return 0, or the seconds until there is one."""
-
-    async def enter(self, key: str, most: int) -> str | None:
-        """Take one of ``most`` places; return its name, or None where all are taken."""
-
-    async def leave(self, key: str, place: str) -> None:
-        """Give a place back."""
-
-    async def aclose(self) -> None:
-        """Let go of what is held."""
-
-
-class LocalLimiter:
-    """Accounts in this process.
+class Limiter:
+    """The accounts of visitors, and whose requests in fal's queue are whose. Of this process.
 
     Args:
         clock: Monotonic seconds.
@@ -111,7 +98,8 @@ class LocalLimiter:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._paces: dict[str, Pace] = {}
-        self._places: dict[str, int] = {}
+        self._places: Counter[str] = Counter()
+        self._owners: dict[str, str] = {}
 
     async def wait(self, key: str, most: int, per: float) -> float:
         """Take one request of ``most`` in ``per`` seconds; return 0, or the seconds until there is one."""
@@ -122,10 +110,9 @@ class LocalLimiter:
 
     async def enter(self, key: str, most: int) -> str | None:
         """Take one of ``most`` places; return its name, or None where all are taken."""
-        taken = self._places.get(key, 0)
-        if taken >= most:
+        if self._places[key] >= most:
             return None
-        self._places[key] = taken + 1
+        self._places[key] += 1
         return key
 
     async def leave(self, key: str, place: str) -> None:
@@ -135,5 +122,15 @@ class LocalLimiter:
         if not self._places[key]:
             del self._places[key]
 
+    async def keep(self, request_id: str, user: str) -> None:
+        """Remember who submitted a request."""
+        if len(self._owners) >= OWNERS_MAX:
+            del self._owners[next(iter(self._owners))]
+        self._owners[request_id] = user
+
+    async def may_follow(self, request_id: str, user: str | None) -> bool:
+        """Whether a request is the user's own, or nobody's that is known."""
+        return self._owners.get(request_id, user) == user
+
     async def aclose(self) -> None:
-        """Nothing is held."""
+        """Let go of what is held: nothing here."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from falrt.exceptions import ConfigurationError, MissingDependencyError
 from falrt.server.channels import Channel, Channels, check_channel, encoded
+from falrt.server.limits import Limiter
 from falrt.server.targets import Refused
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ T = TypeVar("T")
 LEASE: Final = 30.0
 # Seconds that the newest picture of a channel is kept for who comes late.
 KEPT: Final = 3600
+# Seconds that a request's owner is kept: fal keeps what was asked and answered for thirty days.
+_REQUESTS_KEPT: Final = 30 * 24 * 3600
 _PAUSE: Final = 0.5
 
 # The same arithmetic as `Pace.wait`, in Redis's own time, so that workers' clocks do not matter.
@@ -76,8 +79,8 @@ def connected(url: str) -> Redis:
     return client
 
 
-class RedisLimiter:
-    """Accounts that all workers share.
+class RedisLimiter(Limiter):
+    """Accounts and owners that all workers share.
 
     Where Redis does not answer, nobody is let in: a limit that cannot be checked is no limit.
 
@@ -86,6 +89,7 @@ class RedisLimiter:
     """
 
     def __init__(self, url: str) -> None:
+        super().__init__()
         self._redis: Any = connected(url)
         # Places held by this worker, and the task that renews their leases.
         self._held: set[tuple[str, str]] = set()
@@ -121,6 +125,16 @@ class RedisLimiter:
         # Its lease runs out anyway.
         with contextlib.suppress(Refused):
             await _answer(self._redis.zrem(name, place))
+
+    async def keep(self, request_id: str, user: str) -> None:
+        """Remember who submitted a request, for as long as fal keeps it."""
+        owner = _digest("user", user)
+        await _answer(self._redis.set(_digest("owner", request_id), owner, ex=_REQUESTS_KEPT))
+
+    async def may_follow(self, request_id: str, user: str | None) -> bool:
+        """Whether a request is the user's own, or nobody's that is known."""
+        owner: bytes | None = await _answer(self._redis.get(_digest("owner", request_id)))
+        return owner is None or (user is not None and owner.decode() == _digest("user", user))
 
     async def _renew(self) -> None:
         while True:

@@ -50,11 +50,18 @@ class Target:
         service: Which service; tokens are never forwarded but minted here.
         path: Beginning with a slash.
         query: Without the question mark; may be empty.
+        request_id: Of the request in the queue that is followed or cancelled; empty for every other call.
     """
 
     service: Service
     path: str
     query: str = ""
+    request_id: str = ""
+
+    @property
+    def submits(self) -> bool:
+        """Whether it puts a request into the queue."""
+        return self.service is Service.QUEUE and not self.request_id
 
 
 class Refused(Exception):
@@ -106,7 +113,7 @@ def judge(url: str | None, method: str, allowed: Allowed, *, uploads: bool = Fal
         _check_method(method, "PUT" if request["rest"] == "/cancel" else "GET")
         if app.path or not allowed.admits_app(app):
             raise _not_allowed(app)
-        return Target(service, path, query)
+        return Target(service, path, query, request["id"])
     _check_method(method, "POST")
     if not allowed.admits(endpoint):
         raise _not_allowed(endpoint)

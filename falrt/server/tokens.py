@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from falrt.auth import Key
+from falrt.auth.pool import HTTPPool
 from falrt.auth.token_requests import TokenRequests
 from falrt.exceptions import AuthenticationError, ConfigurationError, ConnectError
 from falrt.protocol.numbers import Rule, check_number, finite
@@ -23,13 +24,16 @@ class TokenDesk:
     Args:
         key: Pays for them.
         base_url: Where fal is; None for fal itself.
+        pool: The connections to it.
         allowed: Apps that visitors may use.
         seconds: The longest lifetime.
     """
 
-    def __init__(self, key: Key, base_url: str | None, allowed: Allowed, seconds: float) -> None:
+    def __init__(
+        self, key: Key, base_url: str | None, pool: HTTPPool, allowed: Allowed, seconds: float
+    ) -> None:
         check_number("token_seconds", seconds, _LIFETIME)
-        self._requests = TokenRequests(key=lambda: key, base_url=base_url)
+        self._requests = TokenRequests(key=lambda: key, base_url=base_url, http=pool.client)
         self._allowed, self._seconds = allowed, seconds
 
     async def mint(self, app: object, seconds: object = None) -> str:
@@ -89,7 +93,3 @@ class TokenDesk:
         if app is None:
             raise Refused(403, f"App {name[:100]!r} is not allowed here")
         return app
-
-    async def aclose(self) -> None:
-        """Close the connections to the token endpoints."""
-        await self._requests.aclose()

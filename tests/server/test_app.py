@@ -187,9 +187,9 @@ async def test_it_is_put_into_an_app_of_ones_own(kind: str) -> None:
 )
 async def test_limits_know_an_address_however_it_is_written(client: Any, address: str) -> None:
     from falrt.server.entrance import Entrance
-    from falrt.server.limits import LocalLimiter
+    from falrt.server.limits import Limiter
     from falrt.server.origins import Origins
 
-    entrance = Entrance(server.anyone, Origins(), server.Limit(), LocalLimiter())
+    entrance = Entrance(server.anyone, Origins(), server.Limit(), Limiter())
     request = Request({"type": "http", "method": "GET", "headers": [], "client": client})
-    assert await entrance.visitor(request) == Visitor(True, f"address {address}", address)
+    assert await entrance.visitor(request) == Visitor(True, None, address)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from falrt import ConfigurationError
-from falrt.server.limits import Limit, LocalLimiter, Pace
+from falrt.server import limits
+from falrt.server.limits import Limit, Limiter, Pace
 
 
 def test_a_burst_passes_and_the_next_waits_until_one_has_come_back() -> None:
@@ -32,7 +33,7 @@ def test_no_window_ever_lets_more_than_twice_the_rate_through(gaps: list[float],
 
 async def test_visitors_have_accounts_of_their_own() -> None:
     now = [0.0]
-    limiter = LocalLimiter(lambda: now[0])
+    limiter = Limiter(lambda: now[0])
     assert await limiter.wait("a", 1, 60) == 0
     assert await limiter.wait("b", 1, 60) == 0
     assert await limiter.wait("a", 1, 60) == pytest.approx(60)
@@ -41,7 +42,7 @@ async def test_visitors_have_accounts_of_their_own() -> None:
 
 
 async def test_places_are_given_back() -> None:
-    limiter = LocalLimiter()
+    limiter = Limiter()
     place = await limiter.enter("a", 1)
     assert place is not None
     assert await limiter.enter("a", 1) is None
@@ -51,12 +52,20 @@ async def test_places_are_given_back() -> None:
 
 async def test_accounts_of_those_long_gone_take_no_memory() -> None:
     now = [0.0]
-    limiter = LocalLimiter(lambda: now[0])
+    limiter = Limiter(lambda: now[0])
     for number in range(10_000):
         await limiter.wait(f"visitor {number}", 10, 60)
     now[0] = 3600.0
     await limiter.wait("another", 10, 60)
     assert len(limiter._paces) == 1
+
+
+async def test_the_owners_of_the_oldest_requests_are_forgotten_first() -> None:
+    limiter = Limiter()
+    for number in range(limits.OWNERS_MAX + 1):
+        await limiter.keep(f"r-{number}", "anna")
+    assert await limiter.may_follow("r-0", "ben")
+    assert not await limiter.may_follow("r-1", "ben")
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from falrt import server
 from tests.server.conftest import MakeBackend
-from tests.server.serving import KEY, raw_exchange
+from tests.server.serving import KEY, raw_exchange, serving
 
 RUN = "https://fal.run/fal-ai/flux/dev"
 
@@ -36,6 +38,104 @@ async def test_a_visitor_has_so_many_calls_at_once_and_holds_up_nobody_else(back
             assert (await it.proxy(RUN, headers=anna)).status_code == 422
         it.upstream.answer = None
         assert (await it.proxy(status, "GET", headers=anna)).status_code == 200
+
+
+async def test_a_few_addresses_cannot_take_all_places_and_a_newcomer_finds_one(
+    backend: MakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("falrt.server.entrance.CALLS_MAX", 4)
+    async with backend() as it, contextlib.AsyncExitStack() as stack:
+
+        async def begin(address: str) -> int:
+            headers = {"x-fal-target-url": f"{RUN}/stream", "x-forwarded-for": address}
+            stream = it.http.stream("POST", "/api/fal/proxy", json={}, headers=headers)
+            return (await stack.enter_async_context(stream)).status_code
+
+        # Nobody may hold more places than are free.
+        assert [await begin("10.0.0.1") for _ in range(3)] == [200, 200, 503]
+        assert [await begin("10.0.0.2") for _ in range(2)] == [200, 503]
+        assert [await begin("10.0.0.3"), await begin("10.0.0.4")] == [200, 503]
+        it.upstream.go_on.set()
+        await stack.aclose()
+        async with asyncio.timeout(5):
+            while (await it.proxy(RUN, headers={"x-forwarded-for": "10.0.0.4"})).status_code == 503:
+                pass  # the streams have ended here, and not yet where their places are given back
+
+
+def user(request: Request) -> str | None:
+    return request.headers.get("user")
+
+
+QUEUE = "https://queue.fal.run/fal-ai/flux"
+FOLLOWING = [("GET", ""), ("GET", "/status"), ("GET", "/status/stream"), ("PUT", "/cancel")]
+
+
+async def test_what_a_user_has_submitted_nobody_else_may_follow_or_cancel(backend: MakeBackend) -> None:
+    async with backend(authorize=user) as it:
+        it.upstream.answer = JSONResponse({"request_id": "r-7", "status": "IN_QUEUE"})
+        submitted = await it.proxy(f"{QUEUE}/dev", headers={"user": "anna"})
+        assert submitted.json() == {"request_id": "r-7", "status": "IN_QUEUE"}
+        for method, rest in FOLLOWING:
+            url = f"{QUEUE}/requests/r-7{rest}"
+            refused = await it.proxy(url, method, headers={"user": "ben"})
+            assert (refused.status_code, refused.json()) == (404, {"detail": "Request not found"})
+            assert (await it.proxy(url, method, headers={"user": "anna"})).status_code == 200
+        for another_spelling in ("R-7", "r7"):
+            url = f"{QUEUE}/requests/{another_spelling}"
+            assert (await it.proxy(url, "GET", headers={"user": "ben"})).status_code == 404
+        assert len(it.upstream.calls) == 1 + len(FOLLOWING)
+
+
+async def test_a_request_that_was_not_submitted_here_may_be_followed(backend: MakeBackend) -> None:
+    # Such as one that the app's own backend has submitted for the page.
+    async with backend(authorize=user) as it:
+        assert (await it.proxy(f"{QUEUE}/requests/r-8", "GET", headers={"user": "ben"})).status_code == 200
+
+
+async def test_visitors_without_a_name_may_change_their_address_while_they_wait(backend: MakeBackend) -> None:
+    async with backend() as it:
+        it.upstream.answer = JSONResponse({"request_id": "r-9"})
+        await it.proxy(f"{QUEUE}/dev", headers={"x-forwarded-for": "10.0.0.1"})
+        headers = {"x-forwarded-for": "10.0.0.2"}
+        assert (await it.proxy(f"{QUEUE}/requests/r-9", "GET", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{", b'{"request_id": 7}', b""])
+async def test_an_answer_to_a_submission_that_names_no_request_is_passed_on(
+    backend: MakeBackend, content: bytes
+) -> None:
+    async with backend(authorize=user) as it:
+        it.upstream.answer = Response(content, media_type="application/json")
+        answer = await it.proxy(f"{QUEUE}/dev", headers={"user": "anna"})
+    assert (answer.status_code, answer.content) == (200, content)
+
+
+async def test_fals_cookies_are_not_kept_for_the_next_call(backend: MakeBackend) -> None:
+    async with backend() as it:
+        it.upstream.answer = JSONResponse({}, headers={"set-cookie": "fal=1; path=/"})
+        await it.proxy(RUN)
+        await it.proxy(RUN)
+        assert [call.header("cookie") for call in it.upstream.calls] == [None, None]
+
+
+async def test_tokens_and_calls_go_by_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readline()).decode().split()[1])
+        writer.write(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+        app = server.create_app(
+            allow=["fal-ai/flux/*"], authorize=server.anyone, key=KEY, base_url="http://fal.example"
+        )
+        async with serving(app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
+            await http.post("/api/fal/proxy", json={}, headers={"x-fal-target-url": RUN})
+            await http.get("/api/fal/token?app=fal-ai/flux/dev")
+    assert asked[:2] == ["http://fal.example/fal-ai/flux/dev", "http://fal.example/tokens/"]
 
 
 async def test_a_call_reaches_fal_with_our_key(backend: MakeBackend) -> None:

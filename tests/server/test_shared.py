@@ -120,6 +120,17 @@ async def test_a_place_that_is_held_stays_taken(redis: str, monkeypatch: pytest.
     await other.aclose()
 
 
+async def test_what_a_user_has_submitted_at_one_worker_is_nobody_elses_at_another(redis: str) -> None:
+    at_one, at_another = shared.RedisLimiter(redis), shared.RedisLimiter(redis)
+    await at_one.keep("r-7", "anna")
+    assert await at_another.may_follow("r-7", "anna")
+    assert not await at_another.may_follow("r-7", "ben")
+    assert not await at_another.may_follow("r-7", None)
+    assert await at_another.may_follow("r-8", "ben")
+    await at_one.aclose()
+    await at_another.aclose()
+
+
 async def test_what_one_worker_publishes_is_seen_in_the_other_and_by_who_comes_late(redis: str) -> None:
     channels = server.RedisChannels(redis)
     async with FakeServer(key=KEY) as fal, workers(redis, fal, limit=server.Limit(sockets=8)) as urls:
@@ -156,10 +167,12 @@ async def test_redis_is_told_no_names_and_no_addresses(redis: str) -> None:
     limiter = shared.RedisLimiter(redis)
     await limiter.wait("requests user anna@example.com", 5, 60)
     await limiter.enter("relay user anna@example.com", 5)
+    await limiter.keep("r-7", "anna@example.com")
     client = shared.connected(redis)
     keys = [key.decode() for key in await client.keys("*")]
-    assert len(keys) == 2
-    assert not any("anna" in key for key in keys)
+    assert len(keys) == 3
+    owners = [key for key in keys if key.startswith("falrt:owner:")]
+    assert not any("anna" in text for text in [*keys, (await client.get(owners[0])).decode()])
     await limiter.aclose()
     await client.aclose()
 

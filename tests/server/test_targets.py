@@ -22,22 +22,22 @@ ALLOWED = Allowed.of(["fal-ai/flux/dev", "fal-ai/flux-2/klein", "acme/*"])
         (
             "GET",
             "https://queue.fal.run/fal-ai/flux/requests/0a-b_1/status?logs=1",
-            Target(Service.QUEUE, "/fal-ai/flux/requests/0a-b_1/status", "logs=1"),
+            Target(Service.QUEUE, "/fal-ai/flux/requests/0a-b_1/status", "logs=1", request_id="0a-b_1"),
         ),
         (
             "GET",
             "https://queue.fal.run/fal-ai/flux/requests/1/status/stream",
-            Target(Service.QUEUE, "/fal-ai/flux/requests/1/status/stream"),
+            Target(Service.QUEUE, "/fal-ai/flux/requests/1/status/stream", request_id="1"),
         ),
         (
             "GET",
             "https://queue.fal.run/fal-ai/flux/requests/1",
-            Target(Service.QUEUE, "/fal-ai/flux/requests/1"),
+            Target(Service.QUEUE, "/fal-ai/flux/requests/1", request_id="1"),
         ),
         (
             "PUT",
             "https://queue.fal.run/fal-ai/flux/requests/1/cancel",
-            Target(Service.QUEUE, "/fal-ai/flux/requests/1/cancel"),
+            Target(Service.QUEUE, "/fal-ai/flux/requests/1/cancel", request_id="1"),
         ),
         ("POST", "https://rest.fal.ai/tokens/", Target(Service.TOKENS, "/tokens/")),
         ("POST", "https://rest.fal.ai/tokens/realtime", Target(Service.TOKENS, "/tokens/realtime")),
