@@ -4,7 +4,7 @@ Their HTTP schemas are documented, their realtime routes are not, and the source
 the picture either way (``image_url`` as the documentation says, ``image_bytes`` as fal's own demos do) and
 outputs require nothing but the pictures.
 
-Source: fal's generated endpoint types; wire facts W63, W64, W67 and W68, docs/reference/wire.md.
+Source: fal's generated endpoint types; wire facts W63, W64 and W67, docs/reference/wire.md.
 """
 
 from __future__ import annotations
@@ -209,4 +209,4 @@ For the sub-paths build ``RealtimeModel("fal-ai/fast-lcm-diffusion/image-to-imag
 TURBO: Final = RealtimeModel("fal-ai/fast-turbo-diffusion", TurboInput, TurboOutput)
 """SDXL Turbo and SD Turbo over realtime; the model's page marks it as deprecated. Sub-paths as for ``LCM``."""
 LIGHTNING: Final = RealtimeModel("fal-ai/fast-lightning-sdxl", LightningInput, LightningOutput)
-"""SDXL Lightning over realtime, on this id only, not on its sub-paths."""
+"""SDXL Lightning over realtime, on this id only, not on its sub-paths; it ignores pictures (wire fact W68)."""
