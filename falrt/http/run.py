@@ -81,6 +81,8 @@ async def _each(
     # Those not handed out yet: in the order of the inputs, or of their ends.
     waiting: deque[asyncio.Future[OutputT]] = deque()
     more = True
+    # An error of the source or of the callback: nothing new begins, but what runs was paid and is delivered first.
+    failure: Exception | None = None
     try:
         while more or running or waiting:
             if (
@@ -92,7 +94,11 @@ async def _each(
                 pulling = asyncio.ensure_future(source())
             done = await _first_of(running, pulling)
             if pulling is not None and pulling.done():
-                input, pulling = pulling.result(), None
+                try:
+                    input = pulling.result() if more else _END
+                except Exception as exc:
+                    failure, input = exc, _END
+                pulling = None
                 if more := input is not _END:
                     running.add(call := asyncio.ensure_future(one(input)))
                     if ordered:
@@ -100,11 +106,16 @@ async def _each(
             running -= done
             if not ordered:
                 waiting.extend(done)
-            await progress.ended(len(done))
+            try:
+                await progress.ended(len(done) if failure is None else 0)
+            except Exception as exc:
+                failure, more = exc, False
             while waiting and waiting[0].done():
                 yield _outcome(waiting.popleft())
     finally:
         await _stop(running if pulling is None else {*running, pulling})
+    if failure is not None:
+        raise failure
 
 
 @dataclass(slots=True)

@@ -154,6 +154,50 @@ async def test_an_error_of_the_source_or_of_a_callback_comes_out() -> None:
             _ = [each async for each in fal.map(APP, inputs(2), on_progress=refuse)]
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_what_runs_when_the_source_fails_is_delivered_before_the_error(ordered: bool) -> None:
+    slow = Slow(hold=True)
+
+    async def broken() -> AsyncIterator[dict[str, Any]]:
+        yield {"n": 0}
+        yield {"n": 1}
+        for _ in range(2):
+            await slow.begun.acquire()
+        asyncio.get_running_loop().call_soon(slow.gate(1).set)
+        asyncio.get_running_loop().call_soon(slow.gate(0).set)
+        raise ValueError("mine")
+
+    async with scripted(slow) as (url, _), client(url) as fal, leaves_nothing(url):
+        results = []
+        with pytest.raises(ValueError, match="mine"):
+            async for each in fal.map(APP, broken(), ordered=ordered):
+                results.append(shown(each))  # noqa: PERF401 - what came before an error is kept
+        await fal.aclose()
+    assert sorted(results) == [0, 1]
+
+
+async def test_what_runs_when_a_callback_fails_is_delivered_before_the_error() -> None:
+    told: list[int] = []
+
+    def refuse(ended: int, total: int | None) -> None:
+        told.append(ended)
+        raise KeyError("mine")
+
+    slow = Slow(hold=True)
+    async with scripted(slow) as (url, asked), client(url) as fal:
+        results = fal.map(APP, inputs(9), concurrency=2, on_progress=refuse)
+        first = asyncio.ensure_future(anext(results))
+        for _ in range(2):
+            await soon(slow.begun.acquire())
+        slow.gate(0).set()
+        assert shown(await soon(first)) == 0
+        slow.gate(1).set()
+        assert shown(await soon(anext(results))) == 1
+        with pytest.raises(KeyError):
+            await soon(anext(results))
+    assert (told, len(asked)) == ([1], 2)
+
+
 async def test_no_inputs_give_no_results() -> None:
     async with falrt.Client(key="k", base_url="http://127.0.0.1:1") as fal:
         assert [each async for each in fal.map(APP, [])] == []
