@@ -1,11 +1,14 @@
-"""Direct connections for HTTP, which send a request's head and body in one piece.
+"""Direct connections for HTTP on asyncio's own transports, which send a request's head and body in one piece.
 
-httpcore writes them one after the other, and each write is a call of the system: half of what a small call costs.
-What is written is held until there is much of it, or until the answer is wanted.
+httpcore's usual connections write them one after the other, and let the loop turn at each step: a quarter of what a
+small call costs. What is written is held until there is much of it, or until the answer is wanted.
 """
 
 from __future__ import annotations
 
+import asyncio
+import select
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,42 +20,113 @@ import httpx
 __all__ = ["DirectTransport"]
 
 _HELD_BYTES: Final = 64 * 1024
+# What has come and nobody has read; a sender of more waits.
+_AHEAD_BYTES: Final = 1024 * 1024
+# A name may have several addresses, of which the first may lead nowhere.
+_NEXT_ADDRESS_DELAY: Final = 0.25
 
 
-class _Stream(httpcore.AsyncNetworkStream):
+class _Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     """A connection whose small writes leave together."""
 
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
-        self._stream = stream
+    def __init__(self) -> None:
         self._held = bytearray()
+        self._received = bytearray()
+        # Set by news of the peer, and where there is room to write.
+        self._news, self._room = asyncio.Event(), asyncio.Event()
+        self._room.set()
+        self._is_over = False
+        self._error: Exception | None = None
+        self._transport: Any = None
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if len(self._received) > _AHEAD_BYTES:
+            self._transport.pause_reading()
+        self._news.set()
+
+    def eof_received(self) -> None:
+        self._is_over = True
+        self._news.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_over, self._error = True, exc
+        self._news.set()
+        self._room.set()
+
+    def pause_writing(self) -> None:
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        self._room.set()
+
+    # What httpcore calls.
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if self._held:
-            await self._send(timeout)
-        return await self._stream.read(max_bytes, timeout)
+        self._send()
+        with _as_httpcore(httpcore.ReadTimeout, httpcore.ReadError):
+            async with asyncio.timeout(timeout):
+                while not self._received and not self._is_over:
+                    self._news.clear()
+                    await self._news.wait()
+            if self._error is not None and not self._received:
+                raise self._error
+        data = bytes(self._received[:max_bytes])
+        del self._received[:max_bytes]
+        if len(self._received) <= _AHEAD_BYTES:
+            self._transport.resume_reading()
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._held += buffer
-        if len(self._held) >= _HELD_BYTES:
-            await self._send(timeout)
+        if len(self._held) < _HELD_BYTES:
+            return
+        self._send()
+        with _as_httpcore(httpcore.WriteTimeout, httpcore.WriteError):
+            async with asyncio.timeout(timeout):
+                await self._room.wait()
+            if self._error is not None:
+                raise self._error
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        self._transport.close()
+        await asyncio.sleep(0)
+        self._transport.abort()  # a peer that takes nothing any more is not waited for
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        return _Stream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        with _as_httpcore(httpcore.ConnectTimeout, httpcore.ConnectError):
+            try:
+                async with asyncio.timeout(timeout):
+                    self._transport = await asyncio.get_running_loop().start_tls(
+                        self._transport, self, ssl_context, server_hostname=server_hostname
+                    )
+            except BaseException:
+                self._transport.abort()
+                raise
+        return self
 
     def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
+        if info == "is_readable":
+            # Before the next request: has the peer closed? The loop may not have had time to notice.
+            return (
+                self._is_over or bool(self._received) or _has_news(self._transport.get_extra_info("socket"))
+            )
+        return self._transport.get_extra_info(info)
 
-    async def _send(self, timeout: float | None) -> None:
-        held, self._held = bytes(self._held), bytearray()
-        await self._stream.write(held, timeout)
+    def _send(self) -> None:
+        if self._held:
+            held, self._held = self._held, bytearray()
+            self._transport.write(held)
 
 
-class _Backend(httpcore.AnyIOBackend):
+class _Backend(httpcore.AsyncNetworkBackend):
     async def connect_tcp(
         self,
         host: str,
@@ -61,7 +135,38 @@ class _Backend(httpcore.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        return _Stream(await super().connect_tcp(host, port, timeout, local_address, socket_options))
+        loop = asyncio.get_running_loop()
+        options: dict[str, Any] = {}
+        if isinstance(loop, asyncio.BaseEventLoop):  # uvloop tries the addresses one after the other
+            options["happy_eyeballs_delay"] = _NEXT_ADDRESS_DELAY
+        with _as_httpcore(httpcore.ConnectTimeout, httpcore.ConnectError):
+            async with asyncio.timeout(timeout):
+                made: tuple[Any, _Stream] = await loop.create_connection(_Stream, host, port, **options)
+        transport, stream = made
+        for option in socket_options or ():
+            transport.get_extra_info("socket").setsockopt(*option)
+        return stream
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def _has_news(line: socket.socket) -> bool:
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([line], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(line, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+@contextmanager
+def _as_httpcore(timeout: type[Exception], failure: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as exc:
+        raise timeout(str(exc)) from exc
+    except OSError as exc:
+        raise failure(str(exc)) from exc
 
 
 class _Body(httpx.AsyncByteStream):

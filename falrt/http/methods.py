@@ -115,7 +115,8 @@ class HTTPClient:
         """Call an endpoint with each of many inputs, several at a time.
 
         An input is taken when a call can start, so there may be any number of them. Leaving the loop cancels the
-        running calls.
+        running calls. An error of ``inputs`` or ``on_progress`` is raised when the running calls have ended and their
+        results have been yielded.
 
         Args:
             app: As in :meth:`run`.
