@@ -14,7 +14,6 @@ from falrt.auth import Key, TokenCache, TokenProvider, find_key
 from falrt.auth.pool import HTTPPool
 from falrt.exceptions import ConfigurationError
 from falrt.http.methods import HTTPClient
-from falrt.http.services import Services
 from falrt.options import (
     BASE_URL_VARIABLE,
     AllOptions,
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from falrt.connection.connection import RealtimeConnection
     from falrt.connection.core import Core
     from falrt.connection.sharing import Sharing
+    from falrt.http.caller import Caller
+    from falrt.http.pipeline import Pipeline
     from falrt.models.spec import RealtimeModel
 
 __all__ = ["Client", "connect"]
@@ -140,6 +141,7 @@ class Client(HTTPClient):
         self._ssl_task: asyncio.Task[tls.SSLContext] | None = None
         # Those that were opened, until they have ended.
         self._connections: set[Core[Any, Any]] = set()
+        self._pipelines: set[Pipeline[Any, Any]] = set()
         self._shared: dict[str, Sharing[Any, Any]] = {}
         # Whether it was made for one connection, and is closed with it.
         self._serves_one = False
@@ -147,18 +149,19 @@ class Client(HTTPClient):
         self._closing: asyncio.Task[None] | None = None
 
     @functools.cached_property
-    def _services(self) -> Services:
-        return Services(
-            self._hosts,
-            self._find_key,
-            self._tokens,
-            self._pool,
-            self._ssl_context,
+    def _caller(self) -> Caller:
+        from falrt.http.caller import Caller
+
+        return Caller(
+            hosts=self._hosts,
+            key=self._find_key,
+            tokens=self._tokens,
+            pool=self._pool,
+            ssl_context=self._ssl_context,
             proxies=self._proxies,
             proxy_url=self._proxy_url,
             prefers_tokens=self._prefers_tokens,
-            opened=set(),
-            check_open=self._check_open,
+            pipelines=self._pipelines,
         )
 
     def __repr__(self) -> str:
@@ -190,7 +193,7 @@ class Client(HTTPClient):
 
     async def _finish(self) -> None:
         closings = [connection.close() for connection in list(self._connections)]
-        closings += [each.close() for each in list(self._services.opened)]
+        closings += [each.close() for each in list(self._pipelines)]
         await asyncio.gather(*closings, return_exceptions=True)
         if self._ssl_task is not None and not self._ssl_task.done():
             self._ssl_task.cancel()

@@ -34,7 +34,7 @@ def is_own_cancellation() -> bool:
     return task is None or task.cancelling() > 0
 
 
-async def completed(closing: asyncio.Task[Any], hurry: Callable[[], None], *, patient: bool = True) -> None:
+async def completed(closing: asyncio.Task[Any], hurry: Callable[[], object], *, patient: bool = True) -> None:
     """Wait until a closing has ended; a waiter that is cancelled hurries it first, and still waits.
 
     What is closed in a task of its own cannot be left half done by a cancelled caller, not even in an anyio scope,

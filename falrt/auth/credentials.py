@@ -15,6 +15,8 @@ from falrt.exceptions import ConfigurationError, MissingCredentialsError
 __all__ = ["Key", "Token", "find_key"]
 
 _WHERE_TO_GET_ONE = "keys are made at https://fal.ai/dashboard/keys"
+# Shorter parts of a key, such as "test", are no secrets but would blank out ordinary words.
+_SECRET_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -54,6 +56,13 @@ class Key:
     def header(self) -> str:
         """The value of an ``Authorization`` header."""
         return f"Key {self.value}"
+
+    def hide(self, text: str) -> str:
+        """Return a text with ``***`` for the key and for each half of it, as a service may quote them."""
+        for part in (self.value, *self.value.split(":")):
+            if len(part) >= _SECRET_LENGTH:
+                text = text.replace(part, "***")
+        return text
 
     def __repr__(self) -> str:
         return "Key(***)"

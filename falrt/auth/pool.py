@@ -12,7 +12,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from falrt.exceptions import MissingDependencyError
@@ -22,7 +22,9 @@ from falrt.threads import run_in_thread
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["LOOPBACK", "HTTPPool", "http_proxy"]
+__all__ = ["LOOPBACK", "HTTPPool", "cause_of", "http_proxy"]
+
+E = TypeVar("E", bound=BaseException)
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -149,3 +151,11 @@ def http_proxy(proxy: Proxy, context: ssl.SSLContext) -> httpx.Proxy:
     if proxy.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
         raise MissingDependencyError("socksio", "proxy", "a SOCKS proxy")
     return httpx.Proxy(proxy.url, ssl_context=context if proxy.scheme == "https" else None)
+
+
+def cause_of(kind: type[E], error: BaseException) -> E | None:
+    """Return the error of this kind that a failure is, or that led to it; None where there is none."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, kind):
+        cause = cause.__cause__ or cause.__context__
+    return cause

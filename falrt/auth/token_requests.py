@@ -8,17 +8,18 @@ Source: wire facts W42 to W46, docs/reference/wire.md; through a proxy, fal's ow
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import re
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from falrt.auth.credentials import Key, Token
-from falrt.auth.pool import LOOPBACK, HTTPPool
+from falrt.auth.pool import LOOPBACK, HTTPPool, cause_of
 from falrt.exceptions import (
     ConfigurationError,
     ConnectError,
@@ -44,16 +45,12 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenRequests"]
 
-E = TypeVar("E", bound=BaseException)
-
 logger = logging.getLogger("falrt.auth")
 
 _TIMEOUT: Final = 10.0
 # A longer wait than this belongs to the supervisor, which can tell its user.
 _MAX_RETRY_AFTER: Final = 10.0
 _MAX_REPLY_BYTES: Final = 65_536
-# Shorter parts of a key, such as "test", are no secrets but would blank out ordinary words.
-_SECRET_LENGTH: Final = 8
 
 _CURES: Final = {
     400: "check the app id",
@@ -189,14 +186,14 @@ class TokenRequests:
             ) as response:
                 content = await _read(response)
         except httpx.TransportError as exc:
-            mistrust = _finds(ssl.SSLCertVerificationError, exc)
+            mistrust = cause_of(ssl.SSLCertVerificationError, exc)
             if mistrust is not None:
                 host = urlsplit(url).netloc
                 text = f"the certificate of {host} cannot be trusted: {mistrust.verify_message}"
                 raise ConnectError(text) from mistrust
             # Not a matter of the credential: whoever asks for another key would ask in vain.
             kind = ConnectTimeoutError if isinstance(exc, httpx.TimeoutException) else ConnectError
-            is_tls = _finds(ssl.SSLError, exc) is not None
+            is_tls = cause_of(ssl.SSLError, exc) is not None
             if isinstance(exc, httpx.ConnectError) and not is_tls and urlsplit(url).hostname in LOOPBACK:
                 option = "FALRT_BASE_URL or base_url" if self._proxy_url is None else "proxy_url"
                 raise ConnectError(
@@ -274,24 +271,10 @@ class TokenRequests:
 
     def _hide(self, text: str) -> str:
         """Remove the key from what somebody else said, in case they quote it."""
-        text = redact(text)
-        if self._proxy_url is None:
-            try:
-                value = self._key().value
-            except MissingCredentialsError:
-                return text
-            for part in (value, *value.split(":")):
-                if len(part) >= _SECRET_LENGTH:
-                    text = text.replace(part, "***")
-        return text
-
-
-def _finds(kind: type[E], error: BaseException) -> E | None:
-    """Return the error of this kind that made a request fail, if one did."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, kind):
-        cause = cause.__cause__ or cause.__context__
-    return cause
+        with contextlib.suppress(MissingCredentialsError):
+            if self._proxy_url is None:
+                text = self._key().hide(text)
+        return redact(text)
 
 
 async def _read(response: httpx.Response) -> bytes:

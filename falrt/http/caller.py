@@ -12,13 +12,14 @@ import logging
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from falrt.auth.pool import LOOPBACK
+from falrt.auth import Key, TokenCache
+from falrt.auth.pool import LOOPBACK, HTTPPool, cause_of
 from falrt.connection.opening import USER_AGENT
 from falrt.exceptions import (
     ConfigurationError,
@@ -31,15 +32,15 @@ from falrt.exceptions import (
     RequestTimeout,
 )
 from falrt.http.options import DEFAULTS, CallSettings
-from falrt.http.services import Services
 from falrt.protocol.reconnect.backoff import Backoff, RetrySchedule
-from falrt.protocol.wire.endpoint import redact
+from falrt.protocol.wire.endpoint import Hosts, redact
 from falrt.protocol.wire.http_errors import is_safe_to_repeat, read_error
+from falrt.protocol.wire.proxies import Proxies
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["MAYBE_WORKED_ON", "REPLY_BYTES_MAX", "Ask", "Caller", "Reply", "SizedPieces", "lost", "within"]
+__all__ = ["MAYBE_WORKED_ON", "REPLY_BYTES_MAX", "Ask", "Caller", "Reply", "SizedPieces", "within"]
 
 logger = logging.getLogger("falrt.http")
 
@@ -112,30 +113,38 @@ class Reply:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
-    def json(self, what: str) -> Any:
-        """Return the decoded body.
-
-        Raises:
-            HTTPCallError: It is no JSON, such as the HTML page of a proxy.
-        """
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as exc:
-            kind = self.headers.get("content-type", "no content type").partition(";")[0]
-            begin = redact(self.body[:60].decode("utf-8", "replace"))
-            raise HTTPCallError(
-                f"{what}: expected JSON, got {kind} that begins {begin!r} ({self.status})",
-                status=self.status,
-                request_id=self.headers.get("x-fal-request-id"),
-                headers=self.headers,
-            ) from exc
-
 
 class Caller:
-    """Sends the requests of one client."""
+    """Sends the requests of one client, with what they share.
 
-    def __init__(self, services: Services) -> None:
-        self.services, self.hosts, self.proxy_url = services, services.hosts, services.proxy_url
+    Args:
+        hosts: Where the services are.
+        key: Returns the key.
+        tokens: The client's tokens; None where it uses none.
+        pool: Its HTTP connections.
+        ssl_context: Returns its TLS context.
+        proxies: The way to the hosts.
+        proxy_url: A trusted server that adds the key.
+        prefers_tokens: Whether ``stream()`` puts a token into the URL unless told otherwise.
+        pipelines: Those that are open; the client closes them when it is closed.
+    """
+
+    def __init__(
+        self,
+        *,
+        hosts: Hosts,
+        key: Callable[[], Key],
+        tokens: TokenCache | None,
+        pool: HTTPPool,
+        ssl_context: Callable[[], Awaitable[ssl.SSLContext]],
+        proxies: Proxies,
+        proxy_url: str | None,
+        prefers_tokens: bool,
+        pipelines: set[Any],
+    ) -> None:
+        self.hosts, self.tokens, self.prefers_tokens = hosts, tokens, prefers_tokens
+        self.ssl_context, self.proxies, self.proxy_url = ssl_context, proxies, proxy_url
+        self.pipelines, self._key, self._pool = pipelines, key, pool
         # Taken apart once: that is a twentieth of a small call.
         self._urls: dict[str, httpx.URL] = {}
 
@@ -150,74 +159,98 @@ class Caller:
         """
 
         async def attempt() -> Reply:
-            async with self._answer(ask) as response:
-                body = await _read(response, ask.what, REPLY_BYTES_MAX)
+            async with aclosing(await self._send(ask)) as response:
+                body = await self.read(response, ask.what)
                 return Reply(response.status_code, response.headers, body)
 
         return await self.patiently(attempt, ask)
 
-    @asynccontextmanager
-    async def open(self, ask: Ask) -> AsyncIterator[httpx.Response]:
-        """Send a request until it is answered well; give the answer with its body still to come."""
-        opened: list[Any] = []
-
-        async def attempt() -> httpx.Response:
-            answer = self._answer(ask)
-            response = await answer.__aenter__()
-            opened.append(answer)
-            return response
-
-        response = await self.patiently(attempt, ask)
-        try:
-            yield response
-        finally:
-            await opened.pop().__aexit__(None, None, None)
+    async def open(self, ask: Ask) -> httpx.Response:
+        """Send a request until it is answered well; the body is still to come, and the caller closes it."""
+        return await self.patiently(lambda: self._send(ask), ask)
 
     async def patiently(self, attempt: Callable[[], Awaitable[T]], ask: Ask) -> T:
         """Make attempts until one succeeds, or trying again is useless or could cost a second result."""
         settings = ask.settings
-        if not settings.retries:
-            return await attempt()
         schedule: RetrySchedule | None = None
-        loop = asyncio.get_running_loop()
         while True:
             try:
                 return await attempt()
             except (HTTPCallError, ConnectError) as exc:
-                if not _may_repeat(exc, anyway=settings.repeatable or ask.idempotent):
+                anyway = settings.repeatable or ask.idempotent
+                if not settings.retries or not _may_repeat(exc, anyway=anyway):
                     raise
                 if schedule is None:
                     schedule = RetrySchedule(Backoff(attempts=settings.retries), random.random)
                     schedule.opened()
-                asked = getattr(exc, "retry_after", None)
-                delay = schedule.delay_after(loop.time(), asked)
-                if delay is None or (asked is not None and asked > RETRY_AFTER_MAX):
+                asked = getattr(exc, "retry_after", None) or 0.0
+                delay = schedule.delay_after(asyncio.get_running_loop().time(), asked)
+                if delay is None or asked > RETRY_AFTER_MAX:
                     raise
-                delay = max(delay, asked or 0.0)
+                delay = max(delay, asked)
                 logger.debug("%s: trying again in %.2f s: %s", ask.what, delay, exc)
             await asyncio.sleep(delay)
 
-    @asynccontextmanager
-    async def _answer(self, ask: Ask) -> AsyncIterator[httpx.Response]:
-        """Send once; give a good answer."""
-        transport = await self.services.pool.transport()
-        import httpx
+    async def read(
+        self, response: httpx.Response, what: str, limit: int | None = None, *, cut: bool = False
+    ) -> bytes:
+        """Return a body, up to the limit; beyond it, its beginning if it may be cut.
 
+        Raises:
+            HTTPCallError: It is larger, or the connection was lost.
+        """
+        body, limit = bytearray(), limit or REPLY_BYTES_MAX
+        try:
+            with self.losing(what):
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > limit:
+                        break
+        except HTTPCallError:
+            if not cut:
+                raise  # otherwise the status alone says enough
+        if len(body) > limit and not cut:
+            raise HTTPCallError(
+                f"{what}: the answer is larger than {limit} bytes", status=response.status_code
+            )
+        return bytes(body[:limit])
+
+    def decode(self, reply: Reply | str, what: str) -> Any:
+        """Return the value of a JSON answer, or of an event's text.
+
+        Raises:
+            HTTPCallError: It is no JSON, such as the HTML page of a proxy.
+        """
+        body = reply if isinstance(reply, str) else reply.body
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError) as exc:
+            text = body[:500] if isinstance(body, str) else body[:500].decode("utf-8", "replace")
+            said = f"that begins {self.hide(text)[:60]!r}"
+            if isinstance(reply, str):
+                raise HTTPCallError(f"{what}: expected JSON, got text {said}") from exc
+            kind = reply.headers.get("content-type", "no content type").partition(";")[0]
+            raise HTTPCallError(
+                f"{what}: expected JSON, got {kind} {said} ({reply.status})",
+                status=reply.status,
+                request_id=reply.headers.get("x-fal-request-id"),
+                headers=reply.headers,
+            ) from exc
+
+    async def _send(self, ask: Ask) -> httpx.Response:
+        """Send once; return a good answer."""
+        transport = await self._pool.transport()
         logger.debug("> %s %s, %d bytes", ask.method, ask.what, len(ask.body or b""))
-        try:
+        by_proxy = self.proxy_url if ask.authorization is None else None
+        with self.losing(ask.what, by_proxy or ask.url):
             response = await transport.handle_async_request(self._request(ask))
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
-            by_proxy = self.proxy_url if ask.authorization is None else None
-            raise lost(exc, ask.what, urlsplit(by_proxy or ask.url).netloc) from None
-        try:
-            status = response.status_code
-            logger.debug("< %d %s", status, ask.what)
-            if not 200 <= status < 300:
-                body = await _read(response, ask.what, ERROR_BYTES_MAX, cut=True)
-                raise self.refused(status, response.headers, body, ask.what)
-            yield response
-        finally:
-            await response.aclose()
+        status = response.status_code
+        logger.debug("< %d %s", status, ask.what)
+        if not 200 <= status < 300:
+            async with aclosing(response):
+                body = await self.read(response, ask.what, ERROR_BYTES_MAX, cut=True)
+            raise self.refused(status, response.headers, body, ask.what)
+        return response
 
     def _request(self, ask: Ask) -> httpx.Request:
         import httpx  # loaded with the pool
@@ -225,23 +258,16 @@ class Caller:
         headers = {"user-agent": USER_AGENT, "accept": "application/json", "accept-encoding": "identity"}
         headers |= ask.settings.sent
         headers |= ask.headers
-        if ask.body is not None and "content-type" not in headers:
-            headers["content-type"] = "application/json"
-        query = {**ask.query, **(ask.settings.query or {})}
-        url = (
-            f"{ask.url}?{urlencode({name: _plain(value) for name, value in query.items()})}"
-            if query
-            else ask.url
-        )
-        if ask.authorization is None:
-            if self.proxy_url is not None:
-                headers["x-fal-target-url"], url = url, self.proxy_url
-            elif credential := self.credential():
-                headers["authorization"] = credential
-        elif ask.authorization:
-            headers["authorization"] = ask.authorization
         if ask.body is not None:
+            headers.setdefault("content-type", "application/json")
             headers["content-length"] = str(len(ask.body))
+        url = ask.url
+        if query := {**ask.query, **(ask.settings.query or {})}:
+            url += f"?{urlencode({name: _plain(value) for name, value in query.items()})}"
+        if ask.authorization is None and self.proxy_url is not None:
+            headers["x-fal-target-url"], url = url, self.proxy_url
+        elif authorization := self.credential() if ask.authorization is None else ask.authorization:
+            headers["authorization"] = authorization
         parsed = self._urls.get(url)
         if parsed is None:
             if len(self._urls) > _URLS_KEPT:
@@ -256,34 +282,74 @@ class Caller:
             MissingCredentialsError: A key is needed and there is none.
         """
         try:
-            return self.services.key().header
+            return self._key().header
         except MissingCredentialsError:
             if urlsplit(self.hosts.run).hostname in LOOPBACK:
                 return ""  # a server on this machine: there is nobody to pay
             raise
 
-    def refused(self, status: int, headers: Mapping[str, str], body: bytes, what: str) -> HTTPCallError:
-        """Make the error of an answer, without the key, in case the service quotes it."""
+    # What went wrong.
+
+    def hide(self, text: str) -> str:
+        """Return what somebody else said, without tokens and without the key or half of it."""
+        return redact(self._without_key(text))
+
+    def _without_key(self, text: str) -> str:
         try:
-            key = self.services.key().value
+            return self._key().hide(text)
         except FalrtError:
-            key = ""
-        for part in {key, *key.split(":")}:
-            if len(part) >= 8:  # shorter ones, such as "test", are no secrets but ordinary words
-                body = body.replace(part.encode(), b"***")
-        lower = {name.lower(): value for name, value in headers.items()}
+            return text  # there is none
+
+    def refused(self, status: int, headers: Mapping[str, str], body: bytes, what: str) -> HTTPCallError:
+        """Return the error of an answer."""
+        body = self._without_key(body.decode("utf-8", "replace")).encode()
+        lower = {name.lower(): self._without_key(value) for name, value in headers.items()}
         return read_error(status, lower, body, what=what, wall_now=time.time())
+
+    @contextmanager
+    def losing(self, what: str, url: str = "") -> Iterator[None]:
+        """Say what a failure of the network means.
+
+        It is raised ``from None``: the chain of the HTTP libraries, sixty lines, stays in ``__context__`` for who asks.
+        """
+        import httpx
+
+        try:
+            yield
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
+            raise self._lost(exc, what, urlsplit(url).netloc) from None
+
+    def _lost(self, exc: Exception, what: str, where: str) -> FalrtError:
+        import httpx
+
+        said = self.hide(str(exc)) or type(exc).__name__
+        if isinstance(exc, httpx.ConnectTimeout):
+            return ConnectTimeoutError(f"{what}: cannot reach {where} within {CONNECT_TIMEOUT:g} s")
+        if isinstance(exc, httpx.ConnectError | httpx.PoolTimeout | httpx.ProxyError):
+            is_here = urlsplit(f"//{where}").hostname in LOOPBACK
+            if is_here and isinstance(exc, httpx.ConnectError) and not cause_of(ssl.SSLError, exc):
+                option = "FALRT_BASE_URL, base_url or proxy_url"
+                return ConnectError(
+                    f"{what}: nothing listens at {where} ({option}); is `falrt serve` running?"
+                )
+            return ConnectError(f"{what}: cannot reach {where}: {said}")
+        if isinstance(exc, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
+            return ConfigurationError(f"{what}: the request cannot be sent: {said}")
+        return HTTPCallError(
+            f"{what}: the connection was lost before the answer was complete ({said}); {MAYBE_WORKED_ON}",
+            retryable=True,
+        )
 
 
 _TIMEOUTS: Final = {"timeout": {"connect": CONNECT_TIMEOUT, "read": None, "write": None, "pool": None}}
 
 
 @asynccontextmanager
-async def within(seconds: float | None, what: str, option: str = "timeout") -> AsyncIterator[None]:
+async def within(seconds: float | None, what: str, missing: str = "no result within") -> AsyncIterator[None]:
     """End what takes too long.
 
     Raises:
-        RequestTimeout: After that many seconds.
+        RequestTimeout: After that many seconds; says what is missing.
     """
     try:
         async with asyncio.timeout(seconds) as limit:
@@ -291,50 +357,7 @@ async def within(seconds: float | None, what: str, option: str = "timeout") -> A
     except TimeoutError as exc:
         if not limit.expired():
             raise
-        raise RequestTimeout(f"{what}: no result within {seconds:g} s ({option})") from exc
-
-
-async def _read(response: httpx.Response, what: str, limit: int, *, cut: bool = False) -> bytes:
-    """Return a body, up to the limit; beyond it, its beginning if it may be cut."""
-    import httpx
-
-    body = bytearray()
-    try:
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > limit:
-                break
-    except (httpx.HTTPError, httpx.StreamError) as exc:
-        if cut:
-            return bytes(body)  # the status alone says enough
-        raise lost(exc, what, "") from None
-    if len(body) > limit and not cut:
-        raise HTTPCallError(f"{what}: the answer is larger than {limit} bytes", status=response.status_code)
-    return bytes(body[:limit])
-
-
-def lost(exc: Exception, what: str, where: str) -> FalrtError:
-    """Say what a failure of the network means.
-
-    Raise it ``from None``: the chain of the HTTP libraries, sixty lines, stays in ``__context__`` for who asks.
-    """
-    import httpx
-
-    said = redact(str(exc)) or type(exc).__name__
-    if isinstance(exc, httpx.ConnectTimeout):
-        return ConnectTimeoutError(f"{what}: cannot reach {where} within {CONNECT_TIMEOUT:g} s")
-    if isinstance(exc, httpx.ConnectError | httpx.PoolTimeout | httpx.ProxyError):
-        is_here = urlsplit(f"//{where}").hostname in LOOPBACK
-        if is_here and isinstance(exc, httpx.ConnectError) and not _finds(ssl.SSLError, exc):
-            option = "FALRT_BASE_URL, base_url or proxy_url"
-            return ConnectError(f"{what}: nothing listens at {where} ({option}); is `falrt serve` running?")
-        return ConnectError(f"{what}: cannot reach {where}: {said}")
-    if isinstance(exc, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
-        return ConfigurationError(f"{what}: the request cannot be sent: {said}")
-    return HTTPCallError(
-        f"{what}: the connection was lost before the answer was complete ({said}); {MAYBE_WORKED_ON}",
-        retryable=True,
-    )
+        raise RequestTimeout(f"{what}: {missing} {seconds:g} s (timeout)") from exc
 
 
 def _may_repeat(exc: HTTPCallError | ConnectError, *, anyway: bool) -> bool:
@@ -342,16 +365,8 @@ def _may_repeat(exc: HTTPCallError | ConnectError, *, anyway: bool) -> bool:
         return exc.status is None or exc.status == 429 or exc.status >= 500
     if isinstance(exc, ConnectError):
         # Nothing was sent. A certificate that cannot be trusted will not be trusted in a second.
-        return not _finds(ssl.SSLCertVerificationError, exc)
+        return not cause_of(ssl.SSLCertVerificationError, exc)
     return is_safe_to_repeat(exc) or (anyway and exc.retryable)
-
-
-def _finds(kind: type[BaseException], exc: BaseException) -> bool:
-    """Whether an error is of a kind, or something that led to it."""
-    root: BaseException | None = exc
-    while root is not None and not isinstance(root, kind):
-        root = root.__cause__ or root.__context__
-    return root is not None
 
 
 def _plain(value: str | int | float | bool) -> str | int | float:

@@ -17,11 +17,11 @@ from falrt.http.options import (
     SubmitOptions,
     SubscribeOptions,
 )
-from falrt.http.services import Services
 from falrt.options import check_names
 from falrt.typing import EndpointModel, InputT, OutputT
 
 if TYPE_CHECKING:
+    from falrt.http.call import Call
     from falrt.http.caller import Caller
     from falrt.http.pipeline import Pipeline
     from falrt.http.queue import Job
@@ -34,20 +34,19 @@ __all__ = ["HTTPClient"]
 class HTTPClient:
     """Calls every endpoint that is not realtime."""
 
-    _made: Caller | None = None
-
     @cached_property
-    def _services(self) -> Services:
-        """What the calls share; made with the first, for who only connects needs none."""
+    def _caller(self) -> Caller:
+        """What sends the calls; made with the first, for who only connects needs none."""
         raise NotImplementedError
 
-    def _caller(self) -> Caller:
-        self._services.check_open()
-        if self._made is None:
-            from falrt.http.caller import Caller
+    def _check_open(self) -> None:
+        raise NotImplementedError
 
-            self._made = Caller(self._services)
-        return self._made
+    def _call(self, app: Any, options: Mapping[str, Any]) -> Call[Any, Any]:
+        from falrt.http.call import Call
+
+        self._check_open()
+        return Call(self._caller, app, CallSettings.of(options))
 
     @overload
     async def run(
@@ -83,10 +82,8 @@ class HTTPClient:
             ResponseValidationError: The result does not fit the model's output type.
         """
         from falrt.http.run import run
-        from falrt.http.target import Target
 
-        target: Target[Any, Any] = Target(app)
-        return await run(self._caller(), target, input, CallSettings.of(options))
+        return await run(self._call(app, options), input)
 
     @overload
     def map(
@@ -134,15 +131,8 @@ class HTTPClient:
         """
         from falrt.http.run import run_many
 
-        return run_many(
-            self._caller(),
-            app,
-            inputs,
-            concurrency=concurrency,
-            ordered=ordered,
-            on_progress=on_progress,
-            settings=CallSettings.of(options),
-        )
+        call = self._call(app, options)
+        return run_many(call, inputs, concurrency=concurrency, ordered=ordered, on_progress=on_progress)
 
     def stream(
         self,
@@ -172,17 +162,15 @@ class HTTPClient:
             HTTPCallError: The stream was incomplete; and the errors of :meth:`run`.
         """
         from falrt.http.events import stream
-        from falrt.http.target import Target
 
         if auth not in (None, "key", "token"):
             raise ConfigurationError(f"auth must be 'key', 'token' or None, got {auth!r:.50}")
-        services = self._services
-        if auth == "token" and services.tokens is None:
+        call = self._call(app, options)
+        tokens = call.caller.tokens
+        if auth == "token" and tokens is None:
             raise ConfigurationError("auth='token' needs a client with tokens: this one has auth='key'")
-        use_token = auth == "token" or (auth is None and services.prefers_tokens)
-        target: Target[Any, Any] = Target(app)
-        tokens = services.tokens if use_token else None
-        return stream(self._caller(), target, input, CallSettings.of(options), path=path, tokens=tokens)
+        use_token = auth == "token" or (auth is None and call.caller.prefers_tokens)
+        return stream(call, input, path=path, tokens=tokens if use_token else None)
 
     @overload
     async def submit(
@@ -217,13 +205,8 @@ class HTTPClient:
             HTTPStatusError: The queue refused it; and the other errors of :meth:`run`.
         """
         from falrt.http.queue import submit
-        from falrt.http.target import Target
 
-        target: Target[Any, Any] = Target(app)
-        settings = CallSettings.of(options)
-        return await submit(
-            self._caller(), target, input, settings, webhook_url=webhook_url, priority=priority
-        )
+        return await submit(self._call(app, options), input, webhook_url=webhook_url, priority=priority)
 
     @overload
     def job(self, app: str, request_id: str) -> Job[dict[str, Any]]: ...
@@ -236,12 +219,11 @@ class HTTPClient:
             ConfigurationError: The endpoint id or the request id is not valid.
         """
         from falrt.http.queue import Job
-        from falrt.http.target import Target
 
         given: object = request_id
         if not isinstance(given, str) or not given.replace("-", "").replace("_", "").isalnum():
             raise ConfigurationError(f"request_id must be the id of a submitted job, got {request_id!r:.80}")
-        return Job(self._caller(), Target(app), request_id, CallSettings())
+        return Job(self._call(app, {}), request_id)
 
     @overload
     async def subscribe(
@@ -290,15 +272,10 @@ class HTTPClient:
                 :meth:`run`.
         """
         from falrt.http.queue import subscribe
-        from falrt.http.target import Target
 
-        settings = CallSettings.of(options)
-        target: Target[Any, Any] = Target(app)
         return await subscribe(
-            self._caller(),
-            target,
+            self._call(app, options),
             input,
-            settings,
             on_update=on_update,
             on_submit=on_submit,
             logs=logs,
@@ -337,8 +314,9 @@ class HTTPClient:
         """
         from falrt.http.upload import upload
 
+        self._check_open()
         return await upload(
-            self._caller(),
+            self._caller,
             source,
             content_type=content_type,
             file_name=file_name,
@@ -365,14 +343,13 @@ class HTTPClient:
             ConfigurationError: The id or an option is wrong, or the client has a ``proxy_url``.
         """
         from falrt.http.pipeline import Pipeline
-        from falrt.http.target import Target
 
         check_names(
             options, PipelineOptions.__annotations__, CallOptions.__annotations__, "run(), not a pipeline"
         )
-        services = self._services
-        if services.proxy_url is not None:
+        call = self._call(app, options)
+        if call.caller.proxy_url is not None:
             raise ConfigurationError(
                 "pipeline() opens a socket to fal itself and needs a key: proxy_url gives none"
             )
-        return Pipeline(self._caller(), Target(app), CallSettings.of(options))
+        return Pipeline(call)

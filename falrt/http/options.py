@@ -104,7 +104,7 @@ class CallSettings:
         retries: How many times a request is retried after a temporary failure, if it cannot have run.
         repeatable: Whether it may run twice. Then it is also retried if the answer was lost, or if the model
             failed temporarily: at worst you pay for two results.
-        method: The HTTP method.
+        method: The HTTP method, in upper or lower case; ``"GET"`` sends no input.
         sent: The headers made from the options.
 
     Raises:
@@ -136,6 +136,7 @@ class CallSettings:
             raise ConfigurationError(f"repeatable must be True or False, got {self.repeatable!r:.50}")
         if not (str(self.method).isalpha() and str(self.method).isascii()):
             raise ConfigurationError(f"method must be a word such as 'POST', got {self.method!r:.50}")
+        object.__setattr__(self, "method", str(self.method).upper())
         for name, value in _mapping("query", self.query).items():
             if not isinstance(value, str | int | float | bool):
                 raise ConfigurationError(

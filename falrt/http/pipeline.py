@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self
 from urllib.parse import urlsplit
@@ -17,9 +18,8 @@ from falrt.exceptions import (
     FalrtError,
     HTTPCallError,
 )
-from falrt.http.caller import MAYBE_WORKED_ON, Ask, Caller, Reply, within
-from falrt.http.options import CallSettings
-from falrt.http.target import Target
+from falrt.http.call import Call
+from falrt.http.caller import MAYBE_WORKED_ON, Reply, within
 from falrt.options import check_seconds
 from falrt.protocol.wire.pipelined import BODY_BYTES_MAX, Answer, AnswerReader
 from falrt.typing import InputT, OutputT
@@ -42,23 +42,23 @@ class Pipeline(Generic[InputT, OutputT]):
     calls whose answers went with it are sent again only where ``repeatable`` says that this is safe.
     """
 
-    def __init__(self, caller: Caller, target: Target[InputT, OutputT], settings: CallSettings) -> None:
-        self._caller, self._target, self._settings = caller, target, settings
+    def __init__(self, call: Call[InputT, OutputT]) -> None:
+        self._call, self._caller = call, call.caller
         self._line: _Line | None = None
         # One handshake, however many calls wait for it.
         self._opening = asyncio.Lock()
         self._state = "new"
 
     def __repr__(self) -> str:
-        return f"<falrt pipeline {self._target.app}>"
+        return f"<falrt pipeline {self._call.app}>"
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
             raise ConcurrencyError("this pipeline has already been used: call pipeline() again for another")
         self._state = "open"
-        self._caller.services.opened.add(self)
+        self._caller.pipelines.add(self)
         try:
-            await self._caller.patiently(self._usable_line, self._ask(self._settings))
+            await self._caller.patiently(self._usable_line, self._call.ask("POST", ""))
         except BaseException:
             await self.close()
             raise
@@ -72,7 +72,7 @@ class Pipeline(Generic[InputT, OutputT]):
     async def close(self) -> None:
         """Close the socket; calls that wait for an answer fail with ``ConnectionClosedOK``."""
         self._state = "closed"
-        self._caller.services.opened.discard(self)
+        self._caller.pipelines.discard(self)
         if self._line is not None:
             await self._line.close()
 
@@ -98,32 +98,27 @@ class Pipeline(Generic[InputT, OutputT]):
             ConnectionClosedOK: The pipeline is closed.
         """
         check_seconds("timeout", timeout, optional=True)
-        settings = self._settings
+        call = self._call
         if repeatable is not None:
-            settings = CallSettings(retries=settings.retries, timeout=settings.timeout, repeatable=repeatable)
-        app = self._target.app
-        async with within(timeout or settings.timeout, app):
-            frame = (await self._target.dump(input)).decode()
+            call = call.having(replace(call.settings, repeatable=repeatable))
+        async with within(timeout or call.settings.timeout, call.app):
+            frame = (await call.dump(input)).decode()
 
-            async def attempt() -> Answer:
+            async def attempt() -> Reply:
                 answer = await (await self._usable_line()).ask(frame)
                 if not 200 <= answer.status < 300:
                     headers = {"x-fal-request-id": answer.request_id, **answer.headers}
-                    raise self._caller.refused(answer.status, headers, answer.body, app)
-                return answer
+                    raise self._caller.refused(answer.status, headers, answer.body, call.app)
+                return Reply(answer.status, answer.headers, answer.body)
 
-            answer = await self._caller.patiently(attempt, self._ask(settings))
-            return self._target.load(Reply(answer.status, answer.headers, answer.body).json(app))
-
-    def _ask(self, settings: CallSettings) -> Ask:
-        return Ask("POST", self._caller.hosts.pipeline, self._target.app, settings=settings)
+            return call.result(await self._caller.patiently(attempt, call.ask("POST", "")))
 
     async def _usable_line(self) -> _Line:
         async with self._opening:
             if self._state != "open":
                 raise ConnectionClosedOK(1000, f"the pipeline is {self._state}")
             if self._line is None or self._line.is_over:
-                self._line = _Line(await self._open(), self._target.app)
+                self._line = _Line(await self._open(), self._call.app)
             return self._line
 
     async def _open(self) -> Socket:
@@ -131,16 +126,16 @@ class Pipeline(Generic[InputT, OutputT]):
         from falrt.connection.losses import loss_of_opening
         from falrt.connection.opening import USER_AGENT
 
-        url = f"{self._caller.hosts.pipeline}/{self._target.app}"
+        url = f"{self._caller.hosts.pipeline}/{self._call.app}"
         secure = url.startswith("wss:")
-        proxy = self._caller.services.proxies.to(url)
+        proxy = self._caller.proxies.to(url)
         credential = self._caller.credential()
         try:
             async with asyncio.timeout(_OPEN_TIMEOUT):
                 return await open_socket(
                     url,
                     headers={"Authorization": credential} if credential else {},
-                    ssl=await self._caller.services.ssl_context() if secure or proxy else None,
+                    ssl=await self._caller.ssl_context() if secure or proxy else None,
                     max_size=BODY_BYTES_MAX,
                     proxy=proxy,
                     compression=None,
@@ -148,11 +143,11 @@ class Pipeline(Generic[InputT, OutputT]):
                 )
         except TimeoutError as exc:
             raise ConnectTimeoutError(
-                f"{self._target.app}: timed out after {_OPEN_TIMEOUT:g} s waiting for the handshake"
+                f"{self._call.app}: timed out after {_OPEN_TIMEOUT:g} s waiting for the handshake"
             ) from exc
         except Exception as exc:
-            loss = loss_of_opening(exc, self._target.app, urlsplit(url).netloc)
-            raise loss.error or ConnectError(f"{self._target.app}: {loss.reason}") from exc
+            loss = loss_of_opening(exc, self._call.app, urlsplit(url).netloc)
+            raise loss.error or ConnectError(f"{self._call.app}: {loss.reason}") from exc
 
 
 class _Line:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, Final, Generic
 
+from falrt import tasks
 from falrt.exceptions import (
     ConfigurationError,
     DecodeError,
@@ -17,10 +18,10 @@ from falrt.exceptions import (
     HTTPStatusError,
     RequestFailedError,
 )
-from falrt.http.caller import Ask, Caller, within
+from falrt.http.call import Call
+from falrt.http.caller import Ask, within
 from falrt.http.events import events_in, is_event_stream
 from falrt.http.options import CallSettings, Priority
-from falrt.http.target import Target
 from falrt.options import check_seconds
 from falrt.protocol.wire.http_errors import recast
 from falrt.protocol.wire.queue import Completed, NewLogs, Queued, Status, read_status, request_path
@@ -50,12 +51,10 @@ class Job(Generic[OutputT]):
         url: Where its result is.
     """
 
-    def __init__(
-        self, caller: Caller, target: Target[Any, OutputT], request_id: str, settings: CallSettings
-    ) -> None:
-        self.request_id, self.app = request_id, target.app
-        self._caller, self._target, self._settings = caller, target, settings
-        self.url = f"{caller.hosts.queue}/{request_path(target.endpoint, request_id)}"
+    def __init__(self, call: Call[Any, OutputT], request_id: str) -> None:
+        self.request_id, self.app = request_id, call.app
+        self._call = call
+        self.url = f"{call.caller.hosts.queue}/{request_path(call.endpoint, request_id)}"
         # Once it is seen that the job has ended, nobody asks again.
         self._completed: Completed | None = None
 
@@ -75,8 +74,9 @@ class Job(Generic[OutputT]):
             HTTPStatusError: There is no such job, or the service failed.
             ConnectError: The service cannot be reached.
         """
-        reply = await self._caller.ask(self._ask("GET", "/status", query={"logs": int(logs)}))
-        return self._noted(reply.json(self._name))
+        caller = self._call.caller
+        reply = await caller.ask(self._ask("GET", "/status", query={"logs": int(logs)}))
+        return self._noted(caller.decode(reply, self._name))
 
     async def events(
         self, *, logs: bool = False, interval: float | None = None
@@ -95,7 +95,7 @@ class Job(Generic[OutputT]):
         check_seconds("interval", interval, optional=True)
         new = NewLogs()
         last: Status | None = None
-        async with contextlib.aclosing(self._statuses(logs, interval)) as statuses:
+        async with aclosing(self._statuses(logs, interval)) as statuses:
             async for status in statuses:
                 news = new.of(status)
                 # The same place in the queue again is no news; the same log lines are gone by now.
@@ -117,21 +117,19 @@ class Job(Generic[OutputT]):
         check_seconds("timeout", timeout, optional=True)
         async with within(timeout, self._name):
             if self._completed is None:
-                async with contextlib.aclosing(self._statuses(False, None)) as statuses:
+                async with aclosing(self._statuses(False, None)) as statuses:
                     async for _ in statuses:
                         pass
+            caller = self._call.caller
             try:
-                reply = await self._caller.ask(self._ask("GET"))
+                reply = await caller.ask(self._ask("GET"))
             except HTTPStatusError as exc:
                 raise self._failure(exc) from exc
             completed = self._completed
             if completed is not None and completed.error is not None and not reply.body.strip(b" \n{}"):
-                raise RequestFailedError(
-                    f"{self._name}: {completed.error}",
-                    error_type=completed.error_type,
-                    request_id=self.request_id,
-                )
-            return self._target.load(reply.json(self._name))
+                text = f"{self._name}: {caller.hide(completed.error)}"
+                raise RequestFailedError(text, error_type=completed.error_type, request_id=self.request_id)
+            return self._call.load(caller.decode(reply, self._name))
 
     async def cancel(self) -> bool:
         """Remove the job from the queue, or stop it.
@@ -144,7 +142,7 @@ class Job(Generic[OutputT]):
             ConnectError: The service cannot be reached.
         """
         try:
-            await self._caller.ask(self._ask("PUT", "/cancel"))
+            await self._call.caller.ask(self._ask("PUT", "/cancel"))
         except HTTPStatusError as exc:
             if exc.status != 400:
                 raise
@@ -163,10 +161,13 @@ class Job(Generic[OutputT]):
         return f"{self.app} (request {self.request_id})"
 
     def _ask(self, method: str, path: str = "", **more: Any) -> Ask:
-        return Ask(method, self.url + path, self.app, settings=self._settings, idempotent=True, **more)
+        return self._call.ask(method, self.url + path, idempotent=True, **more)
 
     def _noted(self, reply: Any) -> Status:
-        status = read_status(reply)
+        try:
+            status = read_status(reply)
+        except DecodeError as exc:
+            raise DecodeError(self._call.caller.hide(str(exc))) from None
         if isinstance(status, Completed):
             self._completed = status
         return status
@@ -178,7 +179,7 @@ class Job(Generic[OutputT]):
         while tries:
             tries -= 1
             try:
-                async with contextlib.aclosing(self._streamed(logs)) as statuses:
+                async with aclosing(self._streamed(logs)) as statuses:
                     async for status in statuses:
                         # The same again is no news: streams that say no more would follow without a pause.
                         tries, last = tries if status == last else _STREAM_TRIES, status
@@ -207,11 +208,12 @@ class Job(Generic[OutputT]):
             headers={"accept": "text/event-stream"},
             settings=_ONCE,  # where it fails, the status is asked for
         )
-        async with self._caller.open(ask) as response:
+        caller = self._call.caller
+        async with aclosing(await caller.open(ask)) as response:
             if not is_event_stream(response):
                 raise HTTPStatusError(f"{self._name}: no status stream", status=404)
-            async with contextlib.aclosing(events_in(response, self.app)) as events:
-                async for _, value in events:
+            async with aclosing(events_in(caller, response, self.app)) as events:
+                async for value in events:
                     yield self._noted(value)
 
     def _failure(self, exc: HTTPStatusError) -> HTTPCallError:
@@ -223,13 +225,11 @@ class Job(Generic[OutputT]):
 
 
 async def submit(
-    caller: Caller,
-    target: Target[InputT, OutputT],
+    call: Call[InputT, OutputT],
     input: InputT | Mapping[str, Any],
-    settings: CallSettings,
     *,
-    webhook_url: str | None,
-    priority: Priority | None,
+    webhook_url: str | None = None,
+    priority: Priority | None = None,
 ) -> Job[OutputT]:
     """Put a request into the queue; see ``Client.submit``."""
     query: dict[str, str] = {}
@@ -244,24 +244,22 @@ async def submit(
         if priority not in ("normal", "low"):
             raise ConfigurationError(f"priority must be 'normal' or 'low', got {priority!r:.50}")
         headers["x-fal-queue-priority"] = priority
-    async with within(settings.timeout, target.app):
-        body = await target.dump(input)
-        url = f"{caller.hosts.queue}/{target.app}"
-        reply = await caller.ask(Ask("POST", url, target.app, body, headers, query, settings))
-    given = reply.json(target.app)
+    caller, url = call.caller, f"{call.caller.hosts.queue}/{call.app}"
+    async with within(call.settings.timeout, call.app):
+        body = await call.dump(input)
+        reply = await caller.ask(call.ask("POST", url, body, headers=headers, query=query))
+    given = caller.decode(reply, call.app)
     request_id = given.get("request_id") if isinstance(given, dict) else None
     if not isinstance(request_id, str) or not request_id or "/" in request_id:
         raise HTTPCallError(
-            f"{target.app}: the queue returned no request_id", status=reply.status, detail=given
+            f"{call.app}: the queue returned no request_id", status=reply.status, detail=given
         )
-    return Job(caller, target, request_id, CallSettings(retries=settings.retries))
+    return Job(call.having(CallSettings(retries=call.settings.retries)), request_id)
 
 
 async def subscribe(
-    caller: Caller,
-    target: Target[InputT, OutputT],
+    call: Call[InputT, OutputT],
     input: InputT | Mapping[str, Any],
-    settings: CallSettings,
     *,
     on_update: Callable[[Status], object] | None,
     on_submit: Callable[[Job[OutputT]], object] | None,
@@ -274,21 +272,24 @@ async def subscribe(
         if callback is not None and not callable(callback):
             raise ConfigurationError(f"{name} must be a function, got {type(callback).__name__}")
     check_seconds("interval", interval, optional=True)
-    # In a task of its own, which the time out does not end: who leaves in the middle of the request could not cancel
-    # a job that came of it.
-    submitting = asyncio.ensure_future(submit(caller, target, input, replace(settings, timeout=None), **how))
+    # In a task of its own, which the timeout does not end: whoever leaves in the middle of the request could not
+    # cancel a job that came of it.
+    untimed = call.having(replace(call.settings, timeout=None))
+    submitting = tasks.begin(submit(untimed, input, **how), name="falrt submit")
     try:
-        async with within(settings.timeout, target.app):
+        async with within(call.settings.timeout, call.app):
             job = await asyncio.shield(submitting)
             await _tell(on_submit, job)
             if on_update is not None or interval is not None:
-                async with contextlib.aclosing(job.events(logs=logs, interval=interval)) as statuses:
+                async with aclosing(job.events(logs=logs, interval=interval)) as statuses:
                     async for status in statuses:
                         await _tell(on_update, status)
             return await job.result()
     except BaseException:
-        if not _has_ended(submitting):
-            await _give_up(submitting)
+        # A few seconds; no error of it hides why the job is given up. Cancelled twice: whoever does that cannot wait.
+        giving_up = tasks.begin(_give_up(submitting), name="falrt cancel")
+        with suppress(asyncio.CancelledError):
+            await tasks.completed(giving_up, giving_up.cancel)
         raise
 
 
@@ -297,28 +298,14 @@ async def _tell(callback: Callable[[Any], object] | None, what: Any) -> None:
         await told
 
 
-def _has_ended(submitting: asyncio.Future[Job[Any]]) -> bool:
-    """Whether there is no job any more that could be cancelled, or never was one."""
-    if not submitting.done() or submitting.cancelled():
-        return submitting.done()
-    return submitting.exception() is not None or submitting.result().ended
-
-
-async def _give_up(submitting: asyncio.Future[Job[Any]]) -> None:
-    """Cancel a job that nobody waits for any more; a few seconds, and no error hides why that is so."""
-
-    async def cancel() -> None:
-        with contextlib.suppress(Exception):
+async def _give_up(submitting: asyncio.Task[Job[Any]]) -> None:
+    """Cancel a job that nobody waits for any more, if there is one."""
+    try:
+        with suppress(Exception):
             async with asyncio.timeout(_CANCEL_TIMEOUT):
-                await (await submitting).cancel()
-
-    cancelling = asyncio.ensure_future(cancel())
-    while not cancelling.done():
-        try:
-            await asyncio.wait({cancelling})
-        except asyncio.CancelledError:
-            # Cancelled twice: whoever does that cannot wait.
-            cancelling.cancel()
-    submitting.cancel()
-    with contextlib.suppress(BaseException):
-        await asyncio.wait({submitting})
+                job = await submitting
+                if not job.ended:
+                    await job.cancel()
+    finally:
+        submitting.cancel()
+        await tasks.settle([submitting])

@@ -6,14 +6,13 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sized
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic
 
+from falrt import tasks
 from falrt.exceptions import ConfigurationError, HTTPCallError
-from falrt.http.caller import Ask, Caller, within
-from falrt.http.options import CallSettings
-from falrt.http.target import Target
-from falrt.typing import EndpointModel, InputT, OutputT
+from falrt.http.call import Call
+from falrt.http.caller import within
+from falrt.typing import InputT, OutputT
 
 __all__ = ["run", "run_many"]
 
@@ -22,33 +21,22 @@ _AHEAD: Final = 16
 _END: Final = object()
 
 
-async def run(
-    caller: Caller,
-    target: Target[InputT, OutputT],
-    input: InputT | Mapping[str, Any],
-    settings: CallSettings,
-) -> OutputT:
+async def run(call: Call[InputT, OutputT], input: InputT | Mapping[str, Any]) -> OutputT:
     """Call an endpoint and wait for its result; see ``Client.run``."""
-    async with within(settings.timeout, target.app):
-        body = None if settings.method == "GET" else await target.dump(input)
-        url = f"{caller.hosts.run}/{target.app}"
-        reply = await caller.ask(
-            Ask(
-                settings.method, url, target.app, body, settings=settings, idempotent=settings.method == "GET"
-            )
-        )
-        return target.load(reply.json(target.app))
+    method = call.settings.method
+    async with within(call.settings.timeout, call.app):
+        body = None if method == "GET" else await call.dump(input)
+        url = f"{call.caller.hosts.run}/{call.app}"
+        return call.result(await call.caller.ask(call.ask(method, url, body, idempotent=method == "GET")))
 
 
 def run_many(
-    caller: Caller,
-    app: str | EndpointModel[InputT, OutputT],
+    call: Call[InputT, OutputT],
     inputs: Iterable[Any] | AsyncIterable[Any],
     *,
     concurrency: int,
     ordered: bool,
     on_progress: Callable[[int, int | None], object] | None,
-    settings: CallSettings,
 ) -> AsyncGenerator[OutputT | Exception, None]:
     """Call an endpoint with each of the inputs; see ``Client.map``."""
     if type(concurrency) is not int or concurrency < 1:
@@ -57,99 +45,83 @@ def run_many(
         raise ConfigurationError(f"inputs must be an iterable of inputs, not {type(inputs).__name__}")
     if on_progress is not None and not callable(on_progress):
         raise ConfigurationError(f"on_progress must be a function, got {type(on_progress).__name__}")
-    target: Target[InputT, OutputT] = Target(app)
-
-    def one(input: Any) -> Awaitable[OutputT]:
-        return run(caller, target, input, settings)
-
-    total = len(inputs) if isinstance(inputs, Sized) else None
-    return _each(one, inputs, concurrency, ordered, Progress(on_progress, total))
+    return _Many(call, inputs, concurrency, ordered, on_progress).results()
 
 
-async def _each(
-    one: Callable[[Any], Awaitable[OutputT]],
-    inputs: Iterable[Any] | AsyncIterable[Any],
-    concurrency: int,
-    ordered: bool,
-    progress: Progress,
-) -> AsyncGenerator[OutputT | Exception, None]:
-    """Keep that many calls running, and yield what comes of them."""
-    source = _next_of(inputs)
-    # The wait for the next input; None where there is no room for one, or none is left.
-    pulling: asyncio.Future[Any] | None = None
-    running: set[asyncio.Future[OutputT]] = set()
-    # Those not handed out yet: in the order of the inputs, or of their ends.
-    waiting: deque[asyncio.Future[OutputT]] = deque()
-    more = True
-    # An error of the source or of the callback: nothing new begins, but what runs was paid and is delivered first.
-    failure: Exception | None = None
-    try:
-        while more or running or waiting:
-            if (
-                more
-                and pulling is None
-                and len(running) < concurrency
-                and len(waiting) < concurrency * _AHEAD
-            ):
-                pulling = asyncio.ensure_future(source())
-            done = await _first_of(running, pulling)
-            if pulling is not None and pulling.done():
-                try:
-                    input = pulling.result() if more else _END
-                except Exception as exc:
-                    failure, input = exc, _END
-                pulling = None
-                if more := input is not _END:
-                    running.add(call := asyncio.ensure_future(one(input)))
-                    if ordered:
-                        waiting.append(call)
-            running -= done
-            if not ordered:
-                waiting.extend(done)
-            try:
-                await progress.ended(len(done) if failure is None else 0)
-            except Exception as exc:
-                failure, more = exc, False
-            while waiting and waiting[0].done():
-                yield _outcome(waiting.popleft())
-    finally:
-        await _stop(running if pulling is None else {*running, pulling})
-    if failure is not None:
-        raise failure
+class _Many(Generic[OutputT]):
+    """Calls with many inputs, so many at a time."""
 
+    def __init__(
+        self,
+        call: Call[Any, OutputT],
+        inputs: Iterable[Any] | AsyncIterable[Any],
+        concurrency: int,
+        ordered: bool,
+        on_progress: Callable[[int, int | None], object] | None,
+    ) -> None:
+        self._call, self._inputs, self._ordered, self._on_progress = call, inputs, ordered, on_progress
+        self._room, self._ahead = asyncio.Semaphore(concurrency), asyncio.Semaphore(concurrency * _AHEAD)
+        # The calls, and the task that begins them.
+        self._running: set[asyncio.Task[Any]] = set()
+        # Those of them that have ended and are not noted yet.
+        self._ended: asyncio.Queue[asyncio.Task[Any]] = asyncio.Queue()
+        # Those not handed out yet: in the order of the inputs, or of their ends.
+        self._waiting: deque[asyncio.Task[OutputT]] = deque()
+        self._count = 0
+        # Of the callback. Nothing new begins, but what runs was paid for and is handed out first.
+        self._failure: Exception | None = None
 
-@dataclass(slots=True)
-class Progress:
-    """Tells the caller how many calls have ended, of how many."""
+    async def results(self) -> AsyncGenerator[OutputT | Exception, None]:
+        """Yield what comes of each call; then raise the error of the source or of the callback, if there was one."""
+        beginning = self._started(tasks.begin(self._begin(), name="falrt map inputs"))
+        try:
+            while self._running:
+                self._running.remove(task := await self._ended.get())
+                if task is beginning:
+                    continue
+                self._room.release()
+                if not self._ordered:
+                    self._waiting.append(task)
+                await self._tell()
+                if self._failure is not None:
+                    beginning.cancel()
+                while self._waiting and self._waiting[0].done():
+                    yield _outcome(self._waiting.popleft())
+                    self._ahead.release()
+            if self._failure is not None:
+                raise self._failure
+            beginning.result()
+        finally:
+            for task in self._running:
+                task.cancel()
+            await tasks.settle(self._running)
 
-    callback: Callable[[int, int | None], object] | None
-    total: int | None
-    count: int = 0
+    def _started(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
+        self._running.add(task)
+        task.add_done_callback(self._ended.put_nowait)
+        return task
 
-    async def ended(self, calls: int) -> None:
-        """Note that so many more have ended."""
-        for _ in range(calls):
-            self.count += 1
-            if self.callback is not None and inspect.isawaitable(
-                told := self.callback(self.count, self.total)
-            ):
+    async def _begin(self) -> None:
+        step = _stepping(self._inputs)
+        while True:
+            await self._ahead.acquire()
+            await self._room.acquire()
+            if (input := await step()) is _END:
+                return
+            call = self._started(tasks.begin(run(self._call, input), name="falrt map"))
+            if self._ordered:
+                self._waiting.append(call)
+
+    async def _tell(self) -> None:
+        self._count += 1
+        if self._on_progress is None or self._failure is not None:
+            return
+        total = len(self._inputs) if isinstance(self._inputs, Sized) else None
+        try:
+            if inspect.isawaitable(told := self._on_progress(self._count, total)):
                 await told
-
-
-async def _first_of(
-    running: set[asyncio.Future[OutputT]], pulling: asyncio.Future[Any] | None
-) -> set[asyncio.Future[OutputT]]:
-    """Wait until a call has ended, or the next input is there; return the calls that have ended."""
-    awaited = running if pulling is None else {*running, pulling}
-    done, _ = await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-    return done & running
-
-
-async def _stop(futures: set[asyncio.Future[Any]]) -> None:
-    for future in futures:
-        future.cancel()
-    if futures:
-        await asyncio.wait(futures)
+        except Exception as exc:
+            self._failure = exc
 
 
 def _outcome(call: asyncio.Future[Any]) -> Any:
@@ -163,17 +135,13 @@ def _outcome(call: asyncio.Future[Any]) -> Any:
     return exc
 
 
-def _next_of(inputs: Iterable[Any] | AsyncIterable[Any]) -> Callable[[], Awaitable[Any]]:
+def _stepping(inputs: Iterable[Any] | AsyncIterable[Any]) -> Callable[[], Awaitable[Any]]:
     if isinstance(inputs, AsyncIterable):
         others = aiter(inputs)
-
-        async def step() -> Any:
-            return await anext(others, _END)
-
-        return step
+        return lambda: anext(others, _END)
     iterator = iter(inputs)
 
-    async def quick() -> Any:
+    async def step() -> Any:
         return next(iterator, _END)
 
-    return quick
+    return step

@@ -11,10 +11,12 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
+from falrt import tasks
 from falrt.exceptions import (
     ConfigurationError,
     DecodeError,
@@ -22,7 +24,7 @@ from falrt.exceptions import (
     HTTPCallError,
     UploadError,
 )
-from falrt.http.caller import Ask, Caller
+from falrt.http.caller import Ask, Caller, Reply
 from falrt.http.options import Lifetime, lifecycle
 from falrt.media import encode_image, parse_data_uri
 from falrt.media.source import check_no_folder, describe, is_pixels
@@ -81,7 +83,7 @@ async def upload(
         except HTTPCallError as exc:
             raise recast(exc, UploadError) from exc
         except DecodeError as exc:
-            raise UploadError(f"{_WHAT}: {exc}") from exc
+            raise UploadError(f"{_WHAT}: {caller.hide(str(exc))}") from None
 
 
 async def _opened(source: Any, stack: ExitStack) -> tuple[BinaryIO, str]:
@@ -141,25 +143,28 @@ class _File:
             return self._file.read(count)
 
 
+@dataclass(frozen=True)
 class _Part:
     """The body of one request: a piece of a file after the other, from the beginning with each try."""
 
-    def __init__(self, file: _File, offset: int, size: int, told: Callable[[int], Any]) -> None:
-        self._file, self._offset, self._size, self._told = file, offset, size, told
+    file: _File
+    offset: int
+    size: int
+    told: Callable[[int], Awaitable[None]]
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         sent = 0
-        while sent < self._size:
-            count, offset = min(_PIECE_BYTES, self._size - sent), self._offset + sent
-            piece = await run_in_thread(lambda: self._file.read(offset, count))  # noqa: B023 - awaited at once
+        while sent < self.size:
+            count, offset = min(_PIECE_BYTES, self.size - sent), self.offset + sent
+            piece = await run_in_thread(lambda: self.file.read(offset, count))  # noqa: B023 - awaited at once
             if not piece:
                 raise UploadError(f"{_WHAT}: the file became shorter while it was read")
             yield piece
             sent += len(piece)
-            await self._told(sent)
+            await self.told(sent)
 
 
 class _Sending:
@@ -176,80 +181,77 @@ class _Sending:
     ) -> None:
         self._caller, self._file, self._name, self._kind = caller, file, name, kind
         self._lifecycle = {} if kept is None else {"x-fal-object-lifecycle": kept}
+        self._about = {"content-type": kind, "x-fal-file-name": name, **self._lifecycle}
         self._on_progress = on_progress
         # Bytes that have left, by part; a part that is tried again begins anew.
         self._sent: dict[int, int] = {}
 
     async def send(self) -> str:
         sizes = part_sizes(self._file.size)
+        place = await self._place(in_parts=len(sizes) > 1)
         if len(sizes) > 1:
-            return await self._send_parts(sizes)
-        if self._caller.proxy_url is not None:
-            place = await self._initiated("")
-            await self._put("PUT", place, place.url, 1, 0, sizes[0], {})
-            return place.file_url
-        place = Place(f"{self._caller.hosts.cdn}/files/upload", authorization=await self._token())
-        reply = await self._put("POST", place, place.url, 1, 0, sizes[0], self._about)
-        url = _map(reply.json(_WHAT)).get("access_url")
-        if not isinstance(url, str):
-            raise DecodeError("the storage service returned no URL for the file")
-        return url
-
-    async def _send_parts(self, sizes: list[int]) -> str:
-        if self._caller.proxy_url is not None:
-            place = await self._initiated("-multipart")
+            await self._send_parts(place, sizes)
+        elif place.file_url:
+            await self._put(place, place.url, 1, 0, sizes[0])
         else:
-            url = f"{self._caller.hosts.cdn}/files/upload/multipart"
-            token = await self._token()
-            reply = await self._ask("POST", url, b"", headers=self._about, authorization=token)
-            place = read_place(reply.json(_WHAT), authorization=token, trusted=url)
+            reply = await self._put(place, place.url, 1, 0, sizes[0], method="POST", headers=self._about)
+            url = self._map(reply).get("access_url")
+            if not isinstance(url, str):
+                raise DecodeError("the storage service returned no URL for the file")
+            return url
+        return place.file_url
+
+    async def _place(self, *, in_parts: bool) -> Place:
+        """Ask where the file goes: with a token of the storage's own, or through a proxy to a signed address."""
+        rest, query = self._caller.hosts.rest, {"storage_type": "fal-cdn-v3"}
+        if self._caller.proxy_url is not None:
+            url = f"{rest}/storage/upload/initiate{'-multipart' if in_parts else ''}"
+            about = {"content_type": self._kind, "file_name": self._name}
+            headers = {f"{name}-preference": value for name, value in self._lifecycle.items()}
+            return read_place(self._map(await self._ask("POST", url, about, query=query, headers=headers)))
+        given = self._map(await self._ask("POST", f"{rest}/storage/auth/token", {}, query=query))
+        token = given.get("token")
+        if not isinstance(token, str) or not token.isprintable():
+            raise DecodeError("the storage service returned no token")
+        token = f"{given.get('token_type', 'Bearer')} {token}"
+        url = f"{self._caller.hosts.cdn}/files/upload"
+        if not in_parts:
+            return Place(url, authorization=token)
+        reply = await self._ask("POST", f"{url}/multipart", b"", headers=self._about, authorization=token)
+        return read_place(self._map(reply), authorization=token, trusted=url)
+
+    async def _send_parts(self, place: Place, sizes: list[int]) -> None:
         etags: dict[int, str] = {}
         numbers = iter(range(1, len(sizes) + 1))
 
         async def work() -> None:
             for number in numbers:
-                offset = sum(sizes[: number - 1])
-                url = place.part_url(number)
-                reply = await self._put("PUT", place, url, number, offset, sizes[number - 1], {})
+                offset, size = sum(sizes[: number - 1]), sizes[number - 1]
+                reply = await self._put(place, place.part_url(number), number, offset, size)
                 etags[number] = reply.headers.get("etag", "")
 
-        await _all([work() for _ in range(PARTS_AT_A_TIME)])
+        workers = [tasks.begin(work(), name="falrt upload") for _ in range(PARTS_AT_A_TIME)]
+        try:
+            await asyncio.gather(*workers)
+        finally:  # where one fails, the others stop
+            for worker in workers:
+                worker.cancel()
+            await tasks.settle(workers)
         parts = [{"partNumber": number, "etag": etags[number]} for number in sorted(etags)]
-        await self._ask(
-            "POST", place.part_url("complete"), {"parts": parts}, authorization=place.authorization
-        )
-        return place.file_url
-
-    @property
-    def _about(self) -> dict[str, str]:
-        return {"content-type": self._kind, "x-fal-file-name": self._name, **self._lifecycle}
-
-    async def _token(self) -> str:
-        url = f"{self._caller.hosts.rest}/storage/auth/token"
-        reply = await self._ask("POST", url, {}, query={"storage_type": "fal-cdn-v3"})
-        given = _map(reply.json(_WHAT))
-        token = given.get("token")
-        if not isinstance(token, str) or not token.isprintable():
-            raise DecodeError("the storage service returned no token")
-        return f"{given.get('token_type', 'Bearer')} {token}"
-
-    async def _initiated(self, form: str) -> Place:
-        url = f"{self._caller.hosts.rest}/storage/upload/initiate{form}"
-        about = {"content_type": self._kind, "file_name": self._name}
-        headers = {f"{name}-preference": value for name, value in self._lifecycle.items()}
-        reply = await self._ask("POST", url, about, query={"storage_type": "fal-cdn-v3"}, headers=headers)
-        return read_place(reply.json(_WHAT))
+        url = place.part_url("complete")
+        await self._ask("POST", url, {"parts": parts}, authorization=place.authorization)
 
     async def _put(
         self,
-        method: str,
         place: Place,
         url: str,
         number: int,
         offset: int,
         size: int,
-        headers: dict[str, str],
-    ) -> Any:
+        *,
+        method: str = "PUT",
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
         async def told(sent: int) -> None:
             self._sent[number] = sent
             if self._on_progress is not None:
@@ -257,11 +259,10 @@ class _Sending:
                 if inspect.isawaitable(answer):
                     await answer
 
-        body = _Part(self._file, offset, size, told)
-        headers = {"content-type": self._kind, **headers}
+        body, headers = _Part(self._file, offset, size, told), headers or {"content-type": self._kind}
         return await self._ask(method, url, body, headers=headers, authorization=place.authorization)
 
-    async def _ask(self, method: str, url: str, body: Any, **more: Any) -> Any:
+    async def _ask(self, method: str, url: str, body: Any, **more: Any) -> Reply:
         if isinstance(body, dict):
             body = json.dumps(body).encode()
         try:
@@ -272,17 +273,6 @@ class _Sending:
                 raise
             raise recast(exc, UploadError) from exc  # the storage's own token, not the key
 
-
-def _map(reply: Any) -> dict[str, Any]:
-    return reply if isinstance(reply, dict) else {}
-
-
-async def _all(works: list[Any]) -> None:
-    """Wait for all; where one fails, stop the others and raise its error."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+    def _map(self, reply: Reply) -> dict[str, Any]:
+        given = self._caller.decode(reply, _WHAT)
+        return given if isinstance(given, dict) else {}

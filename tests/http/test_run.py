@@ -83,8 +83,9 @@ async def test_options_become_headers_and_parameters() -> None:
     assert asked[0].query == {"logs": "true", "n": "2"}
 
 
-async def test_a_get_has_no_body() -> None:
-    _, asked = await call(GOOD, method="GET")
+@pytest.mark.parametrize("method", ["GET", "get"])
+async def test_a_get_has_no_body(method: str) -> None:
+    _, asked = await call(GOOD, method=method)
     assert (asked[0].method, asked[0].body) == ("GET", b"")
 
 
@@ -430,3 +431,63 @@ async def test_no_key_shows_in_a_log_line_or_traceback(caplog: pytest.LogCapture
     texts = [caplog.text, "".join(traceback.format_exception(error))]
     assert "fal-ai/flux/schnell" in caplog.text
     assert not [text for text in texts if KEY in text or KEY.split(":")[1] in text]
+
+
+def events(data: bytes) -> Said:
+    return Said(body=[data], kind="text/event-stream")
+
+
+def quoting(kind: str, said: str) -> Any:
+    """Answer as a service that quotes what it was sent, each time in another place."""
+    text = json.dumps(said)[1:-1]
+    job = {"request_id": "r1"}
+    answers = {
+        "status": Said(400, {"detail": said}),
+        "header": Said(400, {"detail": "no"}, {"x-fal-request-id": said}),
+        "page": Said(body=f"<{said}>".encode(), kind="text/html"),
+        "event": events(f'event: error\ndata: {{"detail": "{text}"}}\n\n'.encode()),
+        "bare event": events(f"event: error\ndata: {text}\n\n".encode()),
+        "odd event": events(f"data: {text}\n\n".encode()),
+    }
+
+    def answer(asked: Asked) -> Said:
+        if kind in answers:
+            return answers[kind]
+        if asked.path.endswith("/stream"):
+            return Said(404, None)
+        if asked.path.endswith("/status"):
+            odd = {"status": said} if kind == "odd job" else {"status": "COMPLETED", "error": said}
+            return Said(body=odd)
+        if "/storage/" in asked.path:
+            return Said(body={"token": "t"})
+        if "/files/" in asked.path:
+            return Said(500, {"detail": said})
+        return Said(body=job if asked.method == "POST" else {})
+
+    return answer
+
+
+@pytest.mark.parametrize("part", [KEY, *KEY.split(":")])
+@pytest.mark.parametrize(
+    ("verb", "kind"),
+    [
+        *[("run", kind) for kind in ("status", "header", "page")],
+        *[("stream", kind) for kind in ("status", "event", "bare event", "odd event")],
+        *[("subscribe", kind) for kind in ("status", "page", "failed job", "odd job")],
+        *[("upload", kind) for kind in ("status", "page", "file")],
+    ],
+)
+async def test_no_error_shows_the_key_or_half_of_it_when_the_service_quotes_it(
+    verb: str, kind: str, part: str
+) -> None:
+    async with scripted(quoting(kind, f"oh {part} no")) as (url, _), client(url) as fal:
+        calls = {
+            "run": lambda: fal.run(APP, INPUT, retries=0),
+            "stream": lambda: anext(fal.stream(APP, INPUT)),
+            "subscribe": lambda: fal.subscribe(APP, INPUT, retries=0),
+            "upload": lambda: fal.upload(b"x" * 20),
+        }
+        with pytest.raises(falrt.FalrtError) as caught:
+            await soon(calls[verb]())
+    shown = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
+    assert part not in shown

@@ -121,7 +121,7 @@ async def test_a_failure_that_is_nested_without_end_is_an_error() -> None:
 
 
 async def test_a_whole_result_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("falrt.http.events.REPLY_BYTES_MAX", 10)
+    monkeypatch.setattr("falrt.http.caller.REPLY_BYTES_MAX", 10)
     got, _ = await stream(Said(body={"prompt": "a cat"}))
     assert type(got[0]) is falrt.HTTPCallError
     assert "larger than 10 bytes" in str(got[0])
