@@ -40,7 +40,7 @@ from falrt.protocol.wire.proxies import Proxies
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["MAYBE_WORKED_ON", "REPLY_BYTES_MAX", "Ask", "Caller", "Reply", "SizedPieces", "within"]
+__all__ = ["MAYBE_WORKED_ON", "REPLY_BYTES_MAX", "Ask", "Caller", "Reply", "SizedPieces", "lost", "within"]
 
 logger = logging.getLogger("falrt.http")
 
@@ -317,28 +317,7 @@ class Caller:
         try:
             yield
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
-            raise self._lost(exc, what, urlsplit(url).netloc) from None
-
-    def _lost(self, exc: Exception, what: str, where: str) -> FalrtError:
-        import httpx
-
-        said = self.hide(str(exc)) or type(exc).__name__
-        if isinstance(exc, httpx.ConnectTimeout):
-            return ConnectTimeoutError(f"{what}: cannot reach {where} within {CONNECT_TIMEOUT:g} s")
-        if isinstance(exc, httpx.ConnectError | httpx.PoolTimeout | httpx.ProxyError):
-            is_here = urlsplit(f"//{where}").hostname in LOOPBACK
-            if is_here and isinstance(exc, httpx.ConnectError) and not cause_of(ssl.SSLError, exc):
-                option = "FALRT_BASE_URL, base_url or proxy_url"
-                return ConnectError(
-                    f"{what}: nothing listens at {where} ({option}); is `falrt serve` running?"
-                )
-            return ConnectError(f"{what}: cannot reach {where}: {said}")
-        if isinstance(exc, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
-            return ConfigurationError(f"{what}: the request cannot be sent: {said}")
-        return HTTPCallError(
-            f"{what}: the connection was lost before the answer was complete ({said}); {MAYBE_WORKED_ON}",
-            retryable=True,
-        )
+            raise lost(exc, what, urlsplit(url).netloc, self.hide) from None
 
 
 _TIMEOUTS: Final = {"timeout": {"connect": CONNECT_TIMEOUT, "read": None, "write": None, "pool": None}}
@@ -358,6 +337,34 @@ async def within(seconds: float | None, what: str, missing: str = "no result wit
         if not limit.expired():
             raise
         raise RequestTimeout(f"{what}: {missing} {seconds:g} s (timeout)") from exc
+
+
+def lost(exc: Exception, what: str, where: str, hide: Callable[[str], str] = redact) -> FalrtError:
+    """Return what a failure of the network means.
+
+    Args:
+        exc: httpx's error.
+        what: What was called.
+        where: The host.
+        hide: Removes secrets from a text.
+    """
+    import httpx
+
+    said = hide(str(exc)) or type(exc).__name__
+    if isinstance(exc, httpx.ConnectTimeout):
+        return ConnectTimeoutError(f"{what}: cannot reach {where} within {CONNECT_TIMEOUT:g} s")
+    if isinstance(exc, httpx.ConnectError | httpx.PoolTimeout | httpx.ProxyError):
+        is_here = urlsplit(f"//{where}").hostname in LOOPBACK
+        if is_here and isinstance(exc, httpx.ConnectError) and not cause_of(ssl.SSLError, exc):
+            option = "FALRT_BASE_URL, base_url or proxy_url"
+            return ConnectError(f"{what}: nothing listens at {where} ({option}); is `falrt serve` running?")
+        return ConnectError(f"{what}: cannot reach {where}: {said}")
+    if isinstance(exc, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
+        return ConfigurationError(f"{what}: the request cannot be sent: {said}")
+    return HTTPCallError(
+        f"{what}: the connection was lost before the answer was complete ({said}); {MAYBE_WORKED_ON}",
+        retryable=True,
+    )
 
 
 def _may_repeat(exc: HTTPCallError | ConnectError, *, anyway: bool) -> bool:
