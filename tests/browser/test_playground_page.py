@@ -177,6 +177,25 @@ def test_options_come_from_the_schema_and_reach_the_model(playground: str, open_
     page.wait_for_function("() => picture.width === 1024")
 
 
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844), (844, 390)], ids=["desktop", "phone", "turned"])
+def test_before_the_first_picture_its_place_holds_one_line_of_text_and_nothing_over_it(
+    playground: str, open_page: OpenPage, size: tuple[int, int]
+) -> None:
+    page = open_page(f"{playground}/page/main.js", viewport={"width": size[0], "height": size[1]})
+    # No socket: the picture never comes.
+    page.route_web_socket("**/realtime/**", lambda socket: None)
+    page.goto(playground)
+    page.wait_for_selector("#sources [aria-pressed=true]")
+    for source in ("scene", "draw"):
+        page.click(f"[data-source={source}]")
+        inside, text = (page.locator(name).bounding_box() for name in ("#after", "#empty"))
+        assert page.locator("#empty").is_visible()
+        assert inside["x"] <= text["x"]
+        assert text["x"] + text["width"] <= inside["x"] + inside["width"]
+        for other in ("#handle", "#after figcaption"):
+            assert not page.locator(other).is_visible()
+
+
 def test_the_slider_uncovers_the_frame(playground: str, open_page: OpenPage) -> None:
     page = open_page(playground)
     page.wait_for_selector("main.has[data-view=slider]")
