@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
+import numpy as np
+
 from falrt.cli.record import percentile
 
-__all__ = ["Histogram", "Scale", "ceiling", "curves", "histogram", "peaks", "per_interval", "scale_for"]
+__all__ = ["Scale", "ceiling", "curves", "histogram", "peaks", "per_interval", "scale_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +30,6 @@ class Scale:
     def place(self, value: float) -> float:
         """Return where a value lies, 0 to 1; what is beyond lies on the end."""
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """Counts of values in steps of equal width.
-
-    Attributes:
-        low: Where the first step begins.
-        width: Of a step.
-        counts: How many values are in each; the last also holds what lies beyond.
-    """
-
-    low: float
-    width: float
-    counts: tuple[int, ...]
 
 
 def scale_for(low: float, high: float, steps: int = 5) -> Scale:
@@ -92,20 +79,19 @@ def curves(
     return parts
 
 
-def histogram(values: Sequence[float], high: float, steps: int = 40) -> Histogram:
-    """Count values from the smallest to ``high``."""
+def histogram(values: Sequence[float], high: float, steps: int = 40) -> tuple[list[int], list[float]]:
+    """Count values from the smallest to ``high`` in equal steps, the last of which also holds what lies beyond.
+
+    Returns:
+        A count for each step, and the edges of the steps, one more.
+    """
     low = min(values, default=0.0)
-    high = max(high, low + 1e-9)
-    width = (high - low) / steps
-    counts = [0] * steps
-    for value in values:
-        counts[min(steps - 1, int((value - low) / width))] += 1
-    return Histogram(low, width, tuple(counts))
+    high = max(high, low + 1e-6)
+    counts, edges = np.histogram(np.minimum(values, high), steps, (low, high))
+    return counts.tolist(), edges.tolist()
 
 
 def per_interval(xs: Sequence[float], counts: Sequence[int], end: float, columns: int) -> list[int]:
     """Add up counts within equal intervals from 0 to ``end``."""
-    sums = [0] * columns
-    for x, count in zip(xs, counts, strict=True):
-        sums[min(columns - 1, int(x / end * columns))] += count
-    return sums
+    sums, _ = np.histogram(xs, columns, (0, end), weights=counts)
+    return [round(each) for each in sums.tolist()]
