@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from falrt.cli.shared import Local, Quiet, Settings
+from falrt.cli.shared import Local, Quiet, Settings, plain_console
 from falrt.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -64,8 +64,6 @@ def batch(
     """Make many pictures: prompts times seeds times sizes. Run it again to resume."""
     import asyncio
 
-    from rich.console import Console
-
     from falrt.batches import batch as run
     from falrt.cli.choices import read_settings
     from falrt.cli.endpoint import endpoint
@@ -81,10 +79,10 @@ def batch(
         sizes=[size.strip() for size in sizes.split(",")] if sizes else (),
         settings=read_settings(set_),
     )
-    console = Console(quiet=quiet)
+    console = plain_console(quiet=quiet)
     for note in notes:
-        console.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{counted(len(inputs), 'input')} for {app} into {out}", highlight=False, markup=False)
+        console.print(note, style="yellow")
+    console.print(f"{counted(len(inputs), 'input')} for {app} into {out}")
     reports: list[BatchReport] = []
     with Interruption() as interruption, endpoint(local=local) as options, _bar(console, price) as tell:
 
@@ -110,7 +108,7 @@ def batch(
             again = "what was paid is written down: run the same command again when there is room"
             raise ConfigurationError(f"{out}: {exc.strerror or exc}; {again}") from exc
     if not reports:
-        console.print("stopped; run the same command again to resume", highlight=False)
+        console.print("stopped; run the same command again to resume")
         raise typer.Exit(130)
     _summary(console, reports[0], price)
     if reports[0].failed:
@@ -222,7 +220,7 @@ def _bar(console: Console, price: float) -> Iterator[Callable[[BatchProgress], N
             ended = progress.done + progress.failed
             bar.update(task, total=progress.total, completed=ended, description=_figures(progress, price))
             if not console.is_terminal and (ended == progress.total or ended % 10 == 0):
-                console.print(f"{ended} of {progress.total}  {_figures(progress, price)}", highlight=False)
+                console.print(f"{ended} of {progress.total}  {_figures(progress, price)}")
 
         yield tell
 
@@ -241,10 +239,9 @@ def _summary(console: Console, report: BatchReport, price: float) -> None:
     progress = report.progress
     console.print(
         f"{counted(progress.pictures, 'picture')} in {progress.seconds:.1f} s  {_figures(progress, price)}",
-        highlight=False,
     )
     for item in report.failed[:5]:
-        console.print(f"input {item.index + 1}: {item.error}", style="yellow", highlight=False, markup=False)
+        console.print(f"input {item.index + 1}: {item.error}", style="yellow")
     for path in (report.folder, report.manifest, report.sheet):
         if path is not None:
-            console.print(f"  {path}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"  {path}")

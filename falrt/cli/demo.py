@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from falrt.cli.shared import Fit, Frames, Model, Quiet, Settings
+from falrt.cli.shared import Fit, Frames, Model, Quiet, Settings, plain_console
 
 __all__ = ["DEMO_PROMPTS", "demo", "prompt_in_turn"]
 
@@ -54,8 +54,6 @@ def demo(
     quiet: Quiet = False,
 ) -> Any:
     """Stream moving pictures through a model, with no key and no network, and save what comes back."""
-    from rich.console import Console
-
     from falrt.cli.choices import choose, read_settings
     from falrt.cli.record import Record
     from falrt.cli.show import Show
@@ -78,7 +76,7 @@ def demo(
     place = "fal" if live else "a local stand-in for fal"
     record = Record(title=f"{frames_in.title} through {model} on {place}")
     present(
-        Console(quiet=quiet),
+        plain_console(quiet=quiet),
         show,
         record,
         lambda: [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from falrt.cli.shared import Local, Model
+from falrt.cli.shared import Local, Model, plain_console
 
 if TYPE_CHECKING:
     from falrt.cli.choices import Choice
@@ -41,17 +41,15 @@ def doctor(model: Model = "klein", local: Local = False) -> None:
     import importlib.util
     import platform
 
-    from rich.console import Console
-
     import falrt
     from falrt.cli.choices import choose
     from falrt.cli.endpoint import endpoint, told
 
     choice = choose(model, {})
-    console = Console()
+    console = plain_console()
 
     def tell(step: str, words: str) -> None:
-        console.print(f"{step:<9} {words}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{step:<9} {words}")
 
     tell("versions", f"falrt {falrt.__version__}, Python {platform.python_version()}, {platform.platform()}")
     for extra, modules in EXTRAS.items():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from falrt.cli.shared import Local, Settings
+from falrt.cli.shared import Local, Settings, plain_console
 from falrt.exceptions import ConfigurationError, DecodeError
 
 if TYPE_CHECKING:
@@ -167,12 +167,11 @@ async def _called(
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[Status], None]]:
     """Show a job's way through the queue on stderr: a bar on a terminal, else a line for each step."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from falrt.protocol.wire.queue import InProgress, Queued
 
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
     ) as progress:
@@ -190,7 +189,7 @@ def _progress() -> Iterator[Callable[[Status], None]]:
             progress.update(task, description=words)
             if not console.is_terminal and [words] != told[-1:]:
                 told.append(words)
-                console.print(words, highlight=False)
+                console.print(words)
 
         yield on_update
 

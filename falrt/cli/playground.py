@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from falrt.cli.shared import Host, Names, Port, Quiet, Speed
+from falrt.cli.shared import Host, Names, Port, Quiet, Speed, plain_console
 
 __all__ = ["playground"]
 
@@ -29,8 +29,6 @@ def playground(
     """
     import webbrowser
 
-    from rich.console import Console
-
     from falrt.auth import find_key
     from falrt.cli.web import listening, run_app
     from falrt.exceptions import MissingCredentialsError
@@ -41,7 +39,7 @@ def playground(
     if not local:
         with contextlib.suppress(MissingCredentialsError):
             key, offline = find_key().value, False
-    console = Console(quiet=quiet)
+    console = plain_console(quiet=quiet)
     with contextlib.ExitStack() as stack:
         listener, url = stack.enter_context(listening(host, port))
         base_url = stack.enter_context(LocalServer(LocalOptions(speed=speed))).url if offline else None
@@ -49,8 +47,8 @@ def playground(
 
         def started() -> None:
             what = "the local stand-in, free of charge" if offline else "fal, with your key, which stays here"
-            console.print(f"The playground is at [bold cyan]{url}[/bold cyan]  (Ctrl-C ends it)")
-            console.print(f"It uses {what}. Second screen: {url}/screen", highlight=False)
+            console.print(f"The playground is at [bold cyan]{url}[/bold cyan]  (Ctrl-C ends it)", markup=True)
+            console.print(f"It uses {what}. Second screen: {url}/screen")
             if open_:
                 webbrowser.open(url)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from falrt.cli.shared import Host, Names, Port, Quiet
+from falrt.cli.shared import Host, Names, Port, Quiet, plain_console
 from falrt.exceptions import ConfigurationError
 
 __all__ = ["proxy"]
@@ -44,8 +44,6 @@ def proxy(
     quiet: Quiet = False,
 ) -> None:
     """Serve fal's proxy protocol, tokens and a relay for browsers; the key stays here."""
-    from rich.console import Console
-
     from falrt import server
     from falrt.cli.web import listening, run_app
     from falrt.server.standalone import bearer, standalone
@@ -68,16 +66,16 @@ def proxy(
     # A page of another origin says its own name in Origin, not in Host; but behind a reverse proxy both are often one.
     hosts = [each.partition("://")[2].partition(":")[0] for each in origin or []]
     app = standalone(fal, names=[*(name or []), *hosts], authorize=authorize if secret else None)
-    console = Console(quiet=quiet)
+    console = plain_console(quiet=quiet)
     with listening(host, port) as (listener, url):
 
         def started() -> None:
-            console.print(f"A proxy for fal at [bold cyan]{url}[/bold cyan]  (Ctrl-C ends it)")
-            console.print(f"  proxyUrl: {url}/api/fal/proxy", highlight=False)
-            console.print(f"  tokens:   {url}/api/fal/token?app=...", highlight=False)
-            console.print(f"  relay:    {url.replace('http', 'ws', 1)}/api/fal/realtime/...", highlight=False)
-            console.print(f"  metrics:  {url}/metrics", highlight=False)
-            console.print(f"  allowed:  {', '.join(allow)}", highlight=False)
+            console.print(f"A proxy for fal at [bold cyan]{url}[/bold cyan]  (Ctrl-C ends it)", markup=True)
+            console.print(f"  proxyUrl: {url}/api/fal/proxy")
+            console.print(f"  tokens:   {url}/api/fal/token?app=...")
+            console.print(f"  relay:    {url.replace('http', 'ws', 1)}/api/fal/realtime/...")
+            console.print(f"  metrics:  {url}/metrics")
+            console.print(f"  allowed:  {', '.join(allow)}")
 
         run_app(app, listener, started)
     console.print("stopped")

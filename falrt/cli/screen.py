@@ -77,9 +77,9 @@ class Screen:
             return
         self._words = words
         if self._is_terminal:
-            self._draw([words])
+            self._draw([words[: self._console.width - 1]])
         else:
-            self._console.print(words, highlight=False, markup=False)
+            self._console.print(words)
 
     def once(self, words: str) -> None:
         """Say something above the figures, the first time that it is said."""
@@ -94,7 +94,7 @@ class Screen:
     def _above(self, words: str, style: str | None = None) -> None:
         if self._is_terminal:
             self._draw([], with_draft=False)
-        self._console.print(words, style=style, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(words, style=style)
 
     def update(self, record: Record, shot: Shot) -> None:
         """Show the newest answer, at most ten times a second (each second where it is no terminal)."""
@@ -105,7 +105,7 @@ class Screen:
         self._words = ""
         line = live_line(record, self._price)
         if not self._is_terminal:
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(line)
             return
         width = self._console.width - 1
         lines = [line[:width], shot.prompt[:width]]
@@ -130,9 +130,9 @@ class Screen:
             shown = self._shown
             if with_draft and self._draft is not None:
                 # The end of a long one is what the user is typing.
-                room = self._console.width - len(_INPUT) - 2
-                draft = self._draft()
-                shown = [*shown, f"{_INPUT}{draft[-room:]}▏" if draft else f"\x1b[2m{_HINT[:room]}\x1b[0m"]
+                room, draft = self._console.width - 1, self._draft()
+                typed = f"{_INPUT}{draft[-max(1, room - len(_INPUT) - 1) :]}▏"[-room:]
+                shown = [*shown, typed if draft else f"\x1b[2m{_HINT[:room]}\x1b[0m"]
             up = f"\x1b[{self._lines}A" if self._lines else ""
             rows = "".join(f"{line}\x1b[K\n" for line in shown)
             # Whatever stood below a longer drawing is erased.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from falrt.cli.shared import Host, Port, Quiet, Speed
+from falrt.cli.shared import Host, Port, Quiet, Speed, plain_console
 
 __all__ = ["serve"]
 
@@ -49,8 +49,6 @@ def serve(
     quiet: Quiet = False,
 ) -> None:
     """Serve a local stand-in for fal whose models draw without a GPU."""
-    from rich.console import Console
-
     from falrt import local
 
     if verbose:
@@ -58,7 +56,7 @@ def serve(
 
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
         logging.getLogger("httpx").setLevel(logging.WARNING)
-    console = Console(quiet=quiet)
+    console = plain_console(quiet=quiet)
     options = local.LocalOptions(
         speed=speed,
         latency=latency,
@@ -69,10 +67,12 @@ def serve(
     )
 
     def started(url: str) -> None:
-        console.print(f"A local stand-in for fal at [bold cyan]{url}[/bold cyan]  (Ctrl-C ends it)\n")
+        console.print(
+            f"A local stand-in for fal at [bold cyan]{url}[/bold cyan]  (Ctrl-C ends it)\n", markup=True
+        )
         # The key itself stays out of terminals and logs.
         shown = "local" if key is None else "THE_KEY_YOU_GAVE"
-        console.print(_EXAMPLE.format(url=url, key=shown), highlight=False, soft_wrap=True)
+        console.print(_EXAMPLE.format(url=url, key=shown), markup=True)
 
     local.serve(host, port, options, started=started)
     console.print("stopped")

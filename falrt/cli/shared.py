@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = [
     "Fit",
@@ -20,6 +23,7 @@ __all__ = [
     "Settings",
     "Speed",
     "errors_in_a_line",
+    "plain_console",
 ]
 
 # Metavars in plain words, and short help that click does not cut.
@@ -48,6 +52,13 @@ Speed = Annotated[
 ]
 
 
+def plain_console(*, quiet: bool = False, **options: Any) -> Console:
+    """Return a console that prints words as they are: brackets and numbers mean nothing, a line is never broken."""
+    from rich.console import Console
+
+    return Console(quiet=quiet, highlight=False, markup=False, soft_wrap=True, **options)
+
+
 @contextlib.contextmanager
 def errors_in_a_line() -> Iterator[None]:
     """End with 1 and a line that says what is wrong, instead of a traceback; 2 where an extra is missing."""
@@ -60,3 +71,8 @@ def errors_in_a_line() -> Iterator[None]:
 
         typer.echo(f"falrt: {told(error)}", err=True)
         raise typer.Exit(2 if isinstance(error, MissingDependencyError) else 1) from error
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise  # Typer ends without a word where nobody reads on, as in `falrt ... | head`
+        typer.echo(f"falrt: {error}", err=True)
+        raise typer.Exit(1) from error

@@ -9,11 +9,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from falrt.cli.frames import Source, captured_at, live_frames, waiting_frames
 from falrt.cli.record import Record, Shot
 from falrt.cli.screen import Screen
+from falrt.cli.shared import plain_console
 from falrt.cli.targets import writing
 from falrt.tasks import completed
 
@@ -57,7 +56,7 @@ class Show:
     seconds: float | None = None
     gate: float | None = None
     sinks: Sequence[Sink] = ()
-    screen: Screen = field(default_factory=lambda: Screen(Console(quiet=True)))
+    screen: Screen = field(default_factory=lambda: Screen(plain_console(quiet=True)))
     window: Window | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 

@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
 from falrt.cli.endpoint import check_endpoint, endpoint
 from falrt.cli.interruption import Interruption
 from falrt.cli.prompts import TypedPrompt
@@ -71,7 +69,7 @@ def present(
         if max_buffering is not None:
             options["max_buffering"] = max_buffering
         sinks = open_sinks()
-        console.print(f"{escape(record.title)}  [dim](Ctrl-C ends it)[/dim]", highlight=False)
+        console.print(f"{record.title}  (Ctrl-C ends it)")
         try:
             with _screen(console, show, price_per_second, preview=preview) as screen:
                 staged = replace(show, sinks=sinks, screen=screen, window=window, options=options)
@@ -108,7 +106,7 @@ def _finish(
     print_summary(console, record, price_per_second)
     console.print()
     for path in paths:
-        console.print(f"  {path}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  {path}")
     if failures:
         raise failures[0]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from falrt.cli.shared import Fit, Frames, Local, Model, Quiet, Settings, Speed
+from falrt.cli.shared import Fit, Frames, Local, Model, Quiet, Settings, Speed, plain_console
 from falrt.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -98,8 +98,6 @@ def stream(
     quiet: Quiet = False,
 ) -> None:
     """Stream frames through a model: a camera, video, pictures or the screen in; files, terminal or window out."""
-    from rich.console import Console
-
     from falrt.cli.choices import choose, read_settings
     from falrt.cli.prompts import choose_prompt
     from falrt.cli.record import Record
@@ -129,7 +127,7 @@ def stream(
     check_apart(source, outs)
     _check_targets(outs, reports)
     present(
-        Console(quiet=quiet),
+        plain_console(quiet=quiet),
         show,
         Record(title=f"{frames_in.title} through {show.choice.model.app}"),
         lambda: _open_sinks(outs, frames_in, beside=beside),

@@ -46,4 +46,4 @@ def print_summary(console: Console, record: Record, price_per_second: float = 0.
     """Print the table."""
     console.print()
     for name, value in summary_rows(record, price_per_second):
-        console.print(f"  {name:<30} {value}", highlight=False)
+        console.print(f"  {name:<30} {value}")

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from falrt.cli.main import app
 from falrt.cli.record import Shot
+from falrt.cli.shared import plain_console
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def run() -> Callable[..., Result]:
 @pytest.fixture
 def console() -> Console:
     """No terminal; what was printed is in ``console.file.getvalue()``."""
-    return Console(file=io.StringIO(), width=200)
+    return plain_console(file=io.StringIO(), width=200)
 
 
 @pytest.fixture

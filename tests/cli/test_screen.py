@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import io
+import re
 
 from rich.console import Console
 
 from falrt.cli.record import Record, Shot
 from falrt.cli.screen import Screen, live_line
+from falrt.cli.shared import plain_console
 
 
 def recorded(shots: list[Shot]) -> Record:
@@ -41,7 +43,9 @@ def test_plain_output_has_lines(console: Console, shots: list[Shot]) -> None:
 
 
 def test_terminal_shows_prompt_and_preview(shots: list[Shot]) -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=20, color_system="truecolor")
+    console = plain_console(
+        file=io.StringIO(), force_terminal=True, width=80, height=20, color_system="truecolor"
+    )
     with Screen(console, preview=True) as screen:
         screen.waiting("connecting")
         screen.update(recorded(shots), shots[-1])
@@ -49,3 +53,15 @@ def test_terminal_shows_prompt_and_preview(shots: list[Shot]) -> None:
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "▀" in shown
     assert "gold" in shown
+
+
+def test_nothing_is_wider_than_a_narrow_terminal(shots: list[Shot]) -> None:
+    console = plain_console(file=io.StringIO(), force_terminal=True, width=12, height=4)
+    for draft in ("", "a long prompt that is being typed"):
+        with Screen(console, draft=lambda draft=draft: draft) as screen:  # type: ignore[misc]
+            screen.waiting("fal-ai/flux-2/klein/realtime: open, no picture for a while")
+            screen.update(recorded(shots), shots[-1])
+
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", console.file.getvalue())  # type: ignore[attr-defined]
+    assert max(map(len, shown.splitlines())) <= 12
+    assert "d▏" in shown, "the end of what is being typed can be seen"

@@ -16,6 +16,7 @@ from falrt.cli import show
 from falrt.cli.choices import choose
 from falrt.cli.record import Record, Shot
 from falrt.cli.screen import Screen
+from falrt.cli.shared import plain_console
 from falrt.cli.show import Show
 from falrt.cli.sources import open_source
 from falrt.local import LocalOptions, LocalServer
@@ -141,7 +142,7 @@ async def test_every_sink_is_closed_though_another_cannot_be(console: Console) -
 
 
 def test_problem_is_told_beside_the_line() -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    console = plain_console(file=io.StringIO(), force_terminal=True, width=80)
     with Screen(console) as screen:
         screen.waiting("connecting")
         screen.problem(exceptions.ServerError("INTERNAL_ERROR", "[bad] input"))

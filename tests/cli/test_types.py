@@ -80,3 +80,15 @@ def test_no_server_is_told_in_a_line(run: Callable[..., Result], monkeypatch: py
         "the OpenAPI document of fal-ai/flux/dev: nothing listens at 127.0.0.1:1 (FALRT_BASE_URL"
         in result.stderr
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_an_output_that_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "flux.json"
+    file.write_text(json.dumps(document(models.FLUX_DEV)))
+    command = [sys.executable, "-m", "falrt", "types", "fal-ai/flux/dev", "--from", str(file)]
+
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (1, "falrt: [Errno 28] No space left on device\n")
