@@ -95,7 +95,9 @@ class Stats:
     Attributes:
         sent: Inputs that left, repeats after a loss included.
         received: Results that came in.
-        dropped: Inputs superseded by newer ones, or known to have been dropped by the server.
+        dropped: Inputs superseded by newer ones, dropped by the server as its answers or its silence tell, or given
+            up: at most 128 sends count as unanswered, for a runner's buffer keeps 60. An app without a buffer
+            answers those that were given up too; such results are received like any other.
         in_flight: Inputs that left and are unanswered.
         reconnects: Sockets opened beyond the first.
         bytes_sent: Payload bytes of the frames sent.

@@ -62,7 +62,8 @@ class Match:
 
 _NONE: Final = Match(None)
 _AMBIGUOUS: Final = Match(None, certain=False, ambiguous=True)
-# fal's server-side buffer holds 60 at the most; an app without a bound is answered all the same, unpaired.
+# fal's server-side buffer holds 60 at the most: of more, the oldest were dropped, and count as such. An app without a
+# buffer answers them all the same; those results are handed out unpaired.
 UNANSWERED_SENDS_MAX: Final = 128
 UNANSWERED_BYTES_MAX: Final = 64 * 1024 * 1024
 # Names remembered whose answers may still come.

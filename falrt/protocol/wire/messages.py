@@ -109,25 +109,24 @@ def classify(message: Any) -> Control | None:
     if type(message) is not dict:
         return None
     kind = message.get("type")
-    if kind == "x-fal-error":
-        return _fal_error(message)
     if kind == "x-fal-message":
         return _fal_message(message)
+    if kind == "x-fal-error" or message.get("status") == "error":
+        return _error(message)
     if type(kind) is str and kind.startswith("x-fal-"):
         return Notice(kind, message)  # of a kind that came after this was written; never anybody's answer
-    if message.get("status") == "error" and "error" in message:
-        error = str(message["error"])
-        if error.strip().lower() == "unauthorized":
-            return Unauthorized(message)
-        return ServerFault(error, str(message.get("reason") or ""), message)
     return None
 
 
-def _fal_error(message: dict[str, Any]) -> Control:
-    error = str(message.get("error", ""))
-    if error == "TIMEOUT":
-        return IdleTimeout(message)
-    return ServerFault(error or "UNKNOWN", str(message.get("reason") or ""), message)
+def _error(message: dict[str, Any]) -> Control:
+    error = str(message.get("error") or "UNKNOWN")
+    if message.get("type") == "x-fal-error":
+        if error == "TIMEOUT":
+            return IdleTimeout(message)
+    elif error.strip().lower() == "unauthorized":
+        return Unauthorized(message)
+    reasons = (message.get(name) for name in ("reason", "message", "detail"))
+    return ServerFault(error, str(next(filter(None, reasons), "")), message)
 
 
 def _fal_message(message: dict[str, Any]) -> Control:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from falrt.exceptions import DecodeError, ServerError, UnauthorizedError
+from falrt.protocol.wire.messages import ServerFault, Unauthorized, classify
 
 __all__ = ["Answer", "AnswerReader"]
 
@@ -104,8 +105,8 @@ def _raise_refusal(message: bytes) -> None:
         told = json.loads(message)
     except (ValueError, RecursionError):
         return
-    if isinstance(told, dict) and told.get("status") == "error":
-        error = str(told.get("error"))
-        if error == "Unauthorized":
-            raise UnauthorizedError("the gateway refused the key: check FAL_KEY or key=...")
-        raise ServerError(error, payload=told)
+    refusal = classify(told)
+    if isinstance(refusal, Unauthorized):
+        raise UnauthorizedError("the gateway refused the key: check FAL_KEY or key=...")
+    if isinstance(refusal, ServerFault):
+        raise ServerError(refusal.error, refusal.reason, payload=told)

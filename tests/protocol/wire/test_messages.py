@@ -86,6 +86,20 @@ def test_any_other_error_of_the_gateway_is_a_fault() -> None:
     assert classify(odd) == ServerFault("{'code': 5}", "", odd)
 
 
+@pytest.mark.wire("W25")
+@pytest.mark.parametrize("more", [{}, {"error": None}, {"error": ""}, {"seed": 1}])
+def test_a_message_with_the_status_error_is_a_fault_whatever_it_lacks(more: dict[str, Any]) -> None:
+    message = {"status": "error", **more}
+    assert classify(message) == ServerFault("UNKNOWN", "", message)
+    assert control_in(json.dumps(message)) == ServerFault("UNKNOWN", "", message)
+
+
+@pytest.mark.parametrize("name", ["reason", "message", "detail"])
+def test_what_an_error_says_is_its_reason(name: str) -> None:
+    message = {"status": "error", name: "no runner"}
+    assert classify(message) == ServerFault("UNKNOWN", "no runner", message)
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -96,7 +110,6 @@ def test_any_other_error_of_the_gateway_is_a_fault() -> None:
         {},
         {"images": []},
         {"status": "ok", "error": "none"},
-        {"status": "error"},
         {"type": "image", "error": "TIMEOUT"},
         {"type": ["x-fal-error"]},
     ],

@@ -75,3 +75,5 @@ def test_a_refusal_of_the_gateway_is_an_error_of_its_own() -> None:
     with pytest.raises(ServerError, match="Overloaded") as caught:
         AnswerReader().feed(refused("Overloaded"), is_text=True)
     assert caught.value.payload == {"status": "error", "error": "Overloaded"}
+    with pytest.raises(ServerError, match="UNKNOWN: no runner"):
+        AnswerReader().feed(b'{"status": "error", "reason": "no runner"}', is_text=True)
