@@ -93,7 +93,6 @@ MAY_IMPORT = {
 LONG = {
     "compat.py": "every name of fal_client with its arguments, twice: blocking and not",
     "connection/connection.py": "every public method with its docstring; what they do is done elsewhere",
-    "protocol/realtime.py": "the one place where the small machines meet; each decision has a file of its own already",
 }
 LINES_MAX = 400
 

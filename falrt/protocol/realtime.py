@@ -20,7 +20,7 @@ from typing import Any
 
 from falrt.exceptions import ConnectionClosedOK, FalrtError, RequestTimeout
 from falrt.protocol import endings
-from falrt.protocol.events import Ended, Event, Failed, Lost, Noticed, Opened, Problem, State, Stats
+from falrt.protocol.events import Ended, Event, Failed, Lost, Opened, Problem, State, Stats
 from falrt.protocol.inputs import Input, Kind, Lane, Outcome
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.numbers import NEVER
@@ -28,12 +28,10 @@ from falrt.protocol.pacing.policies import Pacing
 from falrt.protocol.pairing import replay
 from falrt.protocol.pairing.facts import AppFacts
 from falrt.protocol.reconnect.lifecycle import SETTLED_AFTER, Circumstances, LifeCycle
-from falrt.protocol.reconnect.liveness import Pulse
 from falrt.protocol.send_queue import SendQueue
 from falrt.protocol.settings import Settings
 from falrt.protocol.socket_state import SocketState
 from falrt.protocol.stats import Counters
-from falrt.protocol.wire.messages import Control, Notice, Timings, classify
 from falrt.protocol.wire.modes import Replay
 
 __all__ = ["RealtimeProtocol"]
@@ -104,13 +102,7 @@ class RealtimeProtocol:
         return sum(input.outcome is None and lane in (None, input.lane) for input in inputs)
 
     def timeout_error(self, since: float, now: float, *, left: bool = False) -> RequestTimeout:
-        """Return the error of a request whose time is up.
-
-        Args:
-            since: When it was made.
-            now: The present.
-            left: It left at least once.
-        """
+        """Return the error of a request that was made at ``since`` and has no time left; ``left``: it was sent."""
         # A socket that has lived for a while has nothing to do with the failure of the one before it.
         works = self._life.phase is State.OPEN and now - self.socket.opened_at > SETTLED_AFTER
         last = None if works else self._last_failure
@@ -182,12 +174,7 @@ class RealtimeProtocol:
         return self._queue.slot_at(lane, self.socket, now) if self._sendable else None
 
     def remove_lane(self, lane: Lane, skipped: int = 0) -> None:
-        """Close a stream's lane; what waits in it is given up.
-
-        Args:
-            lane: The stream's.
-            skipped: Frames that it has skipped before they were offered.
-        """
+        """Close a stream's lane; what waits in it is given up, and ``skipped`` frames were never offered."""
         self._counters.dropped += skipped
         for input in (*lane.waiting, *self.socket.unanswered.inputs):
             if input.lane is lane:
@@ -202,10 +189,10 @@ class RealtimeProtocol:
 
     def connecting(self, now: float) -> bool:
         """Begin to open a socket, if it is time for one; return whether it is."""
-        if now < self._life.retry_at:
-            return False
-        self._life.connecting(now)
-        return True
+        due = now >= self._life.retry_at
+        if due:
+            self._life.connecting(now)
+        return due
 
     def opened(self, now: float) -> None:
         """The upgrade succeeded. That proves nothing about the app."""
@@ -234,25 +221,15 @@ class RealtimeProtocol:
             now: The present.
             size_bytes: Length of the frame.
         """
-        socket = self.socket
         self._counters.bytes_received += size_bytes
         if not self._sendable:
             return
-        if isinstance(message, FalrtError):
-            socket.leaving = socket.answers.garbled(message, now)
-            return
-        control = message if type(message) is not dict and isinstance(message, Control) else classify(message)
-        if control is None:
-            if socket.sent:  # what nobody asked for restores no budget
-                self._life.answered(now)
-                self._last_failure = None
-            socket.leaving = socket.answers.result(message, now)
-        elif isinstance(control, Timings):
-            socket.answers.timed(control.inference_time, now)
-        elif isinstance(control, Notice):
-            self.events.append(Noticed(control))
-        else:
-            socket.leaving = endings.leaving_for(control, self.settings.app)
+        socket, answers = self.socket, self.socket.answers
+        results = answers.count
+        socket.leaving = answers.received(message, now)
+        if answers.count > results and socket.sent:  # what nobody asked for restores no budget
+            self._life.answered(now)
+            self._last_failure = None
 
     # --- losses
 
@@ -278,7 +255,7 @@ class RealtimeProtocol:
             return
         # An app that ended its session or failed has spoken, be it with no output at all.
         spoke = answered or loss.cause is Cause.IDLE or loss.cause in replay.BLAMING
-        went_again = self._sort_out(unanswered, loss, spoke=spoke)
+        went_again = replay.sort_out(unanswered, loss, mode, spoke=spoke)
         if mode.ends and used and not went_again:
             self._end_session(loss)
         case = Circumstances(
@@ -314,22 +291,6 @@ class RealtimeProtocol:
         if blame.tell:
             self.events.append(Problem(error))
 
-    def _sort_out(self, unanswered: list[Input], loss: Loss, *, spoke: bool) -> bool:
-        """Queue what leaves again of the unanswered, and end the rest; return whether anything leaves again."""
-        if not replay.may_replay(self.settings.mode, spoke=spoke):
-            for input in unanswered:
-                input.end(Outcome.DELIVERED if endings.in_order(loss) else Outcome.FAILED)
-            return False
-        for input in unanswered:
-            if not input.resend:
-                input.end(Outcome.FAILED, Failed(input, endings.request_not_resent(loss)))
-        again, superseded = replay.split((x for x in unanswered if x.outcome is None), self.settings.mode)
-        for input in superseded:
-            input.end(Outcome.SUPERSEDED)
-        for lane, inputs in again.items():
-            lane.put_back(inputs)
-        return any(again.values())
-
     def _end_session(self, loss: Loss) -> None:
         unsent: tuple[Any, ...] = ()
         if self.settings.mode.replay is Replay.NEVER:
@@ -345,9 +306,8 @@ class RealtimeProtocol:
     def _end(self, loss: Loss, unanswered: Sequence[Input] = ()) -> None:
         """Lost for good: every waiter hears of it at once."""
         error = endings.ending_of_connection(loss, self._queue.unsent)
-        for input in unanswered:
-            self._give_back(input, endings.ending_of_unanswered(error))
-        self._close_with(error)
+        unanswered = (*unanswered, *self.socket.unanswered.take_all())
+        self._close_with(error, unanswered, endings.ending_of_unanswered(error))
 
     def close(self, now: float) -> None:
         """Close on the user's wish. What never left is handed back in the error's ``unsent``."""
@@ -356,14 +316,14 @@ class RealtimeProtocol:
         unanswered = self.socket.unanswered.take_all()
         self._left(now)
         error = ConnectionClosedOK(1000, "closed by close()", unsent=self._queue.unsent)
-        for input in unanswered:
-            self._give_back(input, error)
-        self._close_with(error)
+        self._close_with(error, unanswered, error)
 
-    def _close_with(self, error: FalrtError) -> None:
+    def _close_with(self, error: FalrtError, unanswered: Sequence[Input], told: FalrtError) -> None:
         self._life.closed()
         self.ending = error
-        for input in (*self.socket.unanswered.take_all(), *self._queue.clear()):
+        for input in unanswered:
+            self._give_back(input, told)
+        for input in self._queue.clear():
             self._give_back(input, error)
 
     def _give_back(self, input: Input, error: FalrtError) -> None:
@@ -389,7 +349,7 @@ class RealtimeProtocol:
         deadline = min(life.retry_at, life.warming.until)
         for input in (*waiting, *unanswered) if waiting else unanswered:
             if input.kind is Kind.REQUEST:
-                deadline = min(deadline, self._expires_at(input))
+                deadline = min(deadline, life.expires_at(input))
         if self._sendable:
             overdue = socket.overdue
             deadline = min(
@@ -415,7 +375,7 @@ class RealtimeProtocol:
         if life.phase is State.CLOSED:
             return False
         for input in (*self._queue.waiting, *socket.unanswered.inputs):
-            if input.kind is Kind.REQUEST and now >= self._expires_at(input):
+            if input.kind is Kind.REQUEST and now >= life.expires_at(input):
                 error = self.timeout_error(input.submitted_at, now, left=input.sends > 0)
                 self.abandon(input, Failed(input, error))
         if now >= life.warming.until:
@@ -425,44 +385,11 @@ class RealtimeProtocol:
                 life.warming.forgotten()
         if not self._sendable:
             return False
-        socket.liveness.heard(heard_at)
-        return self._judge_silence(now)
-
-    def _judge_silence(self, now: float) -> bool:
-        """Do what follows from the silence of a socket; return whether a ping is to be sent."""
-        socket, lanes = self.socket, self._queue.lanes
-        if now >= socket.overdue.settles_at():
-            socket.unanswered.settle()
-        if now >= socket.overdue.recycles_at(lanes):
-            self._facts.recycled += 1
-            for lane in lanes:
-                overdue_at = lane.pacer.overdue_at()
-                if overdue_at is not None and now >= overdue_at:
-                    lane.pacer.dropped(now)
-            socket.leaving = Loss(Cause.RECYCLED, 1000, reason="unanswered inputs made pairing unsafe")
-        elif now >= self._idle_close_at():
+        if now >= self._idle_close_at():
             socket.leaving = Loss(Cause.RECYCLED, 1000, reason="idle_close")
-        else:
-            pulse = socket.liveness.check(now)
-            if pulse is Pulse.DEAD:
-                socket.leaving = Loss(Cause.SILENCE, reason=socket.liveness.verdict(now))
-            return pulse is Pulse.PING
-        return False
-
-    def _expires_at(self, request: Input) -> float:
-        """Return when a request runs out of time; never, where its caller waits no more.
-
-        It ends at its caller's own deadline, or ``request_timeout`` after it was offered. That does not run while a
-        cold model is starting, which has its own, longer limit; once the model is warm, it begins anew.
-        """
-        if request.outcome is not None:
-            return NEVER
-        default, warming = self.settings.request_timeout, self._life.warming
-        if request.timeout_at is not None:
-            return request.timeout_at
-        if default is None or warming:
-            return NEVER
-        return max(request.submitted_at, warming.warm_at) + default
+            return False
+        socket.liveness.heard(heard_at)
+        return socket.judge_silence(now, self._queue.lanes)
 
     def _idle_close_at(self) -> float:
         idle = self.settings.idle_close

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from falrt.protocol.events import Event
-from falrt.protocol.loss import Loss
+from falrt.protocol.inputs import Lane
+from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pairing.answers import Answers
 from falrt.protocol.pairing.facts import AppFacts
 from falrt.protocol.pairing.overdue import Overdue
 from falrt.protocol.pairing.unanswered import Unanswered
-from falrt.protocol.reconnect.liveness import Liveness
+from falrt.protocol.reconnect.liveness import Liveness, Pulse
 from falrt.protocol.settings import Settings
 from falrt.protocol.stats import Counters
 
@@ -31,7 +32,7 @@ class SocketState:
     """
 
     __slots__ = (
-        "answers", "leaving", "liveness", "opened_at", "overdue", "sent", "unanswered",
+        "_facts", "answers", "leaving", "liveness", "opened_at", "overdue", "sent", "unanswered",
     )  # fmt: skip
 
     def __init__(
@@ -47,5 +48,23 @@ class SocketState:
         self.sent = 0
         self.unanswered = Unanswered(facts)
         self.overdue = Overdue(facts, self.unanswered, settings, now)
-        self.answers = Answers(self.unanswered, self.overdue, facts, counters, settings.mode, tell)
+        self.answers = Answers(self.unanswered, self.overdue, facts, counters, settings, tell)
         self.liveness = Liveness(settings.keepalive, now)
+        self._facts = facts
+
+    def judge_silence(self, now: float, lanes: Sequence[Lane]) -> bool:
+        """Do what follows when nothing comes; return whether a ping is to be sent."""
+        if now >= self.overdue.settles_at():
+            self.unanswered.settle()
+        if now >= self.overdue.recycles_at(lanes):
+            self._facts.recycled += 1
+            for lane in lanes:
+                overdue_at = lane.pacer.overdue_at()
+                if overdue_at is not None and now >= overdue_at:
+                    lane.pacer.dropped(now)
+            self.leaving = Loss(Cause.RECYCLED, 1000, reason="unanswered inputs made pairing unsafe")
+            return False
+        pulse = self.liveness.check(now)
+        if pulse is Pulse.DEAD:
+            self.leaving = Loss(Cause.SILENCE, reason=self.liveness.verdict(now))
+        return pulse is Pulse.PING

@@ -1,6 +1,6 @@
 """What becomes of what comes in on a socket: results find their inputs, times their answers, garbage its victim.
 
-Nothing here decides about the socket itself; where pairing has become impossible, the loss to leave it for is returned.
+Where the server announces the socket's end, or pairing has become impossible, the loss to leave it for is returned.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from typing import Any
 
 from falrt.exceptions import FalrtError
 from falrt.protocol import endings
-from falrt.protocol.events import Answered, Dropped, Event, Failed, Problem, Pushed
+from falrt.protocol.events import Answered, Dropped, Event, Failed, Noticed, Problem, Pushed
 from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pairing import replay
 from falrt.protocol.pairing.facts import AppFacts, Ids
 from falrt.protocol.pairing.overdue import Overdue
 from falrt.protocol.pairing.unanswered import Match, Unanswered
+from falrt.protocol.settings import Settings
 from falrt.protocol.stats import Counters
-from falrt.protocol.wire.messages import id_and_time_in
-from falrt.protocol.wire.modes import Mode
+from falrt.protocol.wire.messages import Control, Notice, Timings, classify, id_and_time_in
 
 __all__ = ["Answers"]
 
@@ -27,7 +27,17 @@ __all__ = ["Answers"]
 class Answers:
     """Gives each result of one socket to the input that it answers, and tells of it."""
 
-    __slots__ = ("_counters", "_facts", "_last", "_overdue", "_pairs", "_tell", "_unanswered", "count")
+    __slots__ = (
+        "_app",
+        "_counters",
+        "_facts",
+        "_last",
+        "_overdue",
+        "_pairs",
+        "_tell",
+        "_unanswered",
+        "count",
+    )
 
     def __init__(
         self,
@@ -35,20 +45,36 @@ class Answers:
         overdue: Overdue,
         facts: AppFacts,
         counters: Counters,
-        mode: Mode,
+        settings: Settings,
         tell: Callable[[Event], None],
     ) -> None:
         self._unanswered, self._overdue, self._facts = unanswered, overdue, facts
         self._counters, self._tell = counters, tell
         # One output for each processed input; otherwise results answer no input in particular.
-        self._pairs = mode.pairs
+        self._pairs = settings.mode.pairs
+        # The endpoint id, for messages.
+        self._app = settings.app
         # Results that came.
         self.count = 0
         # Whose inference time the next timings frame tells.
         self._last: Input | None = None
 
-    def result(self, message: Any, now: float) -> Loss | None:
-        """A result came; return why the socket is to be left, where pairing has become impossible."""
+    def received(self, message: Any, now: float) -> Loss | None:
+        """Something came, as in ``RealtimeProtocol.received``; return why the socket is to be left, if it is."""
+        if isinstance(message, FalrtError):
+            return self._garbled(message, now)
+        control = message if type(message) is not dict and isinstance(message, Control) else classify(message)
+        if control is None:
+            return self._result(message, now)
+        if isinstance(control, Timings):
+            self._timed(control.inference_time, now)
+        elif isinstance(control, Notice):
+            self._tell(Noticed(control))
+        else:
+            return endings.leaving_for(control, self._app)
+        return None
+
+    def _result(self, message: Any, now: float) -> Loss | None:
         self._counters.received += 1
         self.count += 1
         self._overdue.came(now)
@@ -64,7 +90,7 @@ class Answers:
         if match.input is not None:
             self._answered(match.input, match.certain, message, now)
             if inference_time is not None:
-                self.timed(inference_time, now)
+                self._timed(inference_time, now)
         else:
             self._unclaimed(request_id, message, now)
         return None
@@ -113,7 +139,7 @@ class Answers:
         for input in reversed(again):
             input.lane.put_back([input])
 
-    def timed(self, inference_time: float, now: float) -> None:
+    def _timed(self, inference_time: float, now: float) -> None:
         """Note an inference time; one that follows no answer, as after connecting, says nothing."""
         last, self._last = self._last, None
         if last is not None:
@@ -122,7 +148,7 @@ class Answers:
         if last is not None or not self._pairs:
             self._counters.inference_time = inference_time
 
-    def garbled(self, error: FalrtError, now: float) -> Loss | None:
+    def _garbled(self, error: FalrtError, now: float) -> Loss | None:
         """A frame came that cannot be read; it may have been an answer.
 
         Where pairing matters the socket is to be left, for the next result could not be trusted to belong to the

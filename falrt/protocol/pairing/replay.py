@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from falrt.exceptions import ServerError
-from falrt.protocol.inputs import Input, Kind, Lane
+from falrt.protocol import endings
+from falrt.protocol.events import Failed
+from falrt.protocol.inputs import Input, Kind, Lane, Outcome
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pairing.unanswered import Order, Unanswered
 from falrt.protocol.wire.modes import Mode, Replay
 
-__all__ = ["BLAMING", "Blame", "blame", "may_replay", "split", "still_owed"]
+__all__ = ["BLAMING", "Blame", "blame", "may_replay", "sort_out", "split", "still_owed"]
 
 # Losses that an input itself can cause, so that sending it again would repeat them.
 BLAMING: Final = frozenset({Cause.SERVER_FAULT, Cause.BAD_FRAME})
@@ -68,6 +70,33 @@ def _idled_while_busy(loss: Loss) -> bool:
     """Whether an app says that its inference outlasted its idle time-out: an error without a reason, and harmless."""
     error = loss.error
     return isinstance(error, ServerError) and error.error == "INTERNAL_ERROR" and not loss.reason
+
+
+def sort_out(unanswered: list[Input], loss: Loss, mode: Mode, *, spoke: bool) -> bool:
+    """Queue again what leaves again of what a lost socket left unanswered, oldest first, and end the rest.
+
+    Args:
+        unanswered: Those whose callers still wait.
+        loss: What happened.
+        mode: What may be repeated.
+        spoke: The app had given, or said, something.
+
+    Returns:
+        Whether anything leaves again.
+    """
+    if not may_replay(mode, spoke=spoke):
+        for input in unanswered:
+            input.end(Outcome.DELIVERED if endings.in_order(loss) else Outcome.FAILED)
+        return False
+    for input in unanswered:
+        if not input.resend:
+            input.end(Outcome.FAILED, Failed(input, endings.request_not_resent(loss)))
+    again, superseded = split((x for x in unanswered if x.outcome is None), mode)
+    for input in superseded:
+        input.end(Outcome.SUPERSEDED)
+    for lane, inputs in again.items():
+        lane.put_back(inputs)
+    return any(again.values())
 
 
 def split(unanswered: Iterable[Input], mode: Mode) -> tuple[dict[Lane, list[Input]], list[Input]]:

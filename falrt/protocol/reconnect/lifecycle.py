@@ -14,6 +14,7 @@ from typing import Final
 
 from falrt.protocol import endings
 from falrt.protocol.events import TRANSITIONS, Change, State
+from falrt.protocol.inputs import Input
 from falrt.protocol.loss import Cause, Loss, Verdict, verdict_on
 from falrt.protocol.numbers import NEVER
 from falrt.protocol.reconnect.backoff import Backoff, RetrySchedule
@@ -142,6 +143,21 @@ class LifeCycle:
         self.retry.restored()
         self.warming.answered(now)
         self._renewed, self._answered = False, True
+
+    def expires_at(self, request: Input) -> float:
+        """Return when a request runs out of time; never, where its caller waits no more.
+
+        It ends at its caller's own deadline, or ``request_timeout`` after it was offered. That does not run while a
+        cold model is starting, which has its own, longer limit; once the model is warm, it begins anew.
+        """
+        if request.outcome is not None:
+            return NEVER
+        if request.timeout_at is not None:
+            return request.timeout_at
+        default, warming = self._settings.request_timeout, self.warming
+        if default is None or warming.until != NEVER:
+            return NEVER
+        return max(request.submitted_at, warming.warm_at) + default
 
     def closed(self) -> None:
         """It is over."""
