@@ -28,8 +28,9 @@ FLOORS = (
     ("connection",),
     ("http",),
     ("client",),
+    ("batches",),
     ("sync",),
-    ("batches", "compat"),
+    ("compat",),
     ("server", "telemetry"),
     ("testing",),
     ("local",),
@@ -41,7 +42,7 @@ FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floo
 ROOM_OF = {"__main__": "cli", "options": "connection"}
 
 # `import falrt` gives everything up to here.
-FRONT_DOOR = "batches"
+FRONT_DOOR = "compat"
 
 # The core is pure: nothing here waits, reads a clock, rolls dice or talks.
 PURE = {

@@ -11,8 +11,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from falrt.batches.pieces import Call, OnSubmit, Piece
-from falrt.exceptions import ConfigurationError, HTTPStatusError, MissingDependencyError
+from falrt.batches.pieces import Call, OnSubmit, Piece, calling
+from falrt.client import Client
+from falrt.exceptions import ConfigurationError, MissingDependencyError
 
 __all__ = ["calling_on"]
 
@@ -48,7 +49,7 @@ async def calling_on(dask: Any) -> AsyncIterator[Call]:
 
     async def call(piece: Piece, request_id: str | None, on_submit: OnSubmit) -> dict[str, Any]:
         waiting[piece.key] = on_submit
-        future = client.submit(_on_worker, piece.app, piece.input, piece.key, request_id, pure=False)
+        future = client.submit(_on_worker, piece, request_id, pure=False)
         try:
             result: dict[str, Any] = await future
             return result
@@ -84,24 +85,20 @@ async def _noted(on_submit: OnSubmit, request_id: str) -> None:
     await on_submit(request_id)
 
 
-def _on_worker(app: str, input: dict[str, Any], key: str, request_id: str | None) -> dict[str, Any]:
+def _on_worker(piece: Piece, request_id: str | None) -> dict[str, Any]:
     """Run one piece; called in a thread of a worker."""
     import distributed
 
-    from falrt.sync import Client
+    async def on_submit(request_id: str) -> None:
+        said = {"key": piece.key, "request_id": request_id}
+        distributed.get_worker().log_event([_TOPIC, f"{_TOPIC}-{piece.key}"], said)
 
-    with Client() as client:
-        if request_id is None:
-            # Another worker may have had this piece, and died.
-            for _, said in distributed.get_client().get_events(f"{_TOPIC}-{key}"):
-                request_id = said["request_id"]
-        if request_id is not None:
-            try:
-                return dict(client.job(app, request_id).result())
-            except HTTPStatusError as exc:
-                if exc.status != 404:
-                    raise
-        job = client.submit(app, input)
-        said = {"key": key, "request_id": job.request_id}
-        distributed.get_worker().log_event([_TOPIC, f"{_TOPIC}-{key}"], said)
-        return dict(job.result())
+    async def called(request_id: str | None) -> dict[str, Any]:
+        async with Client() as client:
+            return await calling(client)(piece, request_id, on_submit)
+
+    if request_id is None:
+        # Another worker may have had this piece, and died.
+        for _, said in distributed.get_client().get_events(f"{_TOPIC}-{piece.key}"):
+            request_id = said["request_id"]
+    return asyncio.run(called(request_id))

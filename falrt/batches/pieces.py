@@ -8,9 +8,16 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-__all__ = ["Call", "OnSubmit", "Piece", "pieces_of"]
+from falrt import tasks
+from falrt.exceptions import HTTPStatusError
+
+if TYPE_CHECKING:
+    from falrt.client import Client
+    from falrt.http.queue import Job
+
+__all__ = ["Call", "OnSubmit", "Piece", "calling", "pieces_of"]
 
 _LONGEST_STEM = 48
 
@@ -39,6 +46,31 @@ OnSubmit: TypeAlias = Callable[[str], Awaitable[None]]
 
 Call: TypeAlias = Callable[[Piece, str | None, OnSubmit], Awaitable[dict[str, Any]]]
 """``(piece, request_id or None, on_submit) -> result``: how the result of a piece is come by."""
+
+
+def calling(client: Client) -> Call:
+    """Return how a client comes by results: what was submitted before is asked for, not submitted again."""
+
+    async def call(piece: Piece, request_id: str | None, on_submit: OnSubmit) -> dict[str, Any]:
+        if request_id is not None:
+            try:
+                return await client.job(piece.app, request_id).result()
+            except HTTPStatusError as exc:
+                if exc.status != 404:
+                    raise
+                # The service has forgotten it: it is submitted anew.
+
+        async def submit() -> Job[dict[str, Any]]:
+            job = await client.submit(piece.app, piece.input)
+            await on_submit(job.request_id)
+            return job
+
+        # A caller that is cancelled meanwhile waits until it is known what the service calls the piece.
+        submitting = tasks.begin(submit(), name="falrt batch submit")
+        await tasks.completed(submitting, lambda: None)
+        return await submitting.result().result()
+
+    return call
 
 
 def pieces_of(app: str, inputs: Iterable[dict[str, Any]], place: str) -> list[Piece]:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import urlsplit
 
 from falrt import tasks
@@ -23,14 +23,13 @@ from falrt.auth.pool import LOOPBACK
 from falrt.batches.cache import Cache
 from falrt.batches.files import addresses, fetched, written
 from falrt.batches.journal import Journal
-from falrt.batches.pieces import Call, OnSubmit, Piece, pieces_of
+from falrt.batches.pieces import Call, Piece, calling, pieces_of
 from falrt.batches.report import BatchItem, BatchProgress, BatchReport
 from falrt.exceptions import (
     AuthenticationError,
     ConfigurationError,
     ConnectError,
     FalrtError,
-    HTTPStatusError,
     RequestFailedError,
 )
 from falrt.models.plain import plain_map
@@ -40,12 +39,23 @@ from falrt.threads import Worker
 
 if TYPE_CHECKING:
     from falrt.client import Client
-    from falrt.http.queue import Job
     from falrt.typing import EndpointModel
 
-__all__ = ["batch"]
+__all__ = ["BatchOptions", "batch"]
 
 _FETCH_TRIES = 3
+
+
+class BatchOptions(TypedDict, total=False):
+    """Options of :func:`batch`."""
+
+    folder: str | os.PathLike[str]
+    concurrency: int
+    cache: bool | str | os.PathLike[str]
+    price: float
+    sheet: bool
+    dask: Any
+    on_progress: Callable[[BatchProgress], object] | None
 
 
 async def batch(
@@ -145,35 +155,12 @@ async def _work(run: _Run, client: Client | None, dask: Any, concurrency: int) -
             await run.all(call, concurrency)
         return
     if client is not None:
-        await run.all(_calling(client), concurrency)
+        await run.all(calling(client), concurrency)
         return
     from falrt.client import Client
 
     async with Client() as own:
-        await run.all(_calling(own), concurrency)
-
-
-def _calling(client: Client) -> Call:
-    async def call(piece: Piece, request_id: str | None, on_submit: OnSubmit) -> dict[str, Any]:
-        if request_id is not None:
-            try:
-                return await client.job(piece.app, request_id).result()
-            except HTTPStatusError as exc:
-                if exc.status != 404:
-                    raise
-                # The service has forgotten it: it is submitted anew.
-
-        async def submit() -> Job[dict[str, Any]]:
-            job = await client.submit(piece.app, piece.input)
-            await on_submit(job.request_id)
-            return job
-
-        # A caller that is cancelled meanwhile waits until it is known what the service calls the piece.
-        submitting = tasks.begin(submit(), name="falrt batch submit")
-        await tasks.completed(submitting, lambda: None)
-        return await submitting.result().result()
-
-    return call
+        await run.all(calling(own), concurrency)
 
 
 def _ends_all(exc: Exception) -> bool:

@@ -9,9 +9,9 @@ connection or the client is open, so it also works where another loop is running
         out = conn.request(models.KleinInput(image_url=Path("me.jpg"), prompt="oil painting"))
 """
 
-from falrt.sync.client import Client, connect
+from falrt.sync.client import Client, batch, connect
 from falrt.sync.connection import Connection
 from falrt.sync.jobs import Job
 from falrt.sync.pipeline import Pipeline
 
-__all__ = ["Client", "Connection", "Job", "Pipeline", "connect"]
+__all__ = ["Client", "Connection", "Job", "Pipeline", "batch", "connect"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -18,12 +19,15 @@ from falrt.sync.pipeline import Pipeline
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
+    from falrt.batches.report import BatchReport
+    from falrt.batches.running import BatchOptions
     from falrt.connection.connection import RealtimeConnection
     from falrt.http.pipeline import Pipeline as AsyncPipeline
     from falrt.http.queue import Job as AsyncJob
     from falrt.models.spec import RealtimeModel
+    from falrt.typing import EndpointModel
 
-__all__ = ["Client", "connect"]
+__all__ = ["Client", "batch", "connect"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -169,3 +173,28 @@ def connect(app: Any, **options: Unpack[AllOptions[Any]]) -> Connection[Any, Any
     Takes the arguments of :func:`falrt.connect` and raises its errors.
     """
     return Connection(client.connect(app, **options))
+
+
+def batch(
+    app: str | EndpointModel[Any, Any],
+    inputs: Iterable[Any],
+    *,
+    client: Client | None = None,
+    **options: Unpack[BatchOptions],
+) -> BatchReport:
+    """Run many inputs through an endpoint and save the results; as :func:`falrt.batch`, blocking.
+
+    Args:
+        app: As there.
+        inputs: As there.
+        client: A blocking client, whose key and connections are used. Default: one for this batch.
+        **options: Those of :func:`falrt.batch`; ``on_progress`` is called in the background thread.
+
+    Returns:
+        What became of each input. Ctrl-C stops the batch; run it again to resume.
+    """
+    from falrt.batches import batch
+
+    with contextlib.nullcontext(client) if client is not None else Client() as used:
+        asynchronous, loop = used._parts
+        return wait(loop, lambda: batch(app, inputs, client=asynchronous, **options))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import inspect
 import json
@@ -12,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -256,6 +258,35 @@ def test_a_program_ends_whatever_it_leaves_open(url: str, end: str) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("{'seed': 7}\n")
+
+
+@pytest.mark.parametrize("whose", ["a client of the batch", "a client of the user"])
+def test_a_batch_runs_without_asyncio(whose: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = [{"prompt": "a fox", "seed": seed} for seed in (1, 2)]
+    counts = []
+    with BackgroundFakeServer() as server, contextlib.ExitStack() as stack:
+        monkeypatch.setenv("FALRT_BASE_URL", server.url)
+        monkeypatch.setenv("FAL_KEY", "test")
+        client = stack.enter_context(falrt.sync.Client()) if whose.endswith("user") else None
+        for _ in range(2):
+            report = falrt.sync.batch(
+                APP, inputs, folder=tmp_path, client=client, cache=False,
+                on_progress=lambda progress: counts.append(progress.done),
+            )  # fmt: skip
+        if client is not None:
+            assert client.run(APP, INPUT)["seed"] == 35, "the user's client goes on"
+        paid = [item.source for item in report.items]
+    assert [item.status for item in report.items] == ["done", "done"]
+    assert report.progress.reused == 2
+    assert (counts, paid) == ([1, 2, 1, 2], ["before", "before"])
+    assert all(path.exists() for item in report.items for path in item.files)
+
+
+def test_a_batch_in_a_closed_client_says_so(tmp_path: Path) -> None:
+    client = falrt.sync.Client(key="test")
+    client.close()
+    with pytest.raises(falrt.ConfigurationError, match="closed"):
+        falrt.sync.batch(APP, [INPUT], folder=tmp_path, client=client)
 
 
 def test_it_has_all_that_the_asynchronous_client_has() -> None:
