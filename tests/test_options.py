@@ -27,6 +27,15 @@ WRONG: list[tuple[str, Any, str]] = [
     ("base_url", "http://h/?a=b", "and no query"),
     ("proxy_url", 5, "must be a string, got int"),
     ("proxy_url", "ftp://x", "must begin with http:// or https:// and a host"),
+    *(
+        (name, url, said)
+        for name, said in (
+            ("base_url", "must be a URL with a host"),
+            ("proxy_url", "must begin with http:// or https:// and a host"),
+            ("proxy", "must be a URL with its scheme"),
+        )
+        for url in ("http://[", "http://[::1", "http://[abc]", "http://h:x", "http://h:99999")
+    ),
     ("token_provider", "token", "must be a function of the app's path, got str"),
     ("token_expiration_seconds", 0, "must be a positive number of seconds or None, got 0"),
     ("token_expiration_seconds", "120", "must be a positive number of seconds or None, got '120'"),

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import re
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from falrt.exceptions import (
     MissingCredentialsError,
     TokenRequestError,
 )
-from falrt.protocol.wire.endpoint import Hosts, redact
+from falrt.protocol.wire.endpoint import Hosts, redact, split_url
 from falrt.protocol.wire.proxies import NO_PROXIES, Proxies
 from falrt.protocol.wire.token_endpoints import (
     TokenEndpoint,
@@ -98,9 +97,11 @@ class TokenRequests:
     ) -> None:
         _refuse_password("base_url", base_url)
         _refuse_password("proxy_url", proxy_url)
-        if proxy_url is not None and not re.match(r"https?://[^/]", proxy_url):
+        proxy = None if proxy_url is None else split_url(proxy_url)
+        if proxy_url is not None and (proxy is None or proxy.scheme not in ("http", "https")):
             raise ConfigurationError(
-                f"proxy_url {redact(proxy_url)!r} must begin with http:// or https:// and a host"
+                f"proxy_url {redact(proxy_url)!r} must begin with http:// or https:// and a host, "
+                "such as 'https://me.example/api/fal/proxy'"
             )
         self._key = key
         self._rest = Hosts.at(base_url).rest
@@ -293,7 +294,8 @@ def _seconds_in(retry_after: str | None) -> float | None:
 
 
 def _refuse_password(option: str, url: str | None) -> None:
-    if url is not None and "@" in urlsplit(url).netloc:
+    parts = None if url is None else split_url(url)
+    if parts is not None and "@" in parts.netloc:
         raise ConfigurationError(
             f"{option} contains a user name or password, which would appear in logs: remove it"
         )

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from falrt.exceptions import ConfigurationError
 
-__all__ = ["Endpoint", "Hosts", "redact"]
+__all__ = ["Endpoint", "Hosts", "redact", "split_url"]
 
 NAMESPACES: Final = frozenset({"workflows", "comfy"})
 REALTIME: Final = "realtime"
@@ -129,7 +129,8 @@ def _realtime_once(segments: list[str]) -> list[str]:
 
 def _refuse_urls(app: str) -> None:
     if "://" in app:
-        parts = [part for part in urlsplit(app).path.split("/") if part]
+        url = split_url(app)
+        parts = [part for part in url.path.split("/") if part] if url is not None else []
         hint = f": pass the id alone, {'/'.join(parts)!r}" if len(parts) > 1 else ": pass the id alone"
         raise ConfigurationError(f"app id {redact(app)!r} is a URL{hint}; other hosts are set with base_url")
 
@@ -177,7 +178,7 @@ class Hosts:
             raise ConfigurationError(
                 f"base_url must be a string such as 'http://127.0.0.1:8765', got {type(base_url).__name__}"
             )
-        url = _split(base_url)
+        url = split_url(base_url)
         if url is None or url.scheme not in schemes or url.query or url.fragment:
             raise ConfigurationError(
                 f"base_url {redact(base_url)!r} must be a URL with a host and no query, such as 'http://127.0.0.1:8765'"
@@ -226,14 +227,14 @@ class Hosts:
         return f"{self.socket}/{full_path}" + ("?" + "&".join(query) if query else "")
 
 
-def _split(base_url: str) -> SplitResult | None:
-    """Take a URL apart; None where it has no host, or a port that is none."""
+def split_url(url: str) -> SplitResult | None:
+    """Take a URL apart; None where it has no host, or cannot be read, such as ``http://[`` and ``http://h:x``."""
     try:
-        url = urlsplit(base_url)
-        _ = url.port
+        parts = urlsplit(url)
+        _ = parts.port
     except ValueError:
         return None
-    return url if url.hostname else None
+    return parts if parts.hostname else None
 
 
 def check_max_buffering(value: int | None) -> int | None:

@@ -73,9 +73,10 @@ def test_a_url_is_refused_and_the_id_in_it_is_shown() -> None:
         Endpoint.parse("wss://fal.run/fal-ai/lcm/realtime")
 
 
-def test_a_url_without_an_id_is_refused_too() -> None:
+@pytest.mark.parametrize("url", ["https://fal.run/", "http://[", "http://h:x"])
+def test_a_url_without_an_id_is_refused_too(url: str) -> None:
     with pytest.raises(ConfigurationError, match="is a URL: pass the id alone; other hosts"):
-        Endpoint.parse("https://fal.run/")
+        Endpoint.parse(url)
 
 
 def test_a_token_in_a_refused_url_is_not_shown() -> None:
