@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from falrt.connection.core import Core
     from falrt.connection.sharing import Sharing
     from falrt.http.caller import Caller
-    from falrt.http.pipeline import Pipeline
     from falrt.models.spec import RealtimeModel
 
 __all__ = ["Client", "connect"]
@@ -124,7 +123,6 @@ class Client(HTTPClient):
         # None until it is needed: a program with a token provider or a proxy has no key at all.
         self._key: Key | None = None if key is None else find_key(key)
         self._needs_key = token_provider is None and proxy_url is None
-        self._pool = HTTPPool(proxy_url or self._hosts.rest, self._ssl_context, self._proxies)
         self._tokens: TokenCache | None = None
         if self._auth == "token":
             self._tokens = TokenCache(
@@ -133,20 +131,25 @@ class Client(HTTPClient):
                 proxy_url=proxy_url,
                 token_provider=token_provider,
                 token_expiration_seconds=token_expiration_seconds,
-                http=self._pool.client,
+                http=lambda: self._pool.client(),
             )
         self._proxy_url = proxy_url
         self._prefers_tokens = auth == "token" or token_provider is not None
         self._ssl = ssl
         self._ssl_task: asyncio.Task[tls.SSLContext] | None = None
-        # Those that were opened, until they have ended.
-        self._connections: set[Core[Any, Any]] = set()
-        self._pipelines: set[Pipeline[Any, Any]] = set()
+        # Those that were opened, until they have ended; made with the first, for the client of one connection has none.
+        self._connections: set[Core[Any, Any]] | None = None
         self._shared: dict[str, Sharing[Any, Any]] = {}
         # Whether it was made for one connection, and is closed with it.
         self._serves_one = False
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
+
+    # What is made with its first use: an open socket alone needs neither, and its client stays small.
+
+    @functools.cached_property
+    def _pool(self) -> HTTPPool:
+        return HTTPPool(self._proxy_url or self._hosts.rest, self._ssl_context, self._proxies)
 
     @functools.cached_property
     def _caller(self) -> Caller:
@@ -161,7 +164,7 @@ class Client(HTTPClient):
             proxies=self._proxies,
             proxy_url=self._proxy_url,
             prefers_tokens=self._prefers_tokens,
-            pipelines=self._pipelines,
+            pipelines=set(),
         )
 
     def __repr__(self) -> str:
@@ -185,25 +188,27 @@ class Client(HTTPClient):
         self._closed = True
         if self._closing is None:
             self._closing = tasks.begin(self._finish(), name="falrt closing client")
-        elif any(connection.inside.is_here for connection in self._connections):
+        elif any(connection.inside.is_here for connection in self._connections or ()):
             return  # a callback or a source of one that is being ended: the closing waits for it
         from falrt.connection.inside import in_users_code
 
         await tasks.completed(self._closing, self._cut, patient=not in_users_code())
 
     async def _finish(self) -> None:
-        closings = [connection.close() for connection in list(self._connections)]
-        closings += [each.close() for each in list(self._pipelines)]
+        closings = [connection.close() for connection in list(self._connections or ())]
+        if "_caller" in vars(self):
+            closings += [each.close() for each in list(self._caller.pipelines)]
         await asyncio.gather(*closings, return_exceptions=True)
         if self._ssl_task is not None and not self._ssl_task.done():
             self._ssl_task.cancel()
             await asyncio.wait({self._ssl_task})
         if self._tokens is not None:
             await self._tokens.aclose()
-        await self._pool.aclose()
+        if "_pool" in vars(self):
+            await self._pool.aclose()
 
     def _cut(self) -> None:
-        for connection in self._connections:
+        for connection in self._connections or ():
             connection.cut()
 
     @overload
@@ -260,11 +265,17 @@ class Client(HTTPClient):
 
     def _on_start(self, core: Core[Any, Any]) -> None:
         self._check_open()
-        self._connections.add(core)
+        if not self._serves_one:
+            self._connections = self._connections or set()
+            self._connections.add(core)
 
     async def _on_close(self, core: Core[Any, Any]) -> None:
+        if self._serves_one:
+            await self.aclose()
+            return
+
         def forget(_: object) -> None:
-            if not core.users():
+            if self._connections is not None and not core.users():
                 self._connections.discard(core)
 
         forget(core)
@@ -272,8 +283,6 @@ class Client(HTTPClient):
             task.add_done_callback(forget)
         for name in [name for name, sharing in self._shared.items() if sharing.core is core]:
             del self._shared[name]
-        if self._serves_one:
-            await self.aclose()
 
     def _share(
         self, name: str, app: Any, settings: ConnectionSettings, options: Any

@@ -5,6 +5,7 @@ Source: wire fact W47, docs/reference/wire.md.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
 from collections.abc import Awaitable
@@ -14,6 +15,7 @@ from falrt.auth.credentials import Token
 from falrt.exceptions import AuthenticationError, ConfigurationError, ConnectError, TokenRequestError
 from falrt.protocol.numbers import SECONDS, check_number
 from falrt.protocol.wire.token_endpoints import is_passing, token_problem
+from falrt.tasks import INTERRUPTS
 from falrt.threads import run_in_thread
 
 __all__ = ["TokenProvider", "ask_provider"]
@@ -47,9 +49,9 @@ async def ask_provider(provider: TokenProvider, app_path: str) -> Token:
             result = await run_in_thread(lambda: provider(app_path))
             if inspect.isawaitable(result):
                 result = await result
-    except AuthenticationError:
+    except (AuthenticationError, asyncio.CancelledError, *INTERRUPTS):
         raise
-    except Exception as exc:
+    except BaseException as exc:
         # Its words stay in the cause: they are the user's, and may hold what we must not repeat.
         raise TokenRequestError(
             f"the token provider failed for {app_path!r} with {type(exc).__name__}",
@@ -74,7 +76,7 @@ def _checked(result: Any) -> Token:
     return Token(value, token.expires_in)
 
 
-def _may_pass(error: Exception) -> bool:
+def _may_pass(error: BaseException) -> bool:
     """Whether a provider's failure is the network's or a server's; a bug would only be repeated."""
     if isinstance(error, OSError | ConnectError):  # TimeoutError is one.
         return True

@@ -43,6 +43,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
     Cancelling any call leaves the connection usable.
     """
 
+    __slots__ = ("__weakref__", "_core")
+
     def __init__(self, core: Core[InputT, OutputT]) -> None:
         self._core = core
 

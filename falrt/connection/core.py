@@ -61,6 +61,11 @@ class Core(Generic[InputT, OutputT]):
         stream: The one that is running.
     """
 
+    __slots__ = (
+        "__weakref__", "_closing", "_on_close", "_on_start", "_supervisor", "delivery", "encoder", "inside", "mode",
+        "opening", "settings", "stream", "translation",
+    )  # fmt: skip
+
     def __init__(
         self,
         spec: RealtimeModel[InputT, OutputT] | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from falrt.exceptions import DecodeError
@@ -43,7 +44,7 @@ class Reader:
     """Reads one socket until it is lost or given up.
 
     Messages are processed in the turn of the loop in which they come. Only where a decoder may wait, or a slow
-    consumer is to hold the server up, they are processed one after the other in :meth:`read`.
+    consumer is to hold the server up, they are processed one after the other, in :meth:`turn`.
 
     Args:
         socket: An open one.
@@ -70,37 +71,39 @@ class Reader:
         # Messages were told to the protocol, and what follows was not done yet.
         self._told = False
         self._at_once = protocol.settings.mode.pairs and not translation.has_decoder
-        # Messages that wait, and the bell that wakes the one who processes them.
-        self._unread: list[tuple[Frame, int]] = []
+        # Messages that wait, made with the first, and the bell that wakes the one who processes them.
+        self._unread: list[tuple[Frame, int]] | None = None
         self._bell: asyncio.Future[None] | None = None
         # What ends the waiting for a decoder or a consumer, when the socket is given up.
         self._waiting: asyncio.Timeout | None = None
         # A mistake of ours, met where nobody could be told.
         self._broken: Exception | None = None
 
-    async def read(self) -> Loss:
-        """Wait until the socket is lost, or until the protocol gives it up.
+    def start(self) -> None:
+        """Begin to read."""
+        self._socket.listen(self._arrived, self._changed, self._settle)
+
+    def loss(self) -> Loss | None:
+        """Return how the socket was lost, or why the protocol gives it up; None while it lives.
 
         Raises:
             Exception: A mistake of ours, or of a codec that breaks its promises.
         """
-        socket, protocol = self._socket, self._protocol
-        socket.listen(self._arrived, self._lost, self._settle)
-        while protocol.socket.leaving is None:
-            if self._unread:
-                with contextlib.suppress(TimeoutError):  # given up meanwhile
-                    async with asyncio.timeout(None) as self._waiting:
-                        await self._process(*self._unread.pop(0))
-                self._waiting = None
-                socket.pause_reading(len(self._unread) > UNREAD_MAX)
-            elif self._broken is not None:
-                raise self._broken
-            elif socket.gone:
-                return socket.loss()
-            else:
-                self._bell = self._loop.create_future()
-                await self._bell
-        return protocol.socket.leaving
+        if self._protocol.socket.leaving is not None or self._unread:
+            return self._protocol.socket.leaving
+        if self._broken is not None:
+            raise self._broken
+        return self._socket.loss() if self._socket.gone else None
+
+    def turn(self) -> Awaitable[None]:
+        """Return what to wait for before :meth:`loss` is asked again: a future where nothing is to be done meanwhile.
+
+        Not a coroutine that waits for it: an idle connection would keep its frame.
+        """
+        if self._unread:
+            return self._process(self._unread)
+        self._bell = self._loop.create_future()
+        return self._bell
 
     def fail(self, exc: Exception) -> None:
         """End the reading by an error that was met elsewhere."""
@@ -115,9 +118,13 @@ class Reader:
         if self._bell is not None and not self._bell.done():
             self._bell.set_result(None)
 
-    def _lost(self) -> None:
-        self.ring()
-        self._owner.look()
+    def _changed(self) -> None:
+        """The socket has room for more, or has gone."""
+        if self._socket.gone:
+            self.ring()
+            self._owner.look()
+        else:
+            self._owner.react()
 
     def _arrived(self, frame: Received, size: int) -> None:
         if self._at_once:
@@ -126,12 +133,21 @@ class Reader:
             except Exception as exc:  # the transport would swallow it
                 self.fail(exc)
             return
+        self._unread = self._unread or []
         self._unread.append((frame if isinstance(frame, str) else bytes(frame), size))
         if len(self._unread) > UNREAD_MAX:
             self._socket.pause_reading(True)
         self.ring()
 
-    async def _process(self, frame: Frame, size: int) -> None:
+    async def _process(self, unread: list[tuple[Frame, int]]) -> None:
+        """Process the oldest message that waits, unless the socket is given up meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None) as self._waiting:
+                await self._decode(*unread.pop(0))
+        self._waiting = None
+        self._socket.pause_reading(len(unread) > UNREAD_MAX)
+
+    async def _decode(self, frame: Frame, size: int) -> None:
         if self._translation.has_decoder and control_in(frame) is None:
             try:
                 message = await self._translation.decode_by_hook(frame)
@@ -155,7 +171,8 @@ class Reader:
 
     def _tell(self, message: Any, now: float, size: int) -> None:
         self._protocol.received(message, now, size)
-        self._owner.deliver(size)
+        if self._protocol.events:
+            self._owner.deliver(size)
         self._told = True
 
     def _settle(self) -> None:

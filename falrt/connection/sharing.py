@@ -85,6 +85,8 @@ class SharedConnection(RealtimeConnection[InputT, OutputT]):
             the others has left.
     """
 
+    __slots__ = ("_entries", "_join", "_sharing")
+
     def __init__(
         self, sharing: Sharing[InputT, OutputT], join: Callable[[], Sharing[InputT, OutputT]]
     ) -> None:

@@ -20,7 +20,7 @@ from falrt.protocol.events import State
 from falrt.protocol.inputs import Input
 from falrt.protocol.loss import Cause, Loss, Verdict, verdict_on
 from falrt.protocol.realtime import RealtimeProtocol
-from falrt.tasks import begin, settle
+from falrt.tasks import INTERRUPTS, begin, settle
 
 if TYPE_CHECKING:
     from falrt.connection.opening import Opening
@@ -82,7 +82,8 @@ class Supervisor:
         # A closer was cancelled: lines are cut instead of closed.
         self._hurried = False
         # What is about to end: polite closings of sockets that are no longer used, tasks of streams that were left.
-        self._farewells: dict[asyncio.Task[None], Socket | None] = {}
+        # Made with the first.
+        self._farewells: dict[asyncio.Task[None], Socket | None] | None = None
         self.task: asyncio.Task[None]
 
     def start(self) -> None:
@@ -145,6 +146,7 @@ class Supervisor:
     def see_off(self, task: asyncio.Task[None], socket: Socket | None = None) -> None:
         """Remember a task that is about to end: closing waits for it."""
         if not task.done():
+            self._farewells = self._farewells or {}
             self._farewells[task] = socket
             task.add_done_callback(self._farewells.pop)
 
@@ -155,7 +157,7 @@ class Supervisor:
 
     async def settled(self, apart: Set[asyncio.Task[None]]) -> None:
         """Wait until nothing runs any more, some tasks apart; the task itself has ended before."""
-        await settle(self._farewells.keys() - apart)
+        await settle(set(self._farewells or ()) - apart)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -167,7 +169,7 @@ class Supervisor:
         self._hurried = True
         if self.socket is not None:
             self.socket.cut()
-        for farewell, socket in self._farewells.items():
+        for farewell, socket in (self._farewells or {}).items():
             if socket is not None:
                 socket.cut()  # the farewell itself may not have begun
             farewell.cancel()
@@ -188,16 +190,17 @@ class Supervisor:
                     self._opening.refused()
                 protocol.lost(loss, self.loop.time())
                 self.react()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, *INTERRUPTS):
             # By close(), after the end; else the loop is ending, or somebody cancels all tasks: nobody must wait on.
             if protocol.state is not State.CLOSED:
                 self._end(Loss(Cause.SETUP, reason="the task of the connection was cancelled"))
                 await asyncio.sleep(0)  # in which the transport closes its socket
             raise
-        except Exception as exc:
-            # A mistake of ours, or of a codec that breaks its promises: whoever waits must hear of it.
+        except BaseException as exc:
+            # A mistake of ours, or a panic in a function of the user's: whoever waits must hear of it.
             logger.exception("%s: the connection ends by an unexpected error", self._opening.app)
-            self._end(Loss(Cause.SETUP, reason=f"unexpected {type(exc).__name__}", error=exc))
+            error = exc if isinstance(exc, Exception) else None
+            self._end(Loss(Cause.SETUP, reason=f"unexpected {type(exc).__name__}", error=error))
         finally:
             self._opening.end()
 
@@ -222,19 +225,19 @@ class Supervisor:
         except Exception as exc:
             return opening.loss_of_opening(exc)
         self.socket = socket
-        self._reader = Reader(socket, protocol, self._translation, self)
-        socket.on_writable = self.react
+        self._reader = reader = Reader(socket, protocol, self._translation, self)
         protocol.opened(self.loop.time())
         self.deliver()
         polite = False
         try:
             self.react()
-            loss = await self._reader.read()
+            reader.start()
+            while (loss := reader.loss()) is None:
+                await reader.turn()
             polite = loss.cause is not Cause.SILENCE
             return loss
         finally:
             self.socket = self._reader = None
-            socket.on_writable = None
             socket.ignore()
             # Cancelled by anybody but close(), the loop is ending and waits for no farewell.
             if (polite or protocol.state is State.CLOSED) and not self._hurried:
@@ -265,7 +268,8 @@ class Supervisor:
         protocol = self.protocol
         now = self.loop.time() if now is None else now
         self._pump(now)
-        self.deliver()
+        if protocol.events:
+            self.deliver()
         if self._watchers:
             self.look()
         if self.on_turn is not None:
@@ -302,12 +306,12 @@ class Supervisor:
             self._timer = None
         if deadline is not None and self.protocol.state is not State.CLOSED:
             self._timer_at = deadline
-            self._timer = self.loop.call_at(deadline, self._on_timer, deadline)
+            self._timer = self.loop.call_at(deadline, self._on_timer)
 
-    def _on_timer(self, deadline: float) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         try:
-            self._tick(deadline)
+            self._tick()
         except Exception as exc:  # the loop would only log it, and no deadline would ever come again
             if self._reader is not None:
                 self._reader.fail(exc)
@@ -316,9 +320,9 @@ class Supervisor:
             else:
                 raise
 
-    def _tick(self, deadline: float) -> None:
+    def _tick(self) -> None:
         # The loop's clock may be a hair behind the instant that was asked for: that must not read as "not yet".
-        now = max(deadline, self.loop.time())
+        now = max(self._timer_at, self.loop.time())
         socket, heard_at = self.socket, -math.inf
         if socket is not None:
             # Where we ourselves have stopped reading, or are still sending what goes before a ping, silence says

@@ -50,7 +50,6 @@ class Socket(asyncio.BufferedProtocol):
     Attributes:
         read_at: Monotonic instant at which the last bytes came in, or were handed over if nobody listened before:
             traffic of any kind, half a frame included, is life.
-        on_writable: Called when a full write buffer has emptied.
         writable: Whether a frame may be written: the socket is open, and the transport has room.
         reading_paused: Whether we ourselves take nothing from the network, because what came is not used up.
         gone: Whether the connection has ended; :meth:`loss` says how.
@@ -58,7 +57,7 @@ class Socket(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_answer", "_buffers", "_cause", "_closed", "_ending", "_filled", "_framing", "_head", "_listens", "_loop",
-        "_max_size", "_on_lost", "_on_read", "_opening", "_own", "_transport", "gone", "on_writable",
+        "_max_size", "_on_change", "_on_read", "_opening", "_own", "_transport", "gone",
         "read_at", "reading_paused", "writable",
     )  # fmt: skip
 
@@ -85,12 +84,11 @@ class Socket(asyncio.BufferedProtocol):
         self._own: memoryview | None = None
         self._filled = 0
         self.writable = False
-        self.on_writable: Callable[[], None] | None = None
         self.reading_paused = False
         # Whether somebody has taken what came, or will.
         self._listens = False
-        # Called once, when the connection has ended; and after each read.
-        self._on_lost: Callable[[], None] | None = None
+        # Called when the connection has ended, or has room again; and after each read.
+        self._on_change: Callable[[], None] | None = None
         self._on_read: Callable[[], None] | None = None
         # Cuts the connection when the closing handshake has begun and the peer does not end it.
         self._ending: asyncio.TimerHandle | None = None
@@ -123,16 +121,19 @@ class Socket(asyncio.BufferedProtocol):
         return 0 if transport is None else transport.get_write_buffer_size() + _held_by_the_kernel(transport)
 
     def listen(
-        self, on_message: MessageTaker, on_lost: Callable[[], None], on_read: Callable[[], None] | None = None
+        self,
+        on_message: MessageTaker,
+        on_change: Callable[[], None],
+        on_read: Callable[[], None] | None = None,
     ) -> None:
         """Hand over each message from now on, in the turn of the loop in which its last bytes come.
 
         Args:
             on_message: Gets those first that came with the handshake.
-            on_lost: Called once, when the connection has ended.
+            on_change: Called when a full write buffer has emptied, and once when the connection has ended.
             on_read: Called when everything that came together has been handed over.
         """
-        self._framing.on_message, self._on_lost, self._on_read = on_message, on_lost, on_read
+        self._framing.on_message, self._on_change, self._on_read = on_message, on_change, on_read
         self._listens = True
         self.pause_reading(False)
         if self._own is not None:
@@ -141,7 +142,7 @@ class Socket(asyncio.BufferedProtocol):
 
     def ignore(self) -> None:
         """Hand over nothing any more."""
-        self._framing.on_message, self._on_lost, self._on_read = nobody, None, None
+        self._framing.on_message, self._on_change, self._on_read = nobody, None, None
         self.pause_reading(False)
 
     def pause_reading(self, pause: bool) -> None:
@@ -243,8 +244,8 @@ class Socket(asyncio.BufferedProtocol):
         self._fail_opening(exc or EOFError("it ended the connection before it had answered"))
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(None)
-        if self._on_lost is not None:
-            self._on_lost()
+        if self._on_change is not None:
+            self._on_change()
 
     def pause_writing(self) -> None:
         """The transport has enough to send."""
@@ -255,8 +256,8 @@ class Socket(asyncio.BufferedProtocol):
         self.writable = self._framing.is_open
         self._framing.answer_pings()
         self._flush()
-        if self.on_writable is not None:
-            self.on_writable()
+        if self._on_change is not None:
+            self._on_change()
 
     def _flush(self) -> None:
         """Send what the protocol wants to be sent."""

@@ -161,8 +161,7 @@ class _Line:
         self._writable = asyncio.Event()
         # What ended it, once that has happened.
         self._ended_by: FalrtError | None = None
-        socket.on_writable = self._writable.set
-        socket.listen(self._message, self._lost)
+        socket.listen(self._message, self._changed)
 
     @property
     def is_over(self) -> bool:
@@ -211,7 +210,11 @@ class _Line:
         elif not (future := self._waiting.popleft()).done():
             future.set_result(answer)
 
-    def _lost(self) -> None:
+    def _changed(self) -> None:
+        """The socket has room for more, or has gone."""
+        if not self._socket.gone:
+            self._writable.set()
+            return
         reason = self._socket.loss().reason
         self._fail(
             HTTPCallError(f"{self._app}: {reason or 'connection closed'}; {MAYBE_WORKED_ON}", retryable=True)

@@ -123,3 +123,13 @@ async def test_a_stream_raises_what_its_source_or_gate_panics_with() -> None:
             with pytest.raises(Panic):
                 async for _ in conn.stream(inputs, gate=gate):
                     pass
+
+
+@pytest.mark.parametrize("provider", [panic, panic_later])
+async def test_a_token_provider_that_panics_is_a_token_request_error(provider: Any) -> None:
+    async with (
+        FakeServer(echo) as server,
+        falrt.Client(base_url=server.url, token_provider=provider) as client,
+    ):
+        with pytest.raises(falrt.TokenRequestError, match="with Panic"):
+            await soon(client.connect("acme/app", reconnect=False).__aenter__())

@@ -59,7 +59,7 @@ async def test_nothing_that_is_logged_or_shown_holds_a_secret(everything: Any, a
                 conn.stats,
                 conn._core._supervisor.protocol,
                 conn._core._supervisor.socket,
-                vars(conn._core),
+                [getattr(conn._core, name, None) for name in type(conn._core).__slots__],
             ]
             texts = [repr(each) + str(each) for each in shown] + [everything.text]
         tokens = [request.token for request in server.token_requests if request.token]
