@@ -87,7 +87,7 @@ MAY_IMPORT = {
     "starlette": {"local", "server"},
     "typer": {"cli"},
     "websockets": {"connection/framing.py", "testing"},
-    "uvicorn": {"cli/web.py", "local"},
+    "uvicorn": {"local"},
 }
 
 # File -> why it is longer than 400 lines.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
+
+from PIL import ImageFont
 
 if TYPE_CHECKING:
     from falrt.cli.record import Shot
@@ -26,22 +29,10 @@ def wrapped(words: str, width: float, size: int, lines: int) -> list[str]:
         size: Of the font, in pixels.
         lines: How many there may be.
     """
-    from PIL import ImageFont
-
-    measure = ImageFont.load_default(size).getlength
-    broken = [""]
-    for word in words.split():
-        longer = f"{broken[-1]} {word}".lstrip()
-        if measure(longer) <= width or not broken[-1]:
-            broken[-1] = longer
-        else:
-            broken.append(word)
-    shown = broken[:lines]
-    if len(broken) > lines:
-        shown[-1] += " …"
-    for index, line in enumerate(shown):
-        cut = line
-        while measure(cut) > width and len(cut) > 2:
-            cut = cut.removesuffix("…").rstrip()[:-1] + "…"
-        shown[index] = cut
-    return shown
+    measure, whole = ImageFont.load_default(size).getlength, " ".join(words.split())
+    # As many characters a line as fit; few letters are narrower than a quarter of their height.
+    for columns in range(min(len(whole), int(4 * width / size)), 1, -1):
+        broken = textwrap.wrap(whole, columns, max_lines=lines, placeholder=" …")
+        if all(measure(line) <= width for line in broken):
+            return broken
+    return [whole]

@@ -49,7 +49,7 @@ def ceiling(values: Sequence[float]) -> float:
     """Return where a time axis should end: a few outliers are cut so that the rest can be read."""
     if not values:
         return 1.0
-    usual = percentile(list(values), 95) * 1.5
+    usual = percentile(values, 95) * 1.5
     highest = max(values)
     return highest if highest <= 2 * usual else usual
 

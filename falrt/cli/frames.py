@@ -37,18 +37,16 @@ class Source:
         fps: Frames per second at which a live reading goes on; 0 where the source itself sets the pace (a
             camera).
         live: It goes on by itself.
-        length: Frames in all, where it is known.
     """
 
     title: str
     frames: Callable[[], Iterator[Image]]
     fps: float
     live: bool
-    length: int | None = None
 
     def looped(self) -> Source:
         """Return the source going round for ever."""
-        return replace(self, frames=lambda: _loop(self.frames), length=None)
+        return replace(self, frames=lambda: _loop(self.frames))
 
 
 def captured_at(frame: Image) -> float:

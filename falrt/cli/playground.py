@@ -30,9 +30,8 @@ def playground(
     import webbrowser
 
     from falrt.auth import find_key
-    from falrt.cli.web import listening, run_app
     from falrt.exceptions import MissingCredentialsError
-    from falrt.local import LocalOptions, LocalServer
+    from falrt.local import LocalOptions, LocalServer, serving
     from falrt.server.playground import create_playground
 
     key, offline = "local", True
@@ -41,7 +40,8 @@ def playground(
             key, offline = find_key().value, False
     console = plain_console(quiet=quiet)
     with contextlib.ExitStack() as stack:
-        listener, url = stack.enter_context(listening(host, port))
+        listener = stack.enter_context(serving.listen(host, port, for_viewers=True))
+        url = serving.url_of(listener)
         base_url = stack.enter_context(LocalServer(LocalOptions(speed=speed))).url if offline else None
         app = create_playground(key=key, base_url=base_url, offline=offline, names=name or [])
 
@@ -52,5 +52,6 @@ def playground(
             if open_:
                 webbrowser.open(url)
 
-        run_app(app, listener, started, ws_max_size=8 * 1024 * 1024)
+        config = serving.config_for(app, ws_max_size=8 * 1024 * 1024)
+        serving.run(config, listener, started)
     console.print("stopped")

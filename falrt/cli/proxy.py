@@ -45,7 +45,7 @@ def proxy(
 ) -> None:
     """Serve fal's proxy protocol, tokens and a relay for browsers; the key stays here."""
     from falrt import server
-    from falrt.cli.web import listening, run_app
+    from falrt.local import serving
     from falrt.server.standalone import bearer, standalone
 
     secret = os.environ.get(_SECRET_VARIABLE, "").strip()
@@ -67,7 +67,8 @@ def proxy(
     hosts = [each.partition("://")[2].partition(":")[0] for each in origin or []]
     app = standalone(fal, names=[*(name or []), *hosts], authorize=authorize if secret else None)
     console = plain_console(quiet=quiet)
-    with listening(host, port) as (listener, url):
+    with serving.listen(host, port, for_viewers=True) as listener:
+        url = serving.url_of(listener)
 
         def started() -> None:
             console.print(f"A proxy for fal at [bold cyan]{url}[/bold cyan]  (Ctrl-C ends it)", markup=True)
@@ -77,5 +78,5 @@ def proxy(
             console.print(f"  metrics:  {url}/metrics")
             console.print(f"  allowed:  {', '.join(allow)}")
 
-        run_app(app, listener, started)
+        serving.run(serving.config_for(app), listener, started)
     console.print("stopped")

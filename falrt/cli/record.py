@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Record", "Shot", "counted", "percentile", "spread"]
+__all__ = ["Record", "Shot", "counted", "percentile", "rate_of", "spread"]
 
 T = TypeVar("T")
 
@@ -61,6 +61,7 @@ class Record:
         open_seconds: How long sockets were open in all: what is billed.
         bytes_sent: Payload.
         bytes_received: Payload.
+        price_per_second: Of an open socket, in dollars; 0 where no cost is to be told.
     """
 
     title: str = ""
@@ -75,6 +76,7 @@ class Record:
     open_seconds: float = 0.0
     bytes_sent: int = 0
     bytes_received: int = 0
+    price_per_second: float = 0.0
     # Every how many shots one is kept as a sample; doubles whenever there are too many.
     _stride: int = 1
 
@@ -106,7 +108,7 @@ class Record:
     @property
     def rate(self) -> float:
         """Answers per second between the first and the last."""
-        return (self.count - 1) / (self.at[-1] - self.at[0]) if self.count > 1 else 0.0
+        return rate_of(self.at)
 
     @property
     def inference_time(self) -> float | None:
@@ -114,9 +116,40 @@ class Record:
         told = [seconds for seconds in self.inference_times if seconds]
         return percentile(told, 50) if told else None
 
-    def cost(self, price_per_second: float) -> float:
-        """What the open sockets cost at a price for each second."""
-        return self.open_seconds * price_per_second
+    @property
+    def cost(self) -> float:
+        """What the open sockets cost, in dollars."""
+        return self.open_seconds * self.price_per_second
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Return what there is to say at the end, as names and values."""
+        rows = [("pictures", f"{self.count} in {self.at[-1]:.1f} s" if self.count else "none")]
+        if self.count:
+            rows += [
+                ("rate", f"{self.rate:.1f} pictures/s"),
+                ("latency, send to picture", _milliseconds(self.latencies)),
+                ("age of the picture", _milliseconds(self.ages)),
+            ]
+        if self.inference_time is not None:
+            rows.append(("inference", f"p50 {self.inference_time * 1000:.0f} ms"))
+        rows += [
+            ("frames skipped for newer ones", str(self.dropped_frames)),
+            ("reconnects", str(len(self.reconnects))),
+            ("sent, received", f"{self.bytes_sent / 1e6:.1f} MB, {self.bytes_received / 1e6:.1f} MB"),
+            ("socket open", f"{self.open_seconds:.1f} s"),
+        ]
+        if self.price_per_second:
+            rows.append(("cost", f"${self.cost:.4f}"))
+        return rows
+
+
+def _milliseconds(values: Sequence[float]) -> str:
+    return f"p50 {percentile(values, 50) * 1000:.0f} ms   p95 {percentile(values, 95) * 1000:.0f} ms"
+
+
+def rate_of(at: Sequence[float]) -> float:
+    """Return how many came per second between the first and the last of these instants."""
+    return (len(at) - 1) / (at[-1] - at[0]) if len(at) > 1 and at[-1] > at[0] else 0.0
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:
@@ -125,7 +158,7 @@ def spread(items: Sequence[T], most: int) -> list[T]:
     return [items[index * len(items) // count] for index in range(count)]
 
 
-def percentile(values: array[float] | list[float], percent: float) -> float:
+def percentile(values: Sequence[float], percent: float) -> float:
     """Return the nearest-rank percentile; 0 for no values."""
     if not values:
         return 0.0

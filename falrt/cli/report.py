@@ -26,7 +26,7 @@ def check_report_path(path: Path) -> Path:
     return path
 
 
-def write_report(path: Path, record: Record, price_per_second: float = 0.0) -> Path:
+def write_report(path: Path, record: Record) -> Path:
     """Write the report; the file's ending says which kind.
 
     Raises:
@@ -37,9 +37,9 @@ def write_report(path: Path, record: Record, price_per_second: float = 0.0) -> P
         if path.suffix.lower() == ".png":
             from falrt.cli.report_png import draw_report
 
-            draw_report(record, price_per_second).save(path)
+            draw_report(record).save(path)
         else:
             from falrt.cli.report_html import html_report
 
-            path.write_text(html_report(record, price_per_second), encoding="utf-8")
+            path.write_text(html_report(record), encoding="utf-8")
     return path

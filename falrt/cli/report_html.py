@@ -12,7 +12,6 @@ from falrt.cli.captions import moment
 from falrt.cli.plots import WIDTH, Chart, Mark, charts_of
 from falrt.cli.record import spread
 from falrt.cli.sinks import decode
-from falrt.cli.summary import summary_rows
 from falrt.media.data_uri import wrap_data_uri
 
 if TYPE_CHECKING:
@@ -52,11 +51,11 @@ figcaption { color: var(--soft); font-size: .84rem }
 """
 
 
-def html_report(record: Record, price_per_second: float = 0.0) -> str:
+def html_report(record: Record) -> str:
     """Return the page: figures, age and latency over time, skipped frames, a histogram and sample pictures."""
     tiles = "\n".join(
         f'<div class="tile"><b>{_parts(value)}</b><small>{escape(name)}</small></div>'
-        for name, value in summary_rows(record, price_per_second)
+        for name, value in record.summary()
     )
     charts = (
         "\n".join(map(_chart, charts_of(record))) + _pairs(record)

@@ -10,7 +10,6 @@ from falrt.cli.captions import moment, wrapped
 from falrt.cli.plots import WIDTH, Chart, charts_of
 from falrt.cli.record import spread
 from falrt.cli.sinks import decode
-from falrt.cli.summary import summary_rows
 
 if TYPE_CHECKING:
     from falrt.cli.record import Record, Shot
@@ -30,12 +29,12 @@ _TILES_ACROSS = 4
 _PAIRS_MAX = 6
 
 
-def draw_report(record: Record, price_per_second: float = 0.0) -> Image.Image:
+def draw_report(record: Record) -> Image.Image:
     """Draw figures, age and latency over time, skipped frames, a histogram and sample pictures."""
     page = Image.new("RGB", (_WIDTH, _HEIGHT_MAX), "white")
     draw = ImageDraw.Draw(page)
     draw.text((_MARGIN, 26), record.title, fill=_INK, font_size=26)
-    y = _tiles(draw, summary_rows(record, price_per_second), top=72) + 20
+    y = _tiles(draw, record.summary(), top=72) + 20
     if record.count:
         for chart in charts_of(record):
             y = _heading(draw, chart.title, chart.note, y)

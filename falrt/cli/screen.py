@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from rich.console import Console
 
@@ -28,7 +27,6 @@ class Screen:
 
     Args:
         console: Where. Not a terminal: a plain line each second instead of one that changes.
-        price_per_second: To show what it costs; 0 shows nothing.
         preview: Show the picture in the terminal, in half-block characters.
         draft: Returns what the user has typed of the next prompt, for the last line; None: nobody can type.
     """
@@ -37,11 +35,10 @@ class Screen:
         self,
         console: Console,
         *,
-        price_per_second: float = 0.0,
         preview: bool = False,
         draft: Callable[[], str] | None = None,
     ) -> None:
-        self._console, self._price, self._draft = console, price_per_second, draft
+        self._console, self._draft = console, draft
         self._is_terminal = console.is_terminal and not console.quiet
         self._preview = preview and self._is_terminal
         # Held while drawing: keys come in a thread of their own.
@@ -58,9 +55,7 @@ class Screen:
             self._console.show_cursor(False)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._is_terminal:
             self._draft = None
             self._draw([])
@@ -103,7 +98,7 @@ class Screen:
             return
         self._shown_at = now
         self._words = ""
-        line = live_line(record, self._price)
+        line = live_line(record)
         if not self._is_terminal:
             self._console.print(line)
             return
@@ -141,17 +136,15 @@ class Screen:
             self._lines = len(shown)
 
 
-def live_line(record: Record, price_per_second: float = 0.0) -> str:
+def live_line(record: Record) -> str:
     """Say how the stream is doing, by its last 60 answers."""
-    from falrt.cli.record import counted, percentile
+    from falrt.cli.record import counted, percentile, rate_of
 
     ages = record.ages[-_WINDOW:]
-    at = record.at[-_WINDOW:]
-    rate = (len(at) - 1) / (at[-1] - at[0]) if len(at) > 1 and at[-1] > at[0] else 0.0
     parts = [
         f"{record.at[-1]:6.1f} s",
         counted(record.count, "picture"),
-        f"{rate:.1f}/s",
+        f"{rate_of(record.at[-_WINDOW:]):.1f}/s",
         f"age {percentile(ages, 50) * 1000:.0f} ms (p95 {percentile(ages, 95) * 1000:.0f})",
     ]
     inference = [seconds for seconds in record.inference_times[-_WINDOW:] if seconds]
@@ -161,6 +154,6 @@ def live_line(record: Record, price_per_second: float = 0.0) -> str:
     if record.reconnects:
         parts.append(counted(len(record.reconnects), "reconnect"))
     parts.append(f"open {record.open_seconds:.1f} s")
-    if price_per_second:
-        parts.append(f"${record.cost(price_per_second):.4f}")
+    if record.price_per_second:
+        parts.append(f"${record.cost:.4f}")
     return "  ".join(parts)

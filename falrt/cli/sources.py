@@ -8,15 +8,14 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import sin
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from PIL import Image, ImageGrab, ImageSequence
 
 from falrt.cli.frames import Source
 from falrt.exceptions import ConfigurationError
 from falrt.media.pillow import as_rgb
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 __all__ = ["open_source"]
 
@@ -84,23 +83,19 @@ def _file(path: Path, still: bool) -> Source:
 
 
 def _picture_file(path: Path, still: bool) -> Source:
-    from PIL import Image
-
     with Image.open(path) as image:
         count = getattr(image, "n_frames", 1)
         image.load()  # a WebP tells its duration only then
         duration = float(image.info.get("duration") or 100)
         if count > 1:
-            return Source(path.name, lambda: _animation(path), 1000 / duration, live=False, length=count)
+            return Source(path.name, lambda: _animation(path), 1000 / duration, live=False)
         picture = as_rgb(image)
     if still:
         return Source(path.name, lambda: itertools.repeat(picture), _DEFAULT_FPS, live=True)
     return Source(f"{path.name}, moving", lambda: _wander(picture), _DEFAULT_FPS, live=True)
 
 
-def _animation(path: Path) -> Iterator[Image]:
-    from PIL import Image, ImageSequence
-
+def _animation(path: Path) -> Iterator[Image.Image]:
     with Image.open(path) as image:
         for frame in ImageSequence.Iterator(image):
             yield as_rgb(frame)
@@ -124,12 +119,10 @@ def _pictures(title: str, paths: list[Path]) -> Source:
     if not paths:
         kinds = ", ".join(sorted(PICTURE_SUFFIXES))
         raise ConfigurationError(f"--source {title}: no pictures there ({kinds})")
-    return Source(title, lambda: _read_each(paths), 1 / _SECONDS_PER_PICTURE, live=False, length=len(paths))
+    return Source(title, lambda: _read_each(paths), 1 / _SECONDS_PER_PICTURE, live=False)
 
 
-def _read_each(paths: list[Path]) -> Iterator[Image]:
-    from PIL import Image
-
+def _read_each(paths: list[Path]) -> Iterator[Image.Image]:
     for path in paths:
         try:
             with Image.open(path) as image:
@@ -144,28 +137,24 @@ def _scene() -> Source:
     return Source("built-in scene", lambda: _of_now(Motion().draw), _DEFAULT_FPS, live=True)
 
 
-def _of_now(draw: Callable[[float], Image]) -> Iterator[Image]:
+def _of_now(draw: Callable[[float], Image.Image]) -> Iterator[Image.Image]:
     began = time.monotonic()
     while True:
         yield draw(time.monotonic() - began)
 
 
-def _wander(picture: Image) -> Iterator[Image]:
+def _wander(picture: Image.Image) -> Iterator[Image.Image]:
     """Move slowly over a picture, nearer and farther: one photograph becomes a film (Ken Burns)."""
-    from math import sin
-
-    from PIL.Image import Resampling
-
     # In its own shape: what is sent is cut or bordered as --fit says.
     scale = min(704 / min(picture.size), 2816 / max(picture.size))
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
 
-    def look(seconds: float) -> Image:
+    def look(seconds: float) -> Image.Image:
         share = 0.78 + 0.16 * sin(seconds * 0.5)
         width, height = picture.width * share, picture.height * share
         left = (picture.width - width) * (0.5 + 0.5 * sin(seconds * 0.31))
         top = (picture.height - height) * (0.5 + 0.5 * sin(seconds * 0.23 + 1))
-        return picture.resize(size, Resampling.BILINEAR, box=(left, top, left + width, top + height))
+        return picture.resize(size, Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
 
     return _of_now(look)
 
@@ -180,9 +169,8 @@ def _screen(spec: str) -> Source:
             )
         left, top, width, height = (int(part) for part in match.groups())
         box = (left, top, left + width, top + height)
-    from PIL import ImageGrab
 
-    def grab() -> Image:
+    def grab() -> Image.Image:
         return ImageGrab.grab(bbox=box).convert("RGB")
 
     try:

@@ -14,7 +14,6 @@ from falrt.cli.interruption import Interruption
 from falrt.cli.prompts import TypedPrompt
 from falrt.cli.report import write_report
 from falrt.cli.screen import Screen
-from falrt.cli.summary import print_summary
 from falrt.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ def present(
     preview: bool = False,
     in_window: bool = False,
     reports: Sequence[Path] = (),
-    price_per_second: float = 0.0,
 ) -> None:
     """Run a show until its end, a Ctrl-C or a SIGTERM, and say how it went.
 
@@ -55,7 +53,6 @@ def present(
         preview: Show pictures in the terminal.
         in_window: Show pictures in a window.
         reports: Where to write reports.
-        price_per_second: Of an open socket.
 
     Raises:
         FalrtError: It cannot be done; the text says why. What had been made by then is saved all the same.
@@ -71,14 +68,14 @@ def present(
         sinks = open_sinks()
         console.print(f"{record.title}  (Ctrl-C ends it)")
         try:
-            with _screen(console, show, price_per_second, preview=preview) as screen:
+            with _screen(console, show, preview=preview) as screen:
                 staged = replace(show, sinks=sinks, screen=screen, window=window, options=options)
                 interrupted = asyncio.run(interruption.run(lambda: staged.run(record)))
         except BaseException:
             if record.count:
-                _finish(console, record, sinks, reports, price_per_second, interrupted=False)
+                _finish(console, record, sinks, reports, interrupted=False)
             raise
-        _finish(console, record, sinks, reports, price_per_second, interrupted=interrupted)
+        _finish(console, record, sinks, reports, interrupted=interrupted)
 
 
 def _finish(
@@ -86,7 +83,6 @@ def _finish(
     record: Record,
     sinks: Sequence[Sink],
     reports: Sequence[Path],
-    price_per_second: float,
     *,
     interrupted: bool,
 ) -> None:
@@ -96,14 +92,16 @@ def _finish(
     failures = []
     for path in reports:
         try:
-            write_report(path, record, price_per_second)
+            write_report(path, record)
             paths.append(path)
         except ConfigurationError as error:
             # The other reports and the summary come all the same.
             failures.append(error)
     if interrupted and paths:
         console.print("interrupted; saved what was received")
-    print_summary(console, record, price_per_second)
+    console.print()
+    for name, value in record.summary():
+        console.print(f"  {name:<30} {value}")
     console.print()
     for path in paths:
         console.print(f"  {path}")
@@ -112,13 +110,12 @@ def _finish(
 
 
 @contextlib.contextmanager
-def _screen(console: Console, show: Show, price_per_second: float, *, preview: bool) -> Iterator[Screen]:
+def _screen(console: Console, show: Show, *, preview: bool) -> Iterator[Screen]:
     """The screen, and the keyboard where prompts may be typed."""
     typed = show.prompt if isinstance(show.prompt, TypedPrompt) else None
     by_key = typed is not None and console.is_terminal and not console.quiet and typed.can_take_keys()
     with Screen(
         console,
-        price_per_second=price_per_second,
         preview=preview,
         draft=(lambda: typed.draft) if typed is not None and by_key else None,
     ) as screen:
@@ -132,12 +129,7 @@ def _screen(console: Console, show: Show, price_per_second: float, *, preview: b
             yield screen
 
 
-@contextlib.contextmanager
-def _window(title: str) -> Iterator[Window]:
+def _window(title: str) -> contextlib.closing[Window]:
     from falrt.cli.window import Window
 
-    window = Window(title)
-    try:
-        yield window
-    finally:
-        window.close()
+    return contextlib.closing(Window(title))

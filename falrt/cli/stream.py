@@ -129,7 +129,7 @@ def stream(
     present(
         plain_console(quiet=quiet),
         show,
-        Record(title=f"{frames_in.title} through {show.choice.model.app}"),
+        Record(f"{frames_in.title} through {show.choice.model.app}", price_per_second=price_per_second),
         lambda: _open_sinks(outs, frames_in, beside=beside),
         local=local,
         speed=speed,
@@ -137,7 +137,6 @@ def stream(
         preview=preview,
         in_window=window,
         reports=reports,
-        price_per_second=price_per_second,
     )
 
 

@@ -25,11 +25,7 @@ def distinct(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def check_apart(source: str, out: Iterable[Path]) -> None:
-    """Make sure that no result takes the place of what it is made from.
-
-    Args:
-        source: What ``--source`` was given.
-        out: Where results go: files and folders.
+    """Make sure that no result takes the place of what it is made from: ``--source``, as it was given.
 
     Raises:
         ConfigurationError: One would.
@@ -46,11 +42,7 @@ def check_apart(source: str, out: Iterable[Path]) -> None:
 
 
 def check_folder(option: str, path: Path) -> None:
-    """Make sure that files can be written to a folder, which may not exist yet; leaves everything as it was.
-
-    Args:
-        option: For the error's text.
-        path: The folder.
+    """Make sure that files can be written to the folder of an option, which may not exist yet; leaves no trace.
 
     Raises:
         ConfigurationError: They cannot.
@@ -60,11 +52,7 @@ def check_folder(option: str, path: Path) -> None:
 
 
 def check_file(option: str, path: Path) -> None:
-    """Make sure that a file can be written, which may not exist yet; leaves everything as it was.
-
-    Args:
-        option: For the error's text.
-        path: The file.
+    """Make sure that the file of an option can be written, which may not exist yet; leaves no trace.
 
     Raises:
         ConfigurationError: It cannot.

@@ -44,10 +44,9 @@ def video_file(path: Path) -> Source:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             fps = float(stream.average_rate or stream.guessed_rate or 30)
-            length = stream.frames or None
     except (av.FFmpegError, IndexError) as error:
         raise ConfigurationError(f"--source {path}: no video that can be decoded ({error})") from error
-    return Source(path.name, lambda: _decoded(str(path), None, {}), fps, live=False, length=length)
+    return Source(path.name, lambda: _decoded(str(path), None, {}), fps, live=False)
 
 
 def camera(number: int) -> Source:

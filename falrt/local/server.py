@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import threading
 from typing import TYPE_CHECKING, Final, Self
 
 import uvicorn
 
-from falrt.exceptions import ConfigurationError
+from falrt.local import serving
 from falrt.local.app import create_app
 from falrt.local.options import LocalOptions
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Generator
     from types import TracebackType
 
@@ -102,8 +102,8 @@ class LocalServer:
     def _prepare(self) -> socket.socket:
         if self._server is not None:
             raise RuntimeError("the local server is already running")
-        listener = _listen(self._host, self._port)
-        self._url = _url(listener)
+        listener = serving.listen(self._host, self._port)
+        self._url = serving.url_of(listener)
         self._server = _Server(create_app(self._options))
         return listener
 
@@ -112,7 +112,7 @@ class _Server(uvicorn.Server):
     """uvicorn, quiet, telling when it is ready, and leaving signals to the program around it."""
 
     def __init__(self, app: Starlette) -> None:
-        super().__init__(_config(app))
+        super().__init__(serving.config_for(app, lifespan="on"))
         self.ready = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -144,42 +144,6 @@ def serve(
     Raises:
         ConfigurationError: The address cannot be listened on.
     """
-    listener = _listen(host, port)
-
-    class Announcing(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if started is not None:
-                started(_url(listener))
-
-    with contextlib.suppress(KeyboardInterrupt):
-        # uvicorn raises the signal again after it has shut down; by then there is nothing left to interrupt.
-        Announcing(_config(create_app(options))).run(sockets=[listener])
-
-
-def _config(app: Starlette) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        lifespan="on",
-        log_config=None,
-        log_level="warning",
-        # fal's server agrees to compression, but it costs sixteen times the round trip and shows nothing.
-        ws_per_message_deflate=False,
-        # A socket that does not answer the closing handshake must not hold up the end.
-        timeout_graceful_shutdown=1,
-    )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {error}; choose another port") from error
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    listener = serving.listen(host, port)
+    config = serving.config_for(create_app(options), lifespan="on")
+    serving.run(config, listener, lambda: started(serving.url_of(listener)) if started else None)

@@ -53,4 +53,4 @@ def test_changes_of_the_prompt_are_noted(shots: list[Shot]) -> None:
 
 
 def test_cost_is_of_open_time() -> None:
-    assert Record(open_seconds=10).cost(0.00194) == pytest.approx(0.0194)
+    assert Record(open_seconds=10, price_per_second=0.00194).cost == pytest.approx(0.0194)

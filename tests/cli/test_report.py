@@ -17,7 +17,9 @@ from falrt.cli.report import check_report_path, write_report
 
 @pytest.fixture
 def record(shots: list[Shot]) -> Record:
-    record = Record(title="a <film> through klein", open_seconds=3.0, reconnects=[1.25])
+    record = Record(
+        title="a <film> through klein", open_seconds=3.0, reconnects=[1.25], price_per_second=0.01
+    )
     for number in range(100):
         shot = shots[number % 5]
         prompt = "gold" if number < 50 else "teal & pink"
@@ -27,7 +29,7 @@ def record(shots: list[Shot]) -> Record:
 
 
 def test_html_holds_figures_charts_and_pictures(tmp_path: Path, record: Record) -> None:
-    page = write_report(tmp_path / "report.html", record, price_per_second=0.01).read_text()
+    page = write_report(tmp_path / "report.html", record).read_text()
 
     charts = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
     assert [chart.get("aria-label") for chart in charts] == [
@@ -66,9 +68,10 @@ def test_long_prompts_are_broken_and_end_in_an_ellipsis() -> None:
     lines = wrapped("a very long prompt " * 9, 120, 14, 2)
     assert len(lines) == 2
     assert lines[-1].endswith("…")
-    (line,) = wrapped("x" * 300, 120, 14, 2)
-    assert len(line) < 30
-    assert line.endswith("…")
+    beginning, rest = wrapped("x" * 300, 120, 14, 2)
+    assert 10 < len(beginning) < 30
+    assert rest == "…"
+    assert wrapped("", 120, 14, 2) == [""]
 
 
 def test_html_needs_nothing_from_elsewhere(tmp_path: Path, record: Record) -> None:

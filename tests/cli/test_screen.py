@@ -20,8 +20,9 @@ def recorded(shots: list[Shot]) -> Record:
 def test_line_tells_age_rate_drops_and_cost(shots: list[Shot]) -> None:
     record = recorded(shots)
     record.reconnects.append(1.0)
+    record.price_per_second = 0.00194
 
-    line = live_line(record, price_per_second=0.00194)
+    line = live_line(record)
 
     for part in ("5 pictures", "10.0/s", "age 130 ms (p95 150)", "inference 50 ms", "10 frames skipped"):
         assert part in line

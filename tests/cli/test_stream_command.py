@@ -311,7 +311,7 @@ def test_brackets_in_names_are_shown_as_they_are(
 def test_report_that_fails_at_the_end_costs_neither_the_summary_nor_the_others(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(record: object, price_per_second: float) -> str:
+    def full(record: object) -> str:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(report_html, "html_report", full)
