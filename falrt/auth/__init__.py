@@ -1,4 +1,4 @@
-"""Keys and tokens: where a credential comes from, and a fresh one for every handshake."""
+"""Keys and tokens: finding the key, and a valid token for every handshake."""
 
 from falrt.auth.credentials import Key, Token, find_key
 from falrt.auth.token_cache import TokenCache

@@ -1,4 +1,4 @@
-"""Keys and tokens as values that do not show themselves, and the places where a key is looked for.
+"""Keys and tokens as values that are not shown in a repr, and the places where a key is looked for.
 
 Source: wire fact W40, docs/reference/wire.md.
 """
@@ -24,8 +24,8 @@ class Token:
     """A short-lived token for a handshake, as a ``token_provider`` may return it.
 
     Attributes:
-        value: The token, a JWT as a rule. Not part of the repr.
-        expires_in: Seconds it is good for, counted from now; None to go by the JWT's own ``exp``, else by
+        value: The token, usually a JWT. Not part of the repr.
+        expires_in: Seconds from now until it expires; None to use the JWT's own ``exp``, else
             ``token_expiration_seconds``.
     """
 
@@ -38,13 +38,13 @@ class Token:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Key:
-    """A fal key, checked so that it fits into a header. Not part of any repr or error.
+    """A fal key that fits into a header. Not part of any repr or error.
 
     Attributes:
-        value: The key, ``key_id:key_secret`` as a rule.
+        value: The key, usually ``key_id:key_secret``.
 
     Raises:
-        ConfigurationError: The text cannot be a key; says why and never shows it.
+        ConfigurationError: The text cannot be a key; the error says why without showing it.
     """
 
     value: str
@@ -72,16 +72,16 @@ def find_key(key: str | None = None, *, environ: Mapping[str, str] | None = None
     """Return the key to use: the one given, else the environment's.
 
     Looks at ``key``, then ``FAL_KEY``, then ``FAL_KEY_ID`` with ``FAL_KEY_SECRET``, then the secret
-    ``FAL_KEY`` of a Google Colab notebook. White space around a key is removed, as a file or a shell may
+    ``FAL_KEY`` of a Google Colab notebook. White space around a key is removed, because a file or a shell may
     have added it; an empty variable counts as absent.
 
     Args:
         key: The key itself, without the word ``Key`` in front.
-        environ: The environment; the process's own by default.
+        environ: The environment; by default that of the process.
 
     Raises:
-        MissingCredentialsError: There is no key anywhere; the text says where to put it.
-        ConfigurationError: A key cannot be one; the text says what is wrong with it and never shows it.
+        MissingCredentialsError: No key was found; the text says where to put it.
+        ConfigurationError: A key is invalid; the text says why without showing it.
     """
     if key is not None:
         if not isinstance(key, str):
@@ -110,15 +110,15 @@ def find_key(key: str | None = None, *, environ: Mapping[str, str] | None = None
 
 
 def _colab_secret() -> str:
-    """Return the notebook's secret; ``""`` outside Colab or where the user does not share it."""
-    # Only a module that is loaded: in a Colab kernel it always is, and elsewhere the import could run
-    # anything.
+    """Return the notebook's secret; ``""`` outside Colab or if the user does not share it."""
+    # Only if it is loaded already: in a Colab kernel it always is, and elsewhere the import could run
+    # arbitrary code.
     userdata = getattr(sys.modules.get("google.colab"), "userdata", None)
     if userdata is None:
         return ""
     try:
         secret = userdata.get("FAL_KEY")
-    except Exception:  # Not found, not granted, timed out: each means that this place has no key for us.
+    except Exception:  # Not found, not granted, or timed out: there is no key here.
         return ""
     return secret.strip() if isinstance(secret, str) else ""
 
@@ -130,7 +130,7 @@ def _checked(text: str, source: str) -> Key:
 
 
 def _check(value: str, source: str) -> None:
-    """Refuse what does not fit into a header; an HTTP library would quote it in its error."""
+    """Refuse text that does not fit into a header; an HTTP library would quote it in its error."""
     if value[:4].lower() == "key ":
         raise ConfigurationError(f"{source} begins with the word 'Key': pass the key without it")
     if value.strip("'\"") != value:

@@ -1,4 +1,4 @@
-"""One pool of HTTP connections for a client: token requests and calls share it, and the sockets' TLS context.
+"""The HTTP connection pool of a client, for token requests and calls, with the TLS context of its sockets.
 
 Source of the limits: docs/explanation/design.md.
 """
@@ -28,22 +28,21 @@ E = TypeVar("E", bound=BaseException)
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
-# A handshake costs two round trips, so an idle connection is kept for the next call; servers keep theirs longer.
+# A handshake takes two round trips, so an idle connection is kept for the next call; servers keep theirs longer.
 _KEPT_SECONDS: Final = 30.0
 _KEPT_CONNECTIONS: Final = 100
-# A generation may take minutes in which nothing comes. The system's own probes tell a slow peer from a dead one:
-# the first after 30 s of silence, then three, 10 s apart.
+# A generation may take minutes without data. TCP keepalive tells a slow peer from a dead one: the first probe after
+# 30 s of silence, then three, 10 s apart.
 _PROBES: Final = (("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
 
 class HTTPPool:
-    """Makes the pool when it is first needed: httpx and the TLS context take 300 ms, so a thread loads them.
+    """Makes the pool on first use; httpx and the TLS context take 300 ms to load, so a thread loads them.
 
     Args:
-        place: A URL that most requests go to; whether it is TLS, and whether it is on this machine, decides how the
-            pool is made.
-        ssl_context: Returns the TLS context; None to build the usual one.
-        proxies: The way there; one proxy for all requests, by the place.
+        place: A URL that most requests go to; it decides about TLS and the proxy.
+        ssl_context: Returns the TLS context; None to create the default one.
+        proxies: The proxies; the one for ``place`` is used for all requests.
     """
 
     __slots__ = ("_client", "_loop", "_making", "_place", "_proxies", "_ssl_context", "_transport")
@@ -58,13 +57,13 @@ class HTTPPool:
         self._ssl_context, self._proxies = ssl_context, proxies
         self._transport: httpx.AsyncBaseTransport | None = None
         self._client: httpx.AsyncClient | None = None
-        # Two requests may come at once. Made with the first: a client without any stays small.
+        # For two first requests at the same time. Made with the first, so that a client without requests stays small.
         self._making: asyncio.Lock | None = None
-        # Whose connections they are: a program may call asyncio.run() again, and the old ones went with the old loop.
+        # The event loop of the connections: a program may call asyncio.run() again, and they ended with the old loop.
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def transport(self) -> httpx.AsyncBaseTransport:
-        """Return the pool itself, which follows no redirect, keeps no cookie and logs no URL."""
+        """Return the pool itself, without redirects, cookies and logged URLs."""
         self._adopt()
         if self._transport is None:
             await self.client()
@@ -84,14 +83,14 @@ class HTTPPool:
             return self._client
 
     async def aclose(self) -> None:
-        """Close every connection; the next request would make a new pool."""
+        """Close every connection; the next request makes a new pool."""
         self._adopt()
         client, self._client, self._transport = self._client, None, None
         if client is not None:
             await client.aclose()
 
     def _adopt(self) -> None:
-        """Begin anew where another event loop runs than before."""
+        """Start over if another event loop is running than before."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._client, self._transport, self._making = loop, None, None, None
@@ -102,7 +101,7 @@ class HTTPPool:
         import httpx
 
         if urlsplit(self._place).scheme == "http":
-            # Knows no authority and so trusts nobody: made in no time, and never used.
+            # Never used. Without certificate authorities it is created quickly.
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         elif self._ssl_context is not None:
             context = await self._ssl_context()
@@ -115,7 +114,7 @@ class HTTPPool:
                 value,
             )
             for name, value in _PROBES
-            if hasattr(socket, name)  # the names differ between systems
+            if hasattr(socket, name)  # the names depend on the system
         ]
         proxy = self._proxies.to(self._place)
         if proxy is None:
@@ -141,10 +140,10 @@ class HTTPPool:
 
 
 def http_proxy(proxy: Proxy, context: ssl.SSLContext) -> httpx.Proxy:
-    """Return a proxy as ``httpx`` takes it.
+    """Return a proxy in the form of ``httpx``.
 
     Raises:
-        MissingDependencyError: A SOCKS proxy, and what speaks it is not installed.
+        MissingDependencyError: A SOCKS proxy, and the library for it is not installed.
     """
     import httpx
 

@@ -1,7 +1,7 @@
-"""A fresh token for every handshake: fetched once for all who wait, renewed before it is needed.
+"""A valid token for every handshake: requested once for all waiters, renewed before it expires.
 
-The times are decided by ``falrt.protocol.wire.token_schedule``. Here live one task per fetch that is under way
-and one timer per app that is in use; between fetches there is no task at all.
+``falrt.protocol.wire.token_schedule`` decides when. There is one task per request in progress and one timer per app
+in use; between requests there is no task.
 
 Source: wire facts W40 to W49, docs/reference/wire.md.
 """
@@ -42,19 +42,19 @@ logger = logging.getLogger("falrt.auth")
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """What is known about one app's token."""
+    """The token of one app."""
 
     app_path: str
     alias: str = ""
     custom_path: bool = False
-    # The newest token's text; None before the first and after a refusal.
+    # The newest token; None before the first and after a refusal.
     value: str | None = field(default=None, repr=False)
     schedule: TokenSchedule = field(default_factory=TokenSchedule)
-    # The endpoint that gave the newest token.
+    # The endpoint that issued the newest token.
     worked: TokenEndpoint | None = None
-    # The fetch under way; everybody who needs a token waits for it.
+    # The request in progress; everyone who needs a token waits for it.
     task: asyncio.Task[Token] | None = None
-    # How many connections want the token kept fresh, and the timer that does so.
+    # How many connections need the token renewed, and the timer for that.
     uses: int = 0
     timer: asyncio.TimerHandle | None = None
 
@@ -65,18 +65,18 @@ class TokenCache:
     All methods belong to one event loop; none of them blocks it.
 
     Args:
-        key: The key, or a function that returns it when it is needed; ``find_key`` by default. Not asked for
+        key: The key, or a function that returns it when it is needed; ``find_key`` by default. Not used
             with ``token_provider`` or ``proxy_url``.
-        base_url: One place for every host, such as a local server.
+        base_url: A URL used instead of all of fal's hosts, such as a local server's.
         proxy_url: A trusted server that adds the key to the token request.
-        token_provider: The user's own source of tokens, asked instead of fal's endpoints.
-        token_expiration_seconds: The lifetime to ask for, 120 by default, and to assume of tokens that do not
-            tell theirs. A provider's token with neither is fetched again for every handshake.
-        http: Returns the HTTP client to use; by default one is made with the first request.
-        ssl_context: Returns the TLS context for that one.
-        proxies: Its way to the endpoints, and to ``proxy_url``.
-        retry_delays: Seconds before each further try of a request that failed in passing.
-        fetch_timeout: Seconds for one fetch, tries and provider included.
+        token_provider: The user's own source of tokens, used instead of fal's endpoints.
+        token_expiration_seconds: The lifetime to request, 120 by default, and to assume for tokens without an
+            expiry. A provider's token with neither is requested again for every handshake.
+        http: Returns the HTTP client to use; by default one is created with the first request.
+        ssl_context: Returns the TLS context of the default client.
+        proxies: The proxies of the default client.
+        retry_delays: Seconds before each retry of a request that failed temporarily.
+        fetch_timeout: Seconds for one token, including retries and the provider.
         wall_clock: Seconds since the epoch.
 
     Raises:
@@ -124,31 +124,31 @@ class TokenCache:
 
     @property
     def source(self) -> str:
-        """Who is asked for tokens, in words."""
+        """Where tokens come from, for error texts."""
         return "the token provider" if self._provider is not None else self._requests.description
 
     async def get(
         self, app_path: str, alias: str, *, custom_path: bool = False, force: bool = False
     ) -> Token:
-        """Return a token that is good for a handshake now.
+        """Return a token that is valid for a handshake now.
 
-        A cached one that is not about to expire comes at once. Otherwise one request is made, however many
-        wait for it; cancelling a waiter leaves it to the others.
+        A cached one that does not expire soon is returned at once. Otherwise one request is made for all
+        waiters; if one of them is cancelled, the others still get the token.
 
         Args:
             app_path: Full path of the app, such as ``fal-ai/flux-2/klein/realtime``.
-            alias: The app's alias, which the general endpoint wants.
+            alias: The app's alias, which the general endpoint needs.
             custom_path: Whether the app is reached by another path than ``/realtime``.
-            force: Do not use the cached token. After a refused handshake prefer ``refused()`` and a plain
-                ``get()``: then many connections with the same bad token share one renewal.
+            force: Do not use the cached token. After a refused handshake call ``refused()`` and then ``get()``
+                without it, so that many connections with the same refused token share one renewal.
 
         Returns:
-            The token; ``expires_in`` is what is left of it.
+            The token; ``expires_in`` is its remaining lifetime.
 
         Raises:
             MissingCredentialsError: A key is needed and there is none.
-            ConnectError: The network failed on the way to fal's endpoint or to the proxy.
-            TokenRequestError: There is no token to be had; ``passing`` says whether waiting can help.
+            ConnectError: The network failed before fal's endpoint or the proxy was reached.
+            TokenRequestError: No token was issued; ``passing`` says whether a later request may succeed.
         """
         if self._closed:
             raise TokenRequestError("the client is closed: no token is fetched any more")
@@ -160,32 +160,32 @@ class TokenCache:
         if cached is not None:
             return cached
         task = entry.task or self._start(entry)
-        # Not `await task`: that would hand the waiter's own cancellation on to everybody else's fetch.
+        # Not `await task`: that would cancel the request for all waiters when one of them is cancelled.
         await asyncio.wait({task})
         if task.cancelled():
             raise TokenRequestError("the fetch of the token was cancelled, as on closing the client")
         return task.result()
 
     def refused(self, app_path: str, token: Token) -> None:
-        """Forget a token that the gateway refused, unless a newer one has taken its place already."""
+        """Drop a token that the gateway refused, unless a newer one has already replaced it."""
         entry = self._entries.get(app_path)
         if entry is not None and entry.value == token.value:
             self._drop(entry)
 
     def in_use(self, app_path: str) -> None:
-        """Keep the app's token fresh in the background until as many calls of ``release``."""
+        """Renew the app's token in the background until ``release`` was called as often."""
         entry = self._entry(app_path)
         entry.uses += 1
         self._arm(entry)
 
     def release(self, app_path: str) -> None:
-        """Take one ``in_use`` back. The token stays as long as it is good."""
+        """Undo one ``in_use``. The token is kept until it expires."""
         entry = self._entry(app_path)
         entry.uses = max(entry.uses - 1, 0)
         self._arm(entry)
 
     async def aclose(self) -> None:
-        """Stop every renewal and fetch and close what was opened; waiters get a ``TokenRequestError``."""
+        """Stop every renewal and request and close the default client; waiters get a ``TokenRequestError``."""
         self._closed = True
         tasks = [entry.task for entry in self._entries.values() if entry.task is not None]
         for entry in self._entries.values():
@@ -213,7 +213,7 @@ class TokenCache:
         self._arm(entry)
 
     def _arm(self, entry: _Entry) -> None:
-        """Set the timer of the next renewal to what the schedule says, or to nothing."""
+        """Set the timer of the next renewal as the schedule says."""
         if entry.timer is not None:
             entry.timer.cancel()
             entry.timer = None
@@ -230,13 +230,13 @@ class TokenCache:
         return entry.task
 
     async def _fetch(self, entry: _Entry) -> Token:
-        """Get a new token and tell the schedule how that went."""
+        """Get a new token and report the outcome to the schedule."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._fetch_timeout):
                 token = await self._ask(entry)
         except FalrtError as exc:
-            # Before TimeoutError, which one of ours is. What is no refusal is the network.
+            # Before TimeoutError, because one of ours is one. ConnectError means the network.
             passing = getattr(exc, "passing", isinstance(exc, ConnectError))
             entry.schedule.failed(loop.time(), passing=passing)
             raise
@@ -249,13 +249,13 @@ class TokenCache:
         except asyncio.CancelledError as exc:
             if is_own_cancellation():
                 raise
-            # Something that the provider waited for was cancelled, not this fetch. Untold, the schedule would ask
-            # again at once, and for ever.
+            # Something that the provider awaited was cancelled, not this task. If the schedule did not know, it would
+            # ask again at once, without end.
             entry.schedule.failed(loop.time(), passing=True)
             raise TokenRequestError(
                 f"no token for {entry.app_path!r}: what was asked for it was cancelled", passing=True
             ) from exc
-        except Exception as exc:  # The HTTP client or the TLS context could not be made.
+        except Exception as exc:  # The HTTP client or the TLS context could not be created.
             entry.schedule.failed(loop.time(), passing=False)
             raise TokenRequestError(f"no token for {entry.app_path!r}: {type(exc).__name__}") from exc
         else:
@@ -285,7 +285,7 @@ class TokenCache:
             )
             assumed = token.expires_in
         if assumed is not None:
-            # The far side's clock started somewhere on the way.
+            # The lifetime started when the token was issued, at some time during the request.
             assumed = max(assumed - (loop.time() - asked_at), 1.0)
         return Token(
             token.value, token_lifetime(token.value, wall_now=self._wall_clock(), configured=assumed)
@@ -293,6 +293,6 @@ class TokenCache:
 
 
 def _note_failure(task: asyncio.Task[Token]) -> None:
-    """Log a failed fetch; also marks its error as seen, since a renewal in the background has no waiter."""
+    """Log a failed request; this also marks its error as seen, since a renewal in the background has no waiter."""
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.info("no new token: %s", error)

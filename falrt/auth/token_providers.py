@@ -22,7 +22,7 @@ __all__ = ["TokenProvider", "ask_provider"]
 
 
 class TokenProvider(Protocol):
-    """Makes a token for one app; sync or async.
+    """A function, sync or async, that makes a token for one app.
 
     Called with the full path, such as ``fal-ai/fast-lcm-diffusion/realtime``.
     """
@@ -40,7 +40,7 @@ async def ask_provider(provider: TokenProvider, app_path: str) -> Token:
 
     Raises:
         AuthenticationError: The provider's own, unchanged.
-        TokenRequestError: Any other failure of the provider, as the cause; or a result that is no token.
+        TokenRequestError: The provider failed otherwise (see the cause), or its result is not a token.
     """
     try:
         if inspect.iscoroutinefunction(provider) or inspect.iscoroutinefunction(type(provider).__call__):
@@ -52,7 +52,7 @@ async def ask_provider(provider: TokenProvider, app_path: str) -> Token:
     except (AuthenticationError, asyncio.CancelledError, *INTERRUPTS):
         raise
     except BaseException as exc:
-        # Its words stay in the cause: they are the user's, and may hold what we must not repeat.
+        # Its text stays in the cause: it is the user's, and may contain secrets.
         raise TokenRequestError(
             f"the token provider failed for {app_path!r} with {type(exc).__name__}",
             passing=_may_pass(exc),
@@ -77,12 +77,12 @@ def _checked(result: Any) -> Token:
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Whether a provider's failure is the network's or a server's; a bug would only be repeated."""
+    """Whether a provider failed because of the network or a server, so that another try can help."""
     if isinstance(error, OSError | ConnectError):  # TimeoutError is one.
         return True
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(status, int):
         return is_passing(status)
-    # Most providers use httpx. It is not imported for the question: one that raised its error has done so.
+    # Most providers use httpx. It is not imported here: a provider that raised its error has imported it.
     httpx = sys.modules.get("httpx")
     return httpx is not None and isinstance(error, httpx.TransportError)

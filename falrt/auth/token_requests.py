@@ -1,6 +1,6 @@
 """Tokens from fal's token endpoints, directly with a key or through the user's proxy.
 
-What to send and what a reply means is decided in ``falrt.protocol.wire.token_endpoints``; here it is carried out.
+``falrt.protocol.wire.token_endpoints`` decides what to send and what a reply means; this module does the HTTP.
 
 Source: wire facts W42 to W46, docs/reference/wire.md; through a proxy, fal's own proxy protocol.
 """
@@ -47,7 +47,7 @@ __all__ = ["TokenRequests"]
 logger = logging.getLogger("falrt.auth")
 
 _TIMEOUT: Final = 10.0
-# A longer wait than this belongs to the supervisor, which can tell its user.
+# Longer waits are left to the supervisor, which reports them to the user.
 _MAX_RETRY_AFTER: Final = 10.0
 _MAX_REPLY_BYTES: Final = 65_536
 
@@ -77,8 +77,7 @@ class _Reply:
 class TokenRequests:
     """Asks the token endpoints for one client; the arguments are those of ``TokenCache``.
 
-    The key is asked for with each request that needs one. A server of this machine at ``base_url`` may do without:
-    nobody pays there.
+    The key is read for each request that needs one. A server on this machine at ``base_url`` needs none.
 
     Raises:
         ConfigurationError: A URL is not valid, or contains a password.
@@ -113,7 +112,7 @@ class TokenRequests:
 
     @property
     def description(self) -> str:
-        """What is waited for, in words."""
+        """What the client waits for, for error texts."""
         return f"the token request to {urlsplit(self._proxy_url or self._rest).netloc}"
 
     async def ask(
@@ -146,7 +145,7 @@ class TokenRequests:
     # One request.
 
     async def _post_patiently(self, endpoint: TokenEndpoint, body: dict[str, object]) -> _Reply:
-        """Post until the reply is final; a few tries within a few seconds."""
+        """Post until the reply is final, with a few retries within a few seconds."""
         for delay in (*self._retry_delays, None):
             wait = 0.0
             try:
@@ -172,7 +171,7 @@ class TokenRequests:
         url = self._rest + endpoint
         headers = {
             "accept": "application/json",
-            "accept-encoding": "identity",  # Unpacking could make a small reply large.
+            "accept-encoding": "identity",  # A small compressed reply could become large.
             "user-agent": "falrt (python)",
         }
         if self._proxy_url is None:
@@ -192,7 +191,7 @@ class TokenRequests:
                 host = urlsplit(url).netloc
                 text = f"the certificate of {host} cannot be trusted: {mistrust.verify_message}"
                 raise ConnectError(text) from mistrust
-            # Not a matter of the credential: whoever asks for another key would ask in vain.
+            # Not an error of the credential: another key would not help.
             kind = ConnectTimeoutError if isinstance(exc, httpx.TimeoutException) else ConnectError
             is_tls = cause_of(ssl.SSLError, exc) is not None
             if isinstance(exc, httpx.ConnectError) and not is_tls and urlsplit(url).hostname in LOOPBACK:
@@ -200,7 +199,7 @@ class TokenRequests:
                 raise ConnectError(
                     f"nothing listens at {urlsplit(url).netloc} ({option}); is `falrt serve` running?"
                 ) from None
-            # The library's own chain of errors, sixty lines, stays in __context__ for who asks.
+            # The library's own chain of errors, sixty lines, stays in __context__.
             raise kind(f"{what} failed: {type(exc).__name__} {self._hide(str(exc))}".rstrip()) from None
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise TokenRequestError(f"{what} failed: {type(exc).__name__}") from None
@@ -219,7 +218,7 @@ class TokenRequests:
         )
 
     def _is_final(self, failure: ConnectError) -> bool:
-        """A certificate stays as it is, and a server of this machine that is not running will not be in a second."""
+        """Whether another try is useless: a bad certificate, or a server on this machine that is not running."""
         is_here = urlsplit(self._proxy_url or self._rest).hostname in LOOPBACK
         mistrusts = isinstance(failure.__cause__, ssl.SSLCertVerificationError)
         return mistrusts or (is_here and type(failure) is ConnectError)
@@ -232,7 +231,7 @@ class TokenRequests:
                 return {}
             raise
 
-    # What the replies mean for the user.
+    # What the replies mean.
 
     def _token_in(self, endpoint: TokenEndpoint, reply: _Reply) -> str:
         token = read_token(reply.body)
@@ -245,9 +244,9 @@ class TokenRequests:
         return token
 
     def _refusal(self, app_path: str, refusals: list[tuple[TokenEndpoint, _Reply]]) -> TokenRequestError:
-        """Make one error of what each endpoint said."""
+        """Make one error from the answers of all endpoints."""
         said, details = zip(*(self._said(*refusal) for refusal in refusals), strict=True)
-        # The second endpoint does not exist everywhere; where it does not, the first one's word counts.
+        # The second endpoint does not exist everywhere; if it does not, the first one's answer counts.
         index = -1 if refusals[-1][1].status not in (404, 405) else 0
         status = refusals[index][1].status
         if self._proxy_url is None:
@@ -259,7 +258,7 @@ class TokenRequests:
         )
 
     def _said(self, endpoint: TokenEndpoint, reply: _Reply) -> tuple[str, str]:
-        """Tell what an endpoint answered, in whole and its own words alone."""
+        """Return an endpoint's answer as a sentence, and its own text alone."""
         detail = self._hide(read_detail(reply.body))
         return f"{self._describe(endpoint)} answered {reply.status}{f': {detail}' if detail else ''}", detail
 
@@ -271,7 +270,7 @@ class TokenRequests:
         return f"{target} by way of {proxy.scheme}://{proxy.netloc}{proxy.path}"
 
     def _hide(self, text: str) -> str:
-        """Remove the key from what somebody else said, in case they quote it."""
+        """Remove the key from someone else's text, in case it is quoted there."""
         with contextlib.suppress(MissingCredentialsError):
             if self._proxy_url is None:
                 text = self._key().hide(text)
@@ -279,7 +278,7 @@ class TokenRequests:
 
 
 async def _read(response: httpx.Response) -> bytes:
-    """Return the beginning of a body; a token or an explanation is short."""
+    """Return the beginning of a body; tokens and explanations are short."""
     content = bytearray()
     async for chunk in response.aiter_bytes():
         content += chunk
@@ -289,7 +288,7 @@ async def _read(response: httpx.Response) -> bytes:
 
 
 def _seconds_in(retry_after: str | None) -> float | None:
-    """Return a ``Retry-After`` given in seconds; the form with a date is left to our own delays."""
+    """Return a ``Retry-After`` in seconds; for one with a date our own delays are used."""
     return float(retry_after) if retry_after and retry_after.isdecimal() and retry_after.isascii() else None
 
 

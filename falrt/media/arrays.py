@@ -1,7 +1,7 @@
-"""Numpy arrays, OpenCV's frames among them, to JPEG and back.
+"""Numpy arrays, including OpenCV frames, to JPEG and back.
 
 Arrays are ``(height, width, channels)`` of uint8, values 0 to 255, RGB unless said otherwise.
-OpenCV resizes where it is installed (720p to 704 x 704 in under 1 ms against Pillow's 5); it is never needed.
+OpenCV resizes if it is installed (720p to 704 x 704 in under 1 ms; Pillow takes 5 ms); it is never required.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["check_array", "decode", "encode_jpeg", "fit_pil", "to_pil"]
 
 
 def check_array(array: NDArray[Any]) -> None:
-    """Refuse an array that is no picture; looks at shape and dtype only.
+    """Refuse an array that is not a picture; looks at shape and dtype only.
 
     Raises:
-        ConfigurationError: Names shape and dtype, and what to do.
+        ConfigurationError: Names shape and dtype, and the cure.
     """
     channels = 1 if array.ndim == 2 else array.shape[2] if array.ndim == 3 else 0
     if channels not in (1, 3, 4) or array.size == 0:
@@ -34,8 +34,8 @@ def check_array(array: NDArray[Any]) -> None:
             cure += "; channels first becomes that by array.transpose(1, 2, 0)"
         raise ConfigurationError(f"a {describe(array)} is not a picture: {cure}")
     if array.dtype != "uint8" and not (array.dtype == "bool" and channels == 1):
-        # Unlike in a 16-bit PNG, nothing says where the values of an array end: a depth map in millimetres would
-        # come out black.
+        # Unlike a 16-bit PNG, an array does not say which value is white: a depth map in millimetres would
+        # become black.
         more = {"f": pillow.FLOAT_CURE, "u": pillow.DEEP_CURE, "i": pillow.DEEP_CURE}
         cure = pillow.UINT8_CURE + more.get(array.dtype.kind, "")
         raise ConfigurationError(f"a {describe(array)} is not a picture: {cure}")
@@ -55,14 +55,14 @@ def encode_jpeg(
 
 
 def fit_pil(image: PILImage, placement: Placement) -> PILImage:
-    """Fit a PIL image of mode RGB or L, with OpenCV where it is installed, else with Pillow."""
+    """Fit a PIL image of mode RGB or L, with OpenCV if it is installed, else with Pillow."""
     if placement.box_size == placement.inner:
         return pillow.fit(image, placement)
     try:
         import numpy as np
     except ImportError:
         return pillow.fit(image, placement)
-    # Both copies together take a millisecond at 720p, and save three.
+    # The two copies take a millisecond at 720p and save three.
     return _fitted(np.asarray(image), placement, "RGB")
 
 
@@ -85,7 +85,7 @@ def _fitted(array: NDArray[Any], placement: Placement, channels: Channels) -> PI
 
 
 def to_pil(array: NDArray[Any], channels: Channels = "RGB") -> PILImage:
-    """Give a checked array as a PIL image of mode RGB or L; the pixels are copied once."""
+    """Convert a checked array to a PIL image of mode RGB or L; the pixels are copied once."""
     try:
         from PIL import Image
     except ImportError as exc:
@@ -104,7 +104,7 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     """Decode an encoded picture to ``(height, width, 3)`` uint8 in RGB order, writable.
 
     Raises:
-        DecodeError: The data are no picture, or one whose numbers have no fixed range.
+        DecodeError: The data are not a picture, or one whose numbers have no fixed range.
         MissingDependencyError: Pillow or numpy is absent.
     """
     try:
@@ -114,5 +114,5 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     image = pillow.decode(data)
     try:
         return np.array(pillow.flatten(image).convert("RGB"))
-    except ConfigurationError as exc:  # theirs, not the caller's
+    except ConfigurationError as exc:  # the server's error, not the caller's
         raise DecodeError(str(exc), size=len(data)) from exc

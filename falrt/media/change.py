@@ -1,7 +1,7 @@
-"""Tells whether a picture changed: the ready-made gate of ``conn.stream(camera(), gate=media.Changed())``.
+"""Tells whether a picture changed, as a gate: ``conn.stream(camera(), gate=media.Changed())``.
 
-Pictures are compared by the brightness of 16 x 16 tiles. A tile's average forgives a camera's noise and JPEG's
-artefacts, and a small thing that moves still changes the tile that it is in.
+Pictures are compared by the brightness of 16 x 16 tiles. The average of a tile hides camera noise and JPEG
+artefacts, while a small object that moves still changes its tile.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ if TYPE_CHECKING:
 __all__ = ["Changed"]
 
 TILES: Final = 16
-# Samples along a tile's side: enough to average noise away, few enough to take some microseconds.
+# Samples along a tile's side: enough to average out noise, few enough to take microseconds.
 SAMPLES: Final = 4
-# What makes 0-255 of an array's values; others have no known range, and are compared as they are.
+# Factors that scale an array's values to 0-255; other types have no known range and are compared exactly.
 _SCALES: Final = {"uint8": 1.0, "bool": 255.0, "float32": 255.0, "float64": 255.0}
 
 
 class Changed:
-    """Called with the input that was sent last and a newer one: whether the newer one is worth sending.
+    """Called with the input that was sent last and a newer one; returns whether the newer one should be sent.
 
     Inputs may be pictures (bytes, data URIs, PIL images, numpy arrays, ``media.BGR``), or maps and typed inputs that
-    hold some; whatever else they hold, such as the prompt, is compared as it is. Encoded pictures are decoded with
-    Pillow, in one to two milliseconds; without Pillow they count as changed where their bytes differ. A camera that
-    writes every frame into the same array has to copy it: nothing differs from itself.
+    contain pictures; their other values, such as the prompt, are compared exactly. Encoded pictures are decoded with
+    Pillow, in one to two milliseconds; without Pillow they count as changed if their bytes differ. A camera that
+    writes every frame into the same array must copy it: an object never differs from itself.
 
     Args:
-        threshold: By how much the most changed tile's brightness must differ, from 0 to 1. At 0 any difference counts.
+        threshold: Difference in brightness, from 0 to 1, that the most changed tile must reach. At 0 any difference
+            counts.
 
     Raises:
-        ConfigurationError: The threshold is none.
+        ConfigurationError: The threshold is not a number from 0 to 1.
     """
 
     __slots__ = ("_seen", "threshold")
@@ -53,7 +54,7 @@ class Changed:
                 f"threshold must be a share of the full brightness, 0 to 1, got {threshold!r}"
             )
         self.threshold = threshold
-        # Tiles of the pictures of the last call: the frame sent last is asked about again and again.
+        # Tiles of the pictures of the last call, because the frame sent last is compared with each newer one.
         self._seen: dict[int, tuple[Any, bytes | None]] = {}
 
     def __repr__(self) -> str:
@@ -81,7 +82,7 @@ class Changed:
     def _any_differs(
         self, one: Mapping[str, Any], other: Mapping[str, Any], before: dict[int, tuple[Any, bytes | None]]
     ) -> bool:
-        # All are looked at, so that the tiles of every picture are there for the next call.
+        # All are compared, so that the tiles of every picture are ready for the next call.
         differing = [name for name, value in one.items() if self._differs(value, other[name], before)]
         return bool(differing)
 
@@ -103,7 +104,7 @@ def _is_picture(value: Any) -> bool:
 
 
 def _tiles_of(picture: Any) -> bytes | None:
-    """Return the brightness of each tile, row by row; None where it cannot be told."""
+    """Return the brightness of each tile, row by row; None if it cannot be determined."""
     if isinstance(picture, Fitted):
         picture = picture.picture
     if isinstance(picture, BGR):
@@ -117,10 +118,12 @@ def _tiles_of(picture: Any) -> bytes | None:
 
         data = parse_data_uri(picture).data if isinstance(picture, str) else bytes(picture)
         with Image.open(BytesIO(data)) as image:
-            # JPEG can be decoded at an eighth of its size for a fraction of the time.
+            # A JPEG can be decoded at an eighth of its size in a fraction of the time.
             image.draft("L", (TILES * SAMPLES, TILES * SAMPLES))
             return _tiles_of_image(image)
-    except Exception:  # no Pillow, or damaged in any of Pillow's many ways: it is compared as it is
+    except (
+        Exception
+    ):  # no Pillow, or a damaged picture, for which Pillow raises many kinds: it is compared exactly
         return None
 
 

@@ -1,6 +1,6 @@
-"""Pictures from anywhere to what the models take: encoded bytes, or the same as a data URI.
+"""Converts pictures of any kind to what the models accept: encoded bytes, or a data URI of them.
 
-Pictures that are encoded already travel untouched; only pixels, and pictures of the wrong size, are encoded
+Encoded pictures are sent unchanged; only pixels, and pictures of the wrong size, are encoded
 (as JPEG). At 704 x 704 encoding takes about a millisecond and base64 a twentieth of that.
 
 Source: a data URI is the form in which every realtime model takes a frame (wire facts W60 to
@@ -64,15 +64,15 @@ __all__ = [
     "wrap_data_uri",
 ]
 
-# A drawing of a few colours makes a small PNG in a few milliseconds; a photograph's is far above this.
+# A drawing with few colours makes a small PNG in a few milliseconds; a photo makes one far above this.
 _SLOW_PNG_BYTES = 64 * 1024
-# Metadata such as ;charset= may stand between the type and the payload, but not without end.
+# Parameters such as ;charset= may come between the type and the payload.
 _DATA_URI_HEAD_CHARACTERS = 256
-# What libjpeg writes, and with it every canvas and camera: a JFIF segment of 16 bytes, and then the first table. EXIF
-# data would stand between the two.
+# What libjpeg writes, and therefore every canvas and camera: a JFIF segment of 16 bytes, then the first table. EXIF
+# data would be between the two.
 _PLAIN_JPEG, _TABLE, _TABLE_AT = b"\xff\xd8\xff\xe0\x00\x10", b"\x00\x00\xff\xdb\x00\x43", 18
 _PLAIN_JPEG_BASE64, _TABLE_BASE64, _TABLE_AT_BASE64 = "/9j/4AAQ", "AAD/2wBD", 24
-# Linux's PATH_MAX. Longer text is base64 without its head as a rule, and the system's error would show all of it.
+# PATH_MAX of Linux. Longer text is usually base64 without its head, and the system's error would show all of it.
 _LONGEST_PATH_BYTES = 4096
 
 
@@ -81,14 +81,14 @@ _SIDE: Final = Rule("a side in pixels from 1 to 16384", 1, 16384, whole=True)
 
 
 class SlowFormatWarning(UserWarning):
-    """A frame comes as PNG, which takes two hundred times as long to encode as JPEG (704 x 704: 237 ms)."""
+    """A frame is a PNG, which takes 200 times as long to encode as a JPEG (704 x 704: 237 ms)."""
 
 
 class DataURI(NamedTuple):
-    """A data URI taken apart.
+    """The parts of a data URI.
 
     Attributes:
-        mime_type: What the URI claims, such as ``image/jpeg``; empty where it claims nothing.
+        mime_type: The media type that the URI gives, such as ``image/jpeg``; empty if it gives none.
         data: The decoded payload.
     """
 
@@ -103,28 +103,28 @@ def data_uri(
     channels: Channels = "RGB",
     fit: Fit | None = None,
 ) -> str:
-    """Pack a picture as the inline text that image inputs accept.
+    """Encode a picture as the inline text that image inputs accept.
 
-    A photo whose EXIF orientation says that it is rotated is turned upright, whatever its source; other encoded
-    pictures of the right size are sent as they are.
+    A photo that is rotated by its EXIF orientation is turned upright, whatever its source; other encoded
+    pictures of the right size are not changed.
 
     Args:
         source: One of
 
-            - ``bytes``: an encoded JPEG, PNG, WebP or GIF, taken as it is; other formats are converted by
-              Pillow;
+            - ``bytes``: an encoded JPEG, PNG, WebP or GIF, which is not changed; other formats are converted
+              by Pillow;
             - a path (``str`` or ``pathlib.Path``);
             - a data URI;
             - a PIL image; 16-bit grey is scaled to 8 bits, transparent parts become white;
             - a numpy array of dtype uint8 and shape ``(height, width, 3)``, ``(height, width)`` for grey, or
               ``(height, width, 4)``, whose fourth channel is ignored (renderers and screen grabs leave
-              anything there);
+              arbitrary values there);
             - one of these in :class:`falrt.media.BGR` or :class:`falrt.media.Fitted`.
 
         size: ``(width, height)`` in pixels, or one number for a square. Default: the picture's own size; a
             12-megapixel photo then becomes 9 MB, so pass the size that the model works at.
-        quality: JPEG quality, 1 to 95, for whatever has to be encoded; ready pictures keep theirs.
-        channels: ``"RGB"``, or ``"BGR"`` for OpenCV's arrays. Other sources know their order.
+        quality: JPEG quality, 1 to 95, for pictures that are encoded here; ready pictures keep theirs.
+        channels: ``"RGB"``, or ``"BGR"`` for OpenCV arrays. Ignored for other sources.
         fit: What happens if ``size`` has another aspect ratio: ``"cover"`` (the default) scales and crops the
             picture, ``"contain"`` keeps all of it and adds black borders, ``"stretch"`` distorts it. If it is
             not given and the picture is cropped, a warning is logged, once for each pair of sizes.
@@ -134,14 +134,14 @@ def data_uri(
         than the bytes.
 
     Raises:
-        ConfigurationError: The source is no picture, of a wrong shape, mode or dtype, a folder, a web address, or
-            an option is wrong.
+        ConfigurationError: The source is not a picture, has a wrong shape, mode or dtype, is a folder or a web
+            address, or an option is wrong.
         FileNotFoundError: The file does not exist.
         MissingDependencyError: Pixels were given, or a picture has to be turned or scaled, and Pillow or numpy is
             absent; install ``falrt[images]``.
 
     Warns:
-        SlowFormatWarning: A large PNG was given as bytes, or as a file that is sent as it is.
+        SlowFormatWarning: A large PNG was given as bytes, or as a file that is sent unchanged.
     """
     check_options(size, quality, channels, fit)
     if size is None and isinstance(source, str) and is_data_uri(source):
@@ -152,7 +152,7 @@ def data_uri(
 
 
 def wrap_data_uri(data: bytes) -> str:
-    """Write encoded bytes as a data URI, whatever they hold; the media type is told by the bytes."""
+    """Return encoded bytes as a data URI; the media type is determined from the bytes."""
     return f"data:image/{image_format(data) or 'jpeg'};base64,{encode_base64(data)}"
 
 
@@ -163,7 +163,7 @@ def jpeg_bytes(
     channels: Channels = "RGB",
     fit: Fit | None = None,
 ) -> bytes:
-    """Give a picture as an encoded JPEG; a ready JPEG of the right size is returned as it is.
+    """Return a picture as an encoded JPEG; a ready JPEG of the right size is returned unchanged.
 
     Arguments, errors and warnings are those of :func:`data_uri`.
     """
@@ -181,7 +181,7 @@ def encode_image(
     fit: Fit | None = None,
     max_side: int | None = None,
 ) -> bytes:
-    """Give a picture as encoded bytes: ready ones as they are, pixels and wrong sizes as JPEG.
+    """Return a picture as encoded bytes: ready ones unchanged, pixels and pictures of another size as JPEG.
 
     Arguments, errors and warnings are those of :func:`data_uri`. Where no ``size`` is given, a picture with a side
     longer than ``max_side`` pixels is scaled down to that, in its own shape.
@@ -206,8 +206,7 @@ def encode_image(
         header = read_header(data)
         if header is not None and header.orientation == 1:
             wanted = target or (within(header.size, max_side) if header.size else None)
-            # A file was encoded long ago; what a PNG still costs is its bytes on the way, so only one that
-            # travels counts.
+            # A PNG file took no time to encode here, but its size slows down sending: warn only if it is sent.
             if wanted in (None, header.size):
                 warn_if_slow(data)
                 return data
@@ -218,10 +217,10 @@ def encode_image(
 
 
 def check_data_uri(uri: str) -> tuple[str, int]:
-    """Return the media type and where the payload starts; looks at the first characters only.
+    """Return the media type and the index of the payload; looks at the first characters only.
 
     Raises:
-        ConfigurationError: It is no data URI, not in base64, or empty.
+        ConfigurationError: It is not a data URI, not in base64, or empty.
     """
     if not isinstance(uri, str):
         raise ConfigurationError(f"a data URI must be a str, not {describe(uri)}")
@@ -235,10 +234,10 @@ def check_data_uri(uri: str) -> tuple[str, int]:
 
 
 def parse_data_uri(uri: str) -> DataURI:
-    """Take a base64 data URI apart.
+    """Decode a base64 data URI.
 
     Raises:
-        ConfigurationError: It is no data URI, not in base64, or the payload is damaged.
+        ConfigurationError: It is not a data URI, not in base64, or the payload is damaged.
     """
     mime_type, payload_at = check_data_uri(uri)
     try:
@@ -248,7 +247,7 @@ def parse_data_uri(uri: str) -> DataURI:
 
 
 def is_turned(picture: str | bytes) -> bool:
-    """Tell whether a ready picture, or the data URI of one, lies on its side or is mirrored by its EXIF data.
+    """Tell whether a ready picture, or the data URI of one, is rotated or mirrored by its EXIF data.
 
     Takes a microsecond for a picture without EXIF data, which is every frame of a canvas or a camera.
     """
@@ -263,24 +262,24 @@ def is_turned(picture: str | bytes) -> bool:
         return False
     try:
         return is_turned(parse_data_uri(picture).data)
-    except ConfigurationError:  # damaged: said where it is read
+    except ConfigurationError:  # damaged: reported where it is read
         return False
 
 
 def encode_base64(data: bytes) -> str:
-    """Encode to base64 text, with pybase64 where that is installed."""
+    """Encode to base64 text, with pybase64 if that is installed."""
     text: str = b64encode_as_string(data)
     return text
 
 
 def decode_base64(text: str) -> bytes:
-    """Decode base64 text, with pybase64 where that is installed.
+    """Decode base64 text, with pybase64 if that is installed.
 
     Takes the URL-safe alphabet as well, which pydantic writes into JSON; and, as browsers do, line breaks,
     percent-encoding and missing padding.
 
     Raises:
-        ValueError: A character outside the alphabet, or a length that no padding explains.
+        ValueError: A character outside the alphabet, or an impossible length.
     """
     if "-" in text or "_" in text:
         text = text.translate({ord("-"): "+", ord("_"): "/"})
@@ -295,10 +294,10 @@ def decode_base64(text: str) -> bytes:
 def check_options(
     size: Size | None, quality: int, channels: str, fit: str | None = None
 ) -> tuple[int, int] | None:
-    """Check what says how a picture is encoded, and return the size as ``(width, height)``.
+    """Check the options of an encoding, and return the size as ``(width, height)``.
 
     Raises:
-        ConfigurationError: Names the option and what it may be.
+        ConfigurationError: Names the option and its allowed values.
     """
     if channels not in ("RGB", "BGR"):
         raise ConfigurationError(f"channels must be 'RGB' or 'BGR', not {channels!r}")
@@ -314,7 +313,7 @@ def check_options(
 
 
 def warn_if_slow(data: bytes | str, stacklevel: int = 4) -> None:
-    """Warn where encoded bytes, or a data URI, are a PNG too large to have been made quickly."""
+    """Warn if encoded bytes, or a data URI, are a PNG that is too large to be encoded quickly."""
     if len(data) < _SLOW_PNG_BYTES:
         return
     is_png = data.startswith("data:image/png") if isinstance(data, str) else image_format(data) == "png"
@@ -346,7 +345,7 @@ def _read(source: object) -> bytes:
 
 
 def _loaded(image: PILImage) -> PILImage:
-    """Give a user's image upright and in mode RGB or L."""
+    """Return the user's image upright and in mode RGB or L."""
     from falrt.media import pillow
 
     if 0 in image.size:
@@ -361,14 +360,14 @@ def _loaded(image: PILImage) -> PILImage:
 
 
 def _decoded(data: bytes) -> PILImage:
-    """Give an encoded picture upright and in mode RGB or L."""
+    """Decode a picture, upright and in mode RGB or L."""
     from falrt.media import pillow
 
     try:
         return pillow.flatten(pillow.decode(data))
     except DecodeError as exc:
         cure = "give a JPEG, PNG, WebP or GIF"
-        raise ConfigurationError(f"no picture that Pillow can read: {describe(data)}; {cure}") from exc
+        raise ConfigurationError(f"not a picture that Pillow can read: {describe(data)}; {cure}") from exc
 
 
 def _encode_pil(image: PILImage, target: tuple[int, int] | None, quality: int, fit: Fit | None) -> bytes:

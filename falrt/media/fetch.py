@@ -1,6 +1,6 @@
-"""Fetch a picture that a reply names by its web address.
+"""Downloads a picture that a reply gives as a web address.
 
-No credential is ever sent: the addresses are public files on fal's CDN, and redirects may lead anywhere.
+No credentials are sent: the addresses are public files on fal's CDN, and redirects may lead to other hosts.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 __all__ = ["fetch", "fetch_async"]
 
-# A 14142 x 14142 picture, the largest the models know, stays below this as JPEG.
+# A JPEG of 14142 x 14142 pixels, the largest size of the models, is smaller.
 _MAX_BYTES = 128 * 1024 * 1024
 _TIMEOUT = 30.0
 
 
 def fetch(url: str, *, transport: httpx.BaseTransport | None = None) -> bytes:
-    """Fetch the bytes behind an http or https address; blocks.
+    """Download the bytes at an http or https address; blocks.
 
     Args:
         url: The address.
-        transport: How to reach it; for tests and odd networks. Default: httpx's own.
+        transport: An httpx transport, for tests and special networks. Default: httpx's own.
 
     Raises:
         ConfigurationError: Another kind of address.
         HTTPStatusError: The host answered with an error status.
-        HTTPCallError: No answer within 30 s, a broken one, or one above 128 MiB.
+        HTTPCallError: No answer within 30 s, a damaged one, or one above 128 MiB.
     """
     import httpx
 
@@ -50,7 +50,7 @@ def fetch(url: str, *, transport: httpx.BaseTransport | None = None) -> bytes:
 
 
 async def fetch_async(url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> bytes:
-    """Fetch without blocking the event loop; otherwise as :func:`fetch`. May be cancelled."""
+    """Download as :func:`fetch` does, without blocking the event loop. May be cancelled."""
     import httpx
 
     with _as_ours(url):
@@ -67,14 +67,14 @@ async def fetch_async(url: str, *, transport: httpx.AsyncBaseTransport | None = 
 
 @contextmanager
 def _as_ours(url: str) -> Iterator[None]:
-    """Refuse other kinds of addresses, and raise what fails on the way as falrt's error."""
+    """Refuse other kinds of addresses, and raise httpx's errors as falrt's."""
     import httpx
 
     if not is_web_url(url):
         raise ConfigurationError(f"only http and https addresses can be fetched, not {describe(url)}")
     try:
         yield
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:  # a host name may be none in many ways
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:  # the last two for invalid host names
         text = f"fetching {redact(describe(url))}: {redact(str(exc)) or type(exc).__name__}"
         raise HTTPCallError(text) from exc
 

@@ -1,6 +1,6 @@
-"""Where a picture goes when its shape is not the one that is wanted: cut, bordered or stretched.
+"""How a picture is cropped, bordered or stretched to fill a frame of another shape.
 
-Only numbers are worked out here; Pillow or OpenCV move the pixels.
+Only numbers are computed here; Pillow or OpenCV move the pixels.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ __all__ = ["FITS", "Fit", "Placement", "centre_box", "place", "say_if_cut", "wit
 log = logging.getLogger(__name__)
 
 Fit: TypeAlias = Literal["cover", "contain", "stretch"]
-"""What happens to a picture of another shape: ``"cover"`` cuts the middle out, ``"contain"`` keeps all of it and
+"""What happens to a picture of another shape: ``"cover"`` crops it to the center, ``"contain"`` keeps all of it and
 adds black borders, ``"stretch"`` distorts it."""
 
 FITS: Final = ("cover", "contain", "stretch")
 
-# Rounding to whole pixels, and the sliver between 4:3 and 1.34:1, are not worth a word.
+# Rounding to whole pixels, and the difference between 4:3 and 1.34:1, are not worth a warning.
 _NOTICEABLE_SHARE = 0.02
 
 
@@ -29,7 +29,7 @@ class Placement(NamedTuple):
     Attributes:
         box: Left, top, right and bottom of the part that is used, in the picture's pixels.
         inner: Width and height that this part is scaled to.
-        size: Width and height of the frame; what ``inner`` leaves over is black.
+        size: Width and height of the frame; the rest around ``inner`` is black.
     """
 
     box: tuple[int, int, int, int]
@@ -38,7 +38,7 @@ class Placement(NamedTuple):
 
     @property
     def offset(self) -> tuple[int, int]:
-        """Where the scaled part stands in the frame."""
+        """Left and top of the scaled part in the frame."""
         return (self.size[0] - self.inner[0]) // 2, (self.size[1] - self.inner[1]) // 2
 
     @property
@@ -49,7 +49,7 @@ class Placement(NamedTuple):
 
 
 def place(source: tuple[int, int], size: tuple[int, int], fit: Fit | None) -> Placement:
-    """Work out how a picture of ``source`` pixels fills a frame of ``size``; None is ``"cover"``."""
+    """Compute how a picture of ``source`` pixels fills a frame of ``size``; None means ``"cover"``."""
     whole = (0, 0, *source)
     if fit == "stretch":
         return Placement(whole, size, size)
@@ -61,7 +61,7 @@ def place(source: tuple[int, int], size: tuple[int, int], fit: Fit | None) -> Pl
 
 
 def within(source: tuple[int, int], max_side: int | None) -> tuple[int, int] | None:
-    """Return the size in the shape of ``source`` whose longer side is ``max_side``; None where it is not longer."""
+    """Return the size in the shape of ``source`` whose longer side is ``max_side``; None if it is not longer."""
     longest = max(source)
     if max_side is None or longest <= max_side:
         return None
@@ -69,11 +69,11 @@ def within(source: tuple[int, int], max_side: int | None) -> tuple[int, int] | N
 
 
 def centre_box(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Find the largest centred rectangle of the target's aspect ratio.
+    """Return the largest centered rectangle with the target's aspect ratio.
 
     Args:
         source: Width and height of the picture in pixels.
-        target: Width and height that are wanted; only their ratio counts.
+        target: Wanted width and height; only their ratio counts.
 
     Returns:
         Left, top, right and bottom in pixels, right and bottom exclusive; at least one pixel each way.
@@ -88,13 +88,13 @@ def centre_box(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, i
 
 
 def say_if_cut(source: tuple[int, int], size: tuple[int, int] | None, fit: Fit | None) -> None:
-    """Log a warning where a picture loses its edges although nobody chose ``"cover"``."""
+    """Log a warning if a picture is cropped although ``fit`` was not given."""
     if fit is None and size is not None:
         _say_once_if_cut(source, size)
 
 
-# Remembered, so that a film is one line and not thirty a second. A warning of Python's would do the same, but end
-# programs that run with warnings as errors, for a picture that was made as documented.
+# Cached, so that a video logs one line and not thirty a second. A Python warning would do the same, but would end
+# programs that run with warnings as errors, although the picture is as documented.
 @functools.lru_cache(maxsize=64)
 def _say_once_if_cut(source: tuple[int, int], size: tuple[int, int]) -> None:
     width, height = place(source, size, "cover").box_size

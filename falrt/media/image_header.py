@@ -1,7 +1,7 @@
 """Format and pixel size of a picture from its first bytes, without decoding it.
 
-Knows the four formats that travel as frames: JPEG, PNG, WebP and GIF.
-Reads bytes and nothing else, so it costs microseconds and needs no image library.
+Knows the four formats that are sent as frames: JPEG, PNG, WebP and GIF.
+Only reads bytes, so it takes microseconds and needs no image library.
 Arbitrary bytes never raise: what cannot be read is None.
 """
 
@@ -16,7 +16,7 @@ __all__ = ["ImageFormat", "ImageHeader", "image_format", "read_header"]
 
 ImageFormat: TypeAlias = Literal["jpeg", "png", "webp", "gif"]
 
-# Start-of-frame markers carry the size. C4, C8 and CC lie in the same range and mean other things.
+# Start-of-frame markers contain the size. C4, C8 and CC are in the same range but have other meanings.
 _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Markers without a length: TEM, the restarts, start of image. End of image and start of scan end the header.
 _JPEG_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -29,12 +29,12 @@ _WEBP_HAS_EXIF = 0x08
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What the first bytes of a picture say.
+    """What the first bytes of a picture tell.
 
     Attributes:
         format: ``"jpeg"``, ``"png"``, ``"webp"`` or ``"gif"``.
-        width: Stored width in pixels, or None where the bytes end too early.
-        height: Stored height in pixels, or None likewise.
+        width: Stored width in pixels, or None if the bytes end too early.
+        height: Stored height in pixels, or None if the bytes end too early.
         orientation: EXIF orientation, 1 to 8; 1 is upright and the default. GIF has none.
     """
 
@@ -50,14 +50,14 @@ class ImageHeader:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Stored ``(width, height)`` in pixels, or None where it is unknown."""
+        """Stored ``(width, height)`` in pixels, or None if it is unknown."""
         if self.width is None or self.height is None:
             return None
         return self.width, self.height
 
 
 def image_format(data: bytes) -> ImageFormat | None:
-    """Tell the format by the magic bytes; None where it is none of the four.
+    """Return the format by the magic bytes; None if it is none of the four.
 
     Args:
         data: The picture, or at least its first twelve bytes.
@@ -74,11 +74,11 @@ def image_format(data: bytes) -> ImageFormat | None:
 
 
 def read_header(data: bytes) -> ImageHeader | None:
-    """Read format, stored size and orientation; None where the format is unknown.
+    """Read format, stored size and orientation; None if the format is unknown.
 
     Args:
-        data: The picture. A few dozen bytes do for the size of a PNG, WebP or GIF; a JPEG tells it behind its
-            metadata, and PNG and WebP may tell their orientation at the end.
+        data: The picture. A few dozen bytes are enough for the size of a PNG, WebP or GIF; a JPEG has it after its
+            metadata, and PNG and WebP may have their orientation at the end.
     """
     kind = image_format(data)
     if kind is None:
@@ -109,7 +109,7 @@ def _jpeg(data: bytes) -> ImageHeader:
 
 
 def _exif_orientation(tiff: bytes) -> int:
-    """Find the orientation in the first directory of EXIF data, which are a TIFF file; 1 where there is none."""
+    """Return the orientation from the first directory of EXIF data, which are a TIFF file; 1 if there is none."""
     order = "<" if tiff[:2] == b"II" else ">"
     try:
         (directory,) = unpack_from(f"{order}I", tiff, 4)
@@ -118,13 +118,13 @@ def _exif_orientation(tiff: bytes) -> int:
             tag, value = unpack_from(f"{order}H6xH", tiff, entry)
             if tag == _EXIF_ORIENTATION_TAG:
                 return value if 1 <= value <= 8 else 1
-    except struct.error:  # damaged: nothing is known of it
+    except struct.error:  # damaged: without orientation
         pass
     return 1
 
 
 def _png(data: bytes) -> ImageHeader:
-    # The size is only where it should be if the first chunk is the one the standard demands.
+    # The size is only there if the first chunk is the one that the standard requires.
     first, width, height = unpack_from(">4sII", data, 12)
     if first != b"IHDR":
         return ImageHeader("png")

@@ -1,6 +1,6 @@
-"""Decode, fit and encode with Pillow, the base of every picture conversion here.
+"""Decodes, fits and encodes pictures with Pillow.
 
-Pillow is imported when a function is first called, and its absence is a ``MissingDependencyError``.
+Pillow is imported when a function is first called; if it is absent, that raises a ``MissingDependencyError``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MAX_JPEG_SIDE = 65500
 UINT8_CURE = "it must be uint8 with values from 0 to 255"
 FLOAT_CURE = "; floats from 0 to 1 become that by (array * 255).astype('uint8')"
 DEEP_CURE = "; 16-bit values become that by (array // 257).astype('uint8')"
-# Written as they are, where the format has them; Pillow's writers may clip or refuse other modes.
+# Written unchanged if the format has them; Pillow's writers may clip or refuse other modes.
 _EVERYDAY_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
 _ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "PA"})
 _EXIF_ORIENTATION_TAG = 0x0112
@@ -42,32 +42,31 @@ _DEEP_FORMATS = frozenset({"PNG", "TIFF"})
 
 
 def decode(data: bytes) -> PILImage:
-    """Decode an encoded picture and turn it upright by its EXIF orientation; of an animation the first frame.
+    """Decode a picture, or the first frame of an animation, and turn it upright by its EXIF orientation.
 
     Returns:
         A loaded PIL image of the picture's own mode, 16-bit grey as ``I;16``.
 
     Raises:
-        DecodeError: No picture, a damaged one, or one of absurdly many pixels.
+        DecodeError: Not a picture, a damaged one, or one with so many pixels that Pillow refuses it.
         MissingDependencyError: Pillow is absent.
     """
     pillow = _pillow("decoding a picture")
     try:
         image: PILImage = pillow.open(BytesIO(data))
         image.load()
-        # Before Pillow 11 a PNG of 16-bit grey came as 32-bit numbers.
+        # Before Pillow 11 a PNG of 16-bit grey was decoded to 32-bit numbers.
         deep = image.mode == "I" and image.format == "PNG"
         return upright(image.convert("I;16") if deep else image)
-    except pillow.UnidentifiedImageError as exc:  # its own text gives an address in memory
-        raise DecodeError(f"{describe(data)} are no picture that Pillow knows", size=len(data)) from exc
-    # Pillow's plug-ins raise whatever the damaged spot leads to: OSError, SyntaxError, struct.error,
-    # ValueError.
+    except pillow.UnidentifiedImageError as exc:  # its own text has an address in memory
+        raise DecodeError(f"{describe(data)} are not a picture that Pillow knows", size=len(data)) from exc
+    # Pillow's plug-ins raise many kinds for damaged data: OSError, SyntaxError, struct.error, ValueError.
     except Exception as exc:
         raise DecodeError(f"not a picture that Pillow can decode: {exc}", size=len(data)) from exc
 
 
 def upright(image: PILImage) -> PILImage:
-    """Turn an image by its EXIF orientation; one that has none is returned as it is."""
+    """Rotate an image by its EXIF orientation; one that has none is returned unchanged."""
     from PIL import ImageOps
 
     if image.getexif().get(_EXIF_ORIENTATION_TAG, 1) == 1:
@@ -80,7 +79,7 @@ def check_mode(image: PILImage) -> None:
     """Refuse an image whose numbers have no fixed range or colours that Pillow cannot convert.
 
     Raises:
-        ConfigurationError: Names the mode, and what to do.
+        ConfigurationError: Names the mode and the cure.
     """
     if image.mode == "F":
         cure = UINT8_CURE + FLOAT_CURE
@@ -94,7 +93,7 @@ def check_mode(image: PILImage) -> None:
 
 
 def flatten(image: PILImage) -> PILImage:
-    """Give the image in mode RGB or L, 16-bit grey scaled to 8, with transparent parts over white, as JPEG needs it.
+    """Convert an image to mode RGB or L for JPEG: 16-bit grey is scaled to 8 bits, transparent parts become white.
 
     Raises:
         ConfigurationError: The numbers of the image have no fixed range (modes ``I`` and ``F``), or it is ``LAB``.
@@ -108,7 +107,7 @@ def flatten(image: PILImage) -> PILImage:
 
 
 def as_rgb(image: PILImage) -> PILImage:
-    """Give an image of any mode as it looks: upright, in mode RGB, a copy unless it is that already.
+    """Convert an image of any mode to an upright one in mode RGB.
 
     Raises:
         ConfigurationError: Its numbers have no fixed range.
@@ -117,12 +116,12 @@ def as_rgb(image: PILImage) -> PILImage:
 
 
 def _in_8_bits(image: PILImage) -> PILImage:
-    """Give the image in mode L, RGB or, where parts may be transparent, RGBA."""
+    """Convert an image to mode L, RGB or, if parts may be transparent, RGBA."""
     check_mode(image)
     if image.mode.startswith("I;16"):
         # 65535 / 257 = 255; through 32-bit numbers, because Pillow has little arithmetic for 16.
         return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
-    if image.mode == "La":  # premultiplied grey converts to nothing but its plain form
+    if image.mode == "La":  # premultiplied grey can only be converted to LA
         image = image.convert("LA")
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         return image.convert("RGBA")
@@ -132,11 +131,11 @@ def _in_8_bits(image: PILImage) -> PILImage:
 
 
 def fit(image: PILImage, placement: Placement) -> PILImage:
-    """Cut, scale and border an image of mode RGB or L as the placement says."""
+    """Crop, scale and border an image of mode RGB or L as the placement says."""
     from PIL.Image import Resampling
 
     if placement.box_size != placement.inner:
-        # Bilinear in Pillow widens its filter when shrinking, so it does not alias; it takes half as long as
+        # Pillow's bilinear filter is widened when shrinking, so it does not alias; it takes half as long as
         # Lanczos.
         image = image.resize(placement.inner, Resampling.BILINEAR, box=placement.box, reducing_gap=2.0)
     elif placement.inner != image.size:
@@ -145,7 +144,7 @@ def fit(image: PILImage, placement: Placement) -> PILImage:
 
 
 def border(scaled: PILImage, placement: Placement) -> PILImage:
-    """Put the scaled part of a picture on a black frame, where it does not fill it."""
+    """Put the scaled part of a picture on a black frame, if it does not fill the frame."""
     from PIL import Image
 
     if scaled.size == placement.size:
@@ -156,7 +155,7 @@ def border(scaled: PILImage, placement: Placement) -> PILImage:
 
 
 def check_sides(size: tuple[int, int]) -> None:
-    """Refuse what no JPEG can hold; libjpeg itself would print on stderr.
+    """Refuse a size that no JPEG can have; libjpeg itself would write to stderr.
 
     Raises:
         ConfigurationError: A side of more than 65500 pixels.
@@ -179,8 +178,8 @@ def convert(data: bytes, extension: str) -> bytes:
     is scaled.
 
     Raises:
-        DecodeError: The data are no picture, or one whose numbers have no fixed range.
-        ConfigurationError: Pillow writes no pictures with this extension.
+        DecodeError: The data are not a picture, or one whose numbers have no fixed range.
+        ConfigurationError: Pillow writes no pictures with this extension, or the picture does not fit the format.
     """
     pillow = _pillow(f"saving as {extension}")
     name = pillow.registered_extensions().get(extension.lower())
@@ -202,9 +201,9 @@ def convert(data: bytes, extension: str) -> bytes:
             return _saved(image, name)
         except Exception:  # the format has no such mode
             return _saved(flatten(image), name)
-    except ConfigurationError as exc:  # theirs, not the caller's
+    except ConfigurationError as exc:  # the server's error, not the caller's
         raise DecodeError(str(exc), size=len(data)) from exc
-    except Exception as exc:  # too large for the format, as a rule: Pillow's plug-ins raise many kinds
+    except Exception as exc:  # usually too large for the format: Pillow's plug-ins raise many kinds
         cure = "save it as .png, or convert it with to_pil()"
         raise ConfigurationError(
             f"a {describe(image)} cannot be saved as {extension}: {exc}; {cure}"

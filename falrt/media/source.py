@@ -1,7 +1,7 @@
-"""What may stand for a picture: encoded bytes, a file, a data URI, a PIL image, a numpy array.
+"""The kinds of picture sources: encoded bytes, a file, a data URI, a PIL image, a numpy array.
 
-The kinds of pixels are told apart without importing an image library: a value can only be an array
-where numpy is loaded already.
+They are told apart without importing an image library: a value can only be an array if numpy is already
+loaded.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 Channels: TypeAlias = Literal["RGB", "BGR"]
-"""Order of the colours in an array: RGB as nearly everywhere, BGR as in OpenCV."""
+"""Order of the colors in an array; BGR is OpenCV's."""
 
 Size: TypeAlias = int | tuple[int, int]
 """Pixels: ``(width, height)``, or one number for a square."""
@@ -48,14 +48,13 @@ Size: TypeAlias = int | tuple[int, int]
 class BGR:
     """Marks a numpy array whose channels are in OpenCV's order; accepted wherever a picture is.
 
-    ``KleinInput(image_url=media.BGR(frame))`` costs nothing; reversing the channels first would copy every
-    frame.
+    ``KleinInput(image_url=media.BGR(frame))`` takes no time; reversing the channels would copy every frame.
 
     Attributes:
         pixels: uint8 of shape ``(height, width, 3)`` in BGR order, or ``(height, width, 4)`` in BGRA order.
 
     Raises:
-        ConfigurationError: It is no array.
+        ConfigurationError: It is not an array.
     """
 
     pixels: NDArray[Any]
@@ -74,7 +73,7 @@ class Fitted:
         fit: ``"cover"``, ``"contain"`` or ``"stretch"``.
 
     Raises:
-        ConfigurationError: Another ``fit``, or a picture that is in a ``Fitted`` already.
+        ConfigurationError: Another ``fit``, or a picture that is already in a ``Fitted``.
     """
 
     picture: ImageSource
@@ -90,15 +89,15 @@ if TYPE_CHECKING:
     EncodedSource: TypeAlias = str | bytes | bytearray | memoryview | os.PathLike[str]
     ImageSource: TypeAlias = EncodedSource | BGR | Fitted | PILImage | NDArray[Any]
 else:
-    # pydantic reads annotations at run time, where the image libraries may be absent.
+    # pydantic reads annotations at run time, when the image libraries may be absent.
     ImageSource: TypeAlias = Any
 
 
 def check_fit(fit: object) -> None:
-    """Refuse what is not one of the three ways to fit a picture.
+    """Refuse a value that is not one of the three ways to fit a picture.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: Names the value.
     """
     if fit not in FITS:
         raise ConfigurationError(f"fit must be 'cover', 'contain' or 'stretch', not {fit!r}")
@@ -117,7 +116,7 @@ def is_pil(value: object) -> TypeGuard[PILImage]:
 
 
 def is_pixels(value: object) -> bool:
-    """Tell whether the value holds pixels that have to be encoded before they can be sent."""
+    """Tell whether the value contains pixels that have to be encoded before they can be sent."""
     return isinstance(value, BGR | Fitted) or is_array(value) or is_pil(value)
 
 
@@ -132,11 +131,11 @@ def is_web_url(value: str) -> bool:
 
 
 def check_no_folder(path: str | os.PathLike[str]) -> None:
-    """Refuse the path of a folder, or of a device, which may have no end; looks at the file system, and reads nothing.
+    """Refuse the path of a folder, or of a device, which may be endless; does not read the file.
 
     Raises:
         ConfigurationError: It is one.
-        OSError: The path leads nowhere, or may not be followed.
+        OSError: The path does not exist, or access is denied.
     """
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
@@ -146,7 +145,7 @@ def check_no_folder(path: str | os.PathLike[str]) -> None:
 
 
 def describe(value: object) -> str:
-    """Name a value in a few words for an error text; never its pixels or bytes."""
+    """Describe a value in a few words for an error text, without its pixels."""
     if isinstance(value, BGR):
         return f"BGR {describe(value.pixels)}"
     if isinstance(value, Fitted):

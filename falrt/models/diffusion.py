@@ -42,18 +42,18 @@ class DiffusionInput(ModelInput):
     Attributes:
         prompt: What to draw; required.
         image_url: The picture to start from: anything that :class:`~falrt.models.ImageField` takes. Files and
-            pixels are cut to the middle and sent as a JPEG of ``image_size``, or where that is not set of
+            pixels are cropped to the center and sent as a JPEG of ``image_size``, or if that is not set of
             512 x 512, the fastest size; ``media.Fitted(picture, "contain")`` keeps all of a picture. A web
             address makes the server download it each time.
-        image_bytes: The same, sent as raw bytes, which saves a third; fal's own demos do. One of the two at
-            most.
-        mask_url: For inpainting: white is filled. Only with a picture.
-        strength: How far to depart from the picture; ``round(steps * strength)`` steps are run, so below one
-            nothing happens.
+        image_bytes: The same, sent as raw bytes, which saves a third; fal's own demos do. Pass only one of
+            the two.
+        mask_url: For inpainting: white areas are filled. Only with a picture.
+        strength: How far to depart from the picture; ``round(steps * strength)`` steps are run, so if that is
+            below one, nothing happens.
         image_size: A preset's name or a size.
         seed: Keep it fixed against flicker; None is random.
-        sync_mode: The picture comes inside the reply instead of by a web address.
-        num_images: Pictures an answer.
+        sync_mode: The picture comes inside the reply instead of as a web address.
+        num_images: Pictures per answer.
         expand_prompt: Let the server expand the prompt.
         request_id: Comes back with the answer on most of these apps.
     """
@@ -86,9 +86,9 @@ class DiffusionOutput(StillOutput):
     """The pictures of one answer; every other field may be missing on realtime routes.
 
     Attributes:
-        has_nsfw_concepts: One flag an image; also read from the older name ``nsfw_content_detected``.
-        num_inference_steps: As they were done, where the server says so.
-        request_id: As it was sent; empty or None where the app echoes none.
+        has_nsfw_concepts: One flag per image; also read from the older name ``nsfw_content_detected``.
+        num_inference_steps: Steps that were done, if the server sent it.
+        request_id: The input's, as it was sent; empty or None if the app does not echo it.
     """
 
     has_nsfw_concepts: Flags = Field(
@@ -111,7 +111,7 @@ class LCMInput(DiffusionInput):
         negative_prompt: What to avoid.
         num_inference_steps: Default 6.
         guidance_scale: How closely to follow the prompt, default 1.5.
-        guidance_rescale: Gone from the latest schemas likewise.
+        guidance_rescale: Also gone from the latest schemas.
         enable_safety_checker: Replace flagged pictures by black ones.
         safety_checker_version: ``"v1"`` (CompVis) or ``"v2"`` (ViT).
         format: Of the picture.
@@ -149,7 +149,7 @@ class TurboInput(DiffusionInput):
         enable_safety_checker: Replace flagged pictures.
         enable_safety_checks: The name that fal's realtime demo uses for it.
         width: Of the output in pixels, as in fal's realtime demo.
-        height: Likewise.
+        height: Of the output in pixels, as in fal's realtime demo.
     """
 
     model_name: Literal["stabilityai/sdxl-turbo", "stabilityai/sd-turbo"] = "stabilityai/sdxl-turbo"
@@ -174,7 +174,7 @@ class LightningInput(DiffusionInput):
     2026).
 
     Attributes:
-        num_inference_steps: ``"1"``, ``"2"``, ``"4"`` or ``"8"``, as text; a number is taken for its text.
+        num_inference_steps: ``"1"``, ``"2"``, ``"4"`` or ``"8"``, as text; a number is converted.
         sync_mode: Default False, unlike the others.
         num_images: 1 to 8.
         embeddings: Textual inversions.

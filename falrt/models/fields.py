@@ -1,6 +1,6 @@
 """Field types of the models: pictures as inputs, timings, bytes that survive JSON.
 
-Checks look at types and first characters only: a frame of 60 KB passes in a microsecond.
+Checks look at types and first characters only: a frame of 60 KB takes a microsecond.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ _PICTURE_CURE = "give a data URI, JPEG bytes, a pathlib.Path, a PIL image or a n
 
 @dataclass(frozen=True, slots=True)
 class ImageField:
-    """Makes a field accept a picture from anywhere: ``image_url: Annotated[ImageSource, ImageField(...)]``.
+    """Makes a field accept pictures of many kinds: ``image_url: Annotated[ImageSource, ImageField(...)]``.
 
     Accepted are a data URI (``str``), encoded JPEG, PNG, WebP or GIF bytes, a ``pathlib.Path`` to an existing
-    file, a PIL image, a numpy array of uint8 (``(height, width, 3)``, RGB; a frame of OpenCV's in
+    file, a PIL image, a numpy array of uint8 (``(height, width, 3)``, RGB; an OpenCV frame in
     :class:`falrt.media.BGR`), and any of these in :class:`falrt.media.Fitted`. Files and pixels are scaled to
     ``size`` and encoded as JPEG when the input is sent, in a thread; the pixels must not change until then.
     Data URIs and bytes are sent as they are, unless their EXIF orientation says that they are rotated: then they
@@ -88,7 +88,7 @@ class ImageField:
         check_options(self.size, self.quality, self.channels, self.fit)
 
     def check(self, value: object) -> object:
-        """Return the value as it is, or say what is wrong with it; microseconds, nothing is read or decoded.
+        """Return the value unchanged; takes microseconds, because nothing is read or decoded.
 
         Raises:
             ConfigurationError: The value cannot be a picture; the text says what to pass instead.
@@ -134,7 +134,7 @@ class ImageField:
             )
 
     def encode(self, name: str, value: Any, size: Size | None = None) -> str | bytes:
-        """Make what is sent of a checked value; up to tens of milliseconds for files and large pixels.
+        """Encode a checked value for sending; takes up to tens of milliseconds for files and large images.
 
         Raises:
             ConfigurationError: The picture cannot be read; the text names the field.
@@ -154,7 +154,7 @@ class ImageField:
         return ready if self.as_bytes or isinstance(ready, str) else wrap_data_uri(ready)
 
     def _ready(self, value: object) -> str | bytes | None:
-        """Return what needs no encoding: it travels as it is, whatever its size."""
+        """Return a value that needs no encoding; None for files, pixels and rotated pictures."""
         if isinstance(value, bytearray | memoryview):
             value = bytes(value)
         if not isinstance(value, str | bytes) or is_turned(value):
@@ -162,7 +162,7 @@ class ImageField:
         return parse_data_uri(value).data if self.as_bytes and isinstance(value, str) else value
 
     def size_for(self, model: object) -> tuple[int, int] | None:
-        """Return the pixels that pictures of this input are fitted to; None where they keep their shape."""
+        """Return the size in pixels to which pictures of this input are fitted; None if they keep their shape."""
         wanted = None
         if self.size_field is not None and self.size_field in getattr(model, "model_fields_set", ()):
             wanted = getattr(model, self.size_field)
@@ -188,15 +188,15 @@ class ImageField:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Describe the field as it is on the wire: text, or bytes."""
+        """Describe the field as it is sent: text or bytes."""
         return {"type": "string", "format": "binary"} if self.as_bytes else {"type": "string"}
 
 
 def image_field(kind: type[BaseModel], name: str) -> ImageField:
-    """Return what the field of an input class says about its pictures.
+    """Return the ``ImageField`` of an input class's field.
 
     Raises:
-        ConfigurationError: The field takes no picture.
+        ConfigurationError: The field does not take a picture.
     """
     info = kind.model_fields[name]
     pending: list[Any] = [*info.metadata, info.annotation]
@@ -231,7 +231,7 @@ def _numbers_only(value: object) -> object:
 
 
 Timings: TypeAlias = Annotated[dict[str, float], BeforeValidator(_numbers_only)]
-"""Seconds by name, ``inference`` as a rule; what is no number is left out, and null is empty."""
+"""Seconds by name, usually ``inference``; values that are not numbers are left out, and null is empty."""
 
 
 def _none_is_empty(value: object) -> object:
@@ -239,7 +239,7 @@ def _none_is_empty(value: object) -> object:
 
 
 Flags: TypeAlias = Annotated[list[bool], BeforeValidator(_none_is_empty)]
-"""One truth value per image; null is empty."""
+"""One boolean per image; null is empty."""
 
 
 def _text_of_number(value: object) -> object:
@@ -247,4 +247,4 @@ def _text_of_number(value: object) -> object:
 
 
 NumberText: Final = BeforeValidator(_text_of_number)
-"""Takes a number for its text, where a schema wants ``"4"``."""
+"""Accepts a number where a schema requires its text, such as ``"4"``."""

@@ -76,7 +76,7 @@ class FluxDevImageToImageInput(_FluxInput):
 
     Attributes:
         image_url: The picture: anything that :class:`~falrt.models.ImageField` takes; required.
-        strength: How far to leave it; high values suit this model.
+        strength: How far to depart from it; high values suit this model.
         num_inference_steps: Default 40.
         acceleration: Faster, at some loss of quality.
     """
@@ -113,7 +113,7 @@ class FluxLoraImageToImageInput(FluxLoraInput):
 
 
 class FluxCannyInput(_FluxInput):
-    """A picture whose edges guide FLUX.1 [dev]: a drawing, or a photo to be repainted.
+    """A picture whose edges guide FLUX.1 [dev]: a drawing, or a photo to repaint.
 
     Attributes:
         image_url: The picture; the server finds its edges. Required. It is fitted to ``image_size`` where that is set.

@@ -160,7 +160,7 @@ class Flux2TurboInput(StillInput):
         image_size: A preset's name or a size whose sides lie between 512 and 2048 pixels.
         guidance_scale: How closely to follow the prompt.
         output_format: Of the picture.
-        enable_prompt_expansion: Let the server enlarge upon the prompt.
+        enable_prompt_expansion: Let the server expand the prompt.
     """
 
     image_size: ImageSizeChoice = "landscape_4_3"
@@ -173,7 +173,7 @@ class Flux2TurboEditInput(Flux2TurboInput):
     """As ``Flux2TurboInput``, with pictures to change.
 
     Attributes:
-        image_urls: The pictures, of which the first 4 count; required.
+        image_urls: The pictures, of which the first 4 are used; required.
         image_size: Default ``"square_hd"``.
     """
 
@@ -202,7 +202,7 @@ FLUX2_KLEIN_9B_BASE_LORA: Final = _klein("9b/base/lora", Flux2KleinBaseLoraInput
 FLUX2_KLEIN_9B_BASE_EDIT: Final = _klein("9b/base/edit", Flux2KleinBaseEditInput)
 FLUX2_KLEIN_9B_BASE_EDIT_LORA: Final = _klein("9b/base/edit/lora", Flux2KleinBaseEditLoraInput)
 FLUX2_KLEIN: Final = FLUX2_KLEIN_4B
-"""FLUX.2 [klein] over HTTP, the quicker of the two."""
+"""FLUX.2 [klein] over HTTP, the faster of its two sizes."""
 FLUX2_TURBO: Final = Endpoint("fal-ai/flux-2/turbo", Flux2TurboInput, StillOutput)
 """FLUX.2 turbo."""
 FLUX2_TURBO_EDIT: Final = Endpoint("fal-ai/flux-2/turbo/edit", Flux2TurboEditInput, StillOutput)

@@ -1,4 +1,4 @@
-"""The picture in an answer, whichever way it came: raw bytes, a data URI, or a web address.
+"""The picture in an answer, whether it came as raw bytes, a data URI or a web address.
 
 Source: wire facts W62 and W64, docs/reference/wire.md: the same app answers with raw bytes in ``content`` over
 msgpack and with an address in ``url`` over JSON or HTTP, and the bytes decide the format.
@@ -37,11 +37,11 @@ class Image(BaseModel):
     Attributes:
         content: The encoded picture, where it came inside the message.
         url: Its data URI or web address, where it came as one.
-        content_type: What the server calls it; may be absent or wrong, the bytes decide.
-        width: In pixels, where the server says so.
-        height: Likewise.
-        file_name: Of a file on the CDN.
-        file_size: Likewise, in bytes.
+        content_type: Media type according to the server; may be absent or wrong, the bytes decide.
+        width: In pixels, if the server sent it.
+        height: In pixels, if the server sent it.
+        file_name: Name of a file on the CDN.
+        file_size: Size of a file on the CDN, in bytes.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, ser_json_bytes="base64")
@@ -54,7 +54,7 @@ class Image(BaseModel):
     file_name: str | None = None
     file_size: int | None = None
 
-    # The bytes of a web address once they are fetched, so that to_pil() after abytes() does not fetch again.
+    # The bytes of a web address once they are fetched, so that to_pil() after abytes() does not fetch it again.
     _fetched: _Bytes | None = PrivateAttr(default=None)
 
     @field_validator("content", mode="before")
@@ -72,14 +72,14 @@ class Image(BaseModel):
 
     @property
     def format(self) -> str | None:
-        """``"jpeg"``, ``"png"``, ``"webp"`` or ``"gif"``, by the bytes; None where unknown or not fetched."""
+        """``"jpeg"``, ``"png"``, ``"webp"`` or ``"gif"``, by the bytes; None where unknown or not yet fetched."""
         data = self.content or self._fetched
         if data is None and self.url is not None and is_data_uri(self.url):
             data = self.bytes()
         return None if data is None else image_format(data)
 
     def bytes(self) -> _Bytes:
-        """Return the encoded picture as it came.
+        """Return the encoded picture, unchanged.
 
         If it is a URL, the first call downloads it and blocks: in asyncio code await :meth:`abytes` first.
 
@@ -105,11 +105,11 @@ class Image(BaseModel):
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file and return its path.
 
-        The bytes are written as they came, unless the extension names another format: then Pillow converts
+        The bytes are written unchanged, unless the extension names another format: then Pillow converts
         them, so that a ``.png`` is a PNG.
 
         Raises:
-            ConfigurationError: The extension stands for no picture format, or for one that cannot hold this picture.
+            ConfigurationError: The extension is not one of a picture format, or its format cannot hold this picture.
             DecodeError: A conversion is needed and the bytes are not a picture.
             MissingDependencyError: A conversion is needed and Pillow is absent.
             OSError: The file cannot be written.
@@ -122,7 +122,7 @@ class Image(BaseModel):
         """Decode to a PIL image.
 
         Raises:
-            DecodeError: The bytes are no picture.
+            DecodeError: The bytes are not a picture.
             MissingDependencyError: Pillow is absent; install ``falrt[images]``.
         """
         from falrt.media import pillow
@@ -144,7 +144,7 @@ class Image(BaseModel):
         if self._fetched is None and self.url is not None and is_data_uri(self.url):
             try:
                 self._fetched = parse_data_uri(self.url).data
-            except ConfigurationError as exc:  # theirs, not the caller's
+            except ConfigurationError as exc:  # the server's error, not the caller's
                 raise DecodeError(f"the image's url: {exc}", size=len(self.url)) from exc
         return self._fetched
 

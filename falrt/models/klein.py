@@ -24,15 +24,15 @@ class KleinInput(ModelInput):
         image_url: The frame; required. Anything that :class:`~falrt.models.ImageField` takes except web
             addresses, which this model does not support. Files and pixels are cropped to the center and sent as a
             704 x 704 JPEG of quality 50, what fal recommends (``media.Fitted(picture, "contain")`` keeps all of
-            it); ready bytes and data URIs go as they are, and the server resizes them.
+            it); ready bytes and data URIs are sent unchanged, and the server resizes them.
         prompt: What to turn the frame into.
-        image_size: ``"square"`` (768 x 768) or ``"square_hd"`` (1024 x 1024), and nothing else.
-        num_inference_steps: 1 to 8; more is slower and nearer to the prompt.
+        image_size: ``"square"`` (768 x 768) or ``"square_hd"`` (1024 x 1024).
+        num_inference_steps: 1 to 8; more is slower and follows the prompt more closely.
         schedule_mu: 0.3 to 2.5; lower spreads the denoising more evenly, 0.3 is about linear.
         output_feedback_strength: 0 to 1; 1.0 starts from pure noise, 0.9 keeps 10 % of the previous output,
             which steadies a video. The previous output is lost at a reconnect.
-        enable_interpolation: Two pictures an answer: an in-between one, then the current one.
-        seed: Keep it fixed against flicker. None leaves it to the server, which takes 35.
+        enable_interpolation: Two pictures per answer: an interpolated one, then the current one.
+        seed: Keep it fixed against flicker. With None the server uses 35.
     """
 
     unknown_field_hints: ClassVar = {
@@ -59,7 +59,7 @@ class KleinOutput(ModelOutput):
     """The pictures of one frame.
 
     Attributes:
-        images: The current picture last; with ``enable_interpolation`` the in-between one stands before it.
+        images: The current picture last; with ``enable_interpolation`` the interpolated one comes before it.
         seed: The seed that was used.
     """
 

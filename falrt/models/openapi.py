@@ -1,8 +1,8 @@
-"""From an endpoint's OpenAPI document to Python: what ``falrt types`` prints. And back, for what serves documents.
+"""Writes Python types from an endpoint's OpenAPI document, and such documents from typed endpoints.
 
 fal's documents have one POST path, whose answer is the queue's, and the result at ``.../requests/{request_id}``; an
-app of fal's SDK answers with the result itself. Everything in a document is a stranger's: names become identifiers,
-texts become literals, and nothing is run.
+app of fal's SDK answers with the result itself. Documents are untrusted: names become identifiers, texts become
+literals, and nothing is executed.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _LIMITS: Final = {
     "maxLength": "max_length",
     "minItems": "min_length",
     "maxItems": "max_length",
-}  # no pattern: pydantic's kind of regular expression is another
-# Names that a field or a class must not have: they would hide a type that annotations need.
+}  # no pattern: pydantic's regular expressions are of another kind
+# Names that a field or a class must not have, because they would hide a type that annotations need.
 _TAKEN: Final = frozenset(
     {*_SCALARS.values(), "list", "dict", "models", "falrt"}
     | {"Any", "Field", "Literal", "BaseModel", "Annotated"}
@@ -56,7 +56,7 @@ def python_source(endpoint_id: str, openapi: Mapping[str, Any]) -> str:
         openapi: Its decoded document.
 
     Raises:
-        ConfigurationError: The document has no inputs for this endpoint, or is damaged.
+        ConfigurationError: The document has no input for this endpoint, or is invalid.
     """
     try:
         return _Writer(endpoint_id, openapi).module()
@@ -104,7 +104,7 @@ def _json(name: str) -> dict[str, Any]:
 
 
 class _Writer:
-    """Writes one module; classes come before those that use them."""
+    """Writes one module, with each class before those that use it."""
 
     def __init__(self, endpoint_id: str, openapi: Mapping[str, Any]) -> None:
         self._id, self._openapi = endpoint_id, openapi
@@ -112,7 +112,7 @@ class _Writer:
         self._classes: dict[str, str | None] = {}
         # Reference -> class name.
         self._names: dict[str, str] = {}
-        # Fields of answers hold addresses.
+        # Picture fields of answers are addresses.
         self._takes_pictures = True
 
     def module(self) -> str:
@@ -138,7 +138,7 @@ class _Writer:
         return "\n".join([*lines, "import falrt", "from falrt import models"])
 
     def _schemas(self) -> tuple[Any, Any]:
-        """Find what goes in and what comes out."""
+        """Find the schemas of the input and of the result."""
         paths: Mapping[str, Any] = self._openapi.get("paths") or {}
         wanted = f"/{self._id.strip('/')}"
         posts = {path: item["post"] for path, item in paths.items() if "requestBody" in item.get("post", {})}
@@ -169,7 +169,7 @@ class _Writer:
         names = _identifiers([key for key, _ in properties])
         fields = [self._field(key, each, key in required, name, names[key]) for key, each in properties]
         doc = _docstring(str(resolved.get("description") or resolved.get("title") or name), properties, names)
-        del self._classes[name]  # its parts come first
+        del self._classes[name]  # the classes that it uses come first
         self._classes[name] = f"class {name}({base}):\n{doc}\n\n" + "\n".join(fields or ["    pass"])
         return name
 
@@ -271,7 +271,7 @@ class _Writer:
 
 
 def _answer(operation: Mapping[str, Any]) -> Any:
-    """Return the schema of a good answer; None for the queue's own."""
+    """Return the schema of a successful answer; None for the queue's own."""
     response = (operation.get("responses") or {}).get("200") or {}
     schema = _content(response)
     return None if str((schema or {}).get("$ref", "")).endswith("QueueStatus") else schema
@@ -287,12 +287,12 @@ def _class_name(text: str) -> str:
 
 
 def _identifiers(keys: Iterable[str]) -> dict[str, str]:
-    """Return a field name for each key: the key itself wherever Python and pydantic let it be one."""
+    """Return a field name for each key: the key itself where Python and pydantic allow it."""
     names: dict[str, str] = {}
     for key in keys:
         name = re.sub(r"\W", "_", key, flags=re.ASCII).lstrip("_") or "field"
         if name[0].isdigit() or name.startswith(("model_dump", "model_validate")):
-            name = f"field_{name}"  # pydantic keeps these words to itself, whatever follows them
+            name = f"field_{name}"  # pydantic reserves these prefixes
         while (
             keyword.iskeyword(name) or name in _TAKEN or hasattr(ModelInput, name) or name in names.values()
         ):
@@ -302,7 +302,7 @@ def _identifiers(keys: Iterable[str]) -> dict[str, str]:
 
 
 def _literal(value: Any) -> str:
-    """Write a decoded JSON value as Python; text in double quotes, as formatters do."""
+    """Write a decoded JSON value as Python, with text in double quotes, as formatters do."""
     text = repr(value)
     if isinstance(value, str) and text[0] == "'" and '"' not in text:
         return f'"{text[1:-1]}"'
@@ -312,7 +312,7 @@ def _literal(value: Any) -> str:
 
 
 def _text(value: str) -> str:
-    """Make a stranger's text safe within a docstring."""
+    """Make untrusted text safe in a docstring."""
     return re.sub(r"\s+", " ", value).replace("\\", "/").replace('"', "'").strip()
 
 

@@ -1,4 +1,4 @@
-"""Values to what a codec can pack: text, numbers, bytes, lists and maps of these."""
+"""Converts values to what a codec can pack: text, numbers, bytes, and lists and maps of these."""
 
 from __future__ import annotations
 
@@ -21,16 +21,12 @@ _READY = _SCALARS | {bytes}
 
 # A megabyte of base64 takes 1.1 ms without pybase64, so this much takes half a millisecond.
 _HEAVY_BYTES = 450_000
-# Longer lists are numbers as a rule, and a picture hides at their head or nowhere.
+# Longer lists usually contain numbers; one that contains pictures starts with one.
 _SEARCHED_ITEMS = 8
 
 
 def plain_map(message: Mapping[str, Any], *, json: bool) -> dict[str, Any]:
-    """Make a message of plain values; a dict that is plain already is returned as it is.
-
-    Args:
-        message: Field names to values.
-        json: Whether bytes become base64 text, which a JSON transport carries.
+    """Convert the values of a message; with ``json``, bytes become base64 text. A plain dict is returned unchanged.
 
     Raises:
         EncodeError: A value cannot be sent; the text names its path and the cure.
@@ -45,7 +41,7 @@ def plain_map(message: Mapping[str, Any], *, json: bool) -> dict[str, Any]:
 
 
 def plain(value: Any, *, json: bool, where: str = "input") -> Any:
-    """Make one value plain; ``where`` is its path in errors. See :func:`plain_map`."""
+    """Convert one value as :func:`plain_map` does; ``where`` is its path in errors."""
     if type(value) in _SCALARS:
         return value
     if isinstance(value, bytes | bytearray | memoryview):
@@ -65,7 +61,7 @@ def plain(value: Any, *, json: bool, where: str = "input") -> Any:
 
 
 def _opened(value: Any) -> Any:
-    """Give what an enum's member, numpy's scalar, a model or a dataclass holds; anything else as it is."""
+    """Return the content of an enum member, a numpy scalar, a model or a dataclass; anything else unchanged."""
     if isinstance(value, enum.Enum):
         return value.value
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
@@ -79,7 +75,7 @@ def _opened(value: Any) -> Any:
 
 
 def _converted(value: Any, where: str) -> Any:
-    """Convert what pydantic knows besides, such as dates, UUIDs and decimals."""
+    """Convert the other types that pydantic knows, such as dates, UUIDs and decimals."""
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
     if hasattr(value, "get_secret_value"):
@@ -103,9 +99,9 @@ def _member(path: str, key: Any) -> str:
 
 
 def is_heavy(value: object) -> bool:
-    """Tell whether making a value plain means reading a file, encoding pixels or a very long base64.
+    """Tell whether converting a value means reading a file, encoding pixels or very long base64.
 
-    Looks at types, lengths and the headers of pictures only.
+    Looks at types, lengths and picture headers only.
     """
     kind = type(value)
     if isinstance(value, str):
@@ -113,7 +109,7 @@ def is_heavy(value: object) -> bool:
     if kind in _SCALARS:
         return False
     if isinstance(value, bytes | bytearray | memoryview):
-        # A photo that lies on its side is decoded and encoded to turn it.
+        # A rotated photo is decoded and encoded again to turn it upright.
         return len(value) > _HEAVY_BYTES or is_turned(bytes(value))
     if isinstance(value, Mapping):
         return any(map(is_heavy, value.values()))

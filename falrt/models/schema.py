@@ -1,4 +1,4 @@
-"""What every input and every output here has in common: strict on the way out, generous on the way in."""
+"""Base classes of inputs and outputs: strict about what is sent, tolerant about what is received."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _LONG_CHARACTERS = 120
 
 
 class ModelInput(BaseModel):
-    """Base of the inputs: unknown fields are errors, and an input does not change once it is made.
+    """Base class of inputs: unknown fields are errors, and an input cannot be changed after it is made.
 
     A stream pairs each reply with the input that caused it, so an input is frozen;
-    ``model_copy(update={...})`` gives the next one, checked like the first.
-    Fields that were never set are not sent, so the server's own defaults apply; None stands for "not set". What a
-    ``default_factory`` made and a ``Literal`` of one value, the tag of a discriminated union, are sent: no server
-    could have them as its default. A model may say otherwise in ``model_left_out``.
+    ``model_copy(update={...})`` makes the next one, with the same checks.
+    Fields that were never set are not sent, so the server's own defaults apply; None means "not set". Values of a
+    ``default_factory`` and a ``Literal`` of one value (the tag of a discriminated union) are sent, because no server
+    can have them as its default. Override this in ``model_left_out``.
 
-    A model of one's own may build on it::
+    Your own models can build on it::
 
         class Sketch(ModelInput):
             prompt: str
@@ -38,14 +38,14 @@ class ModelInput(BaseModel):
     )
 
     unknown_field_hints: ClassVar[Mapping[str, str]] = {}
-    """What to say about a field that people expect and the model does not have."""
+    """Hints in the error for fields that people expect and the model does not have."""
 
     model_left_out: ClassVar[frozenset[str]] = frozenset()
     """Fields that are not sent unless they were set; by default those whose default is one plain value."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Find the fields whose default the server has too."""
+        """Find the fields whose default is also the server's."""
         super().__pydantic_init_subclass__(**kwargs)
         if "model_left_out" not in cls.__dict__:
             cls.model_left_out = frozenset(
@@ -75,7 +75,7 @@ class ModelInput(BaseModel):
         return f"{', '.join(parts)}; {cls.__name__} takes {', '.join(allowed)}"
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Give a copy with other values, which are checked.
+        """Return a copy with other values, which are checked.
 
         Raises:
             ValidationError: A new value is wrong, or a field unknown.
@@ -89,12 +89,12 @@ class ModelInput(BaseModel):
         return type(self).model_validate({**kept, **update})
 
     def _shown(self) -> list[str]:
-        """Name the fields that are sent: those that were set, and those that are never left out."""
+        """Return the names of the fields that are sent: those that were set, and those that are never left out."""
         left_out = type(self).model_left_out - self.model_fields_set
         return [name for name in type(self).model_fields if name not in left_out]
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Show what is sent, pictures in a few words: a frame in a log line costs more than sending it."""
+        """Show what is sent, with pictures in a few words: writing a frame to a log takes longer than sending it."""
         return [(name, _short(getattr(self, name))) for name in self._shown()]
 
 
@@ -103,7 +103,7 @@ def _is_tag(annotation: Any) -> bool:
 
 
 def _aliases(field: FieldInfo) -> Iterator[str]:
-    """Yield the names besides its own under which an input may give a field."""
+    """Yield the other names under which an input may pass a field."""
     validation = field.validation_alias
     for alias in validation.choices if isinstance(validation, AliasChoices) else (validation, field.alias):
         name = alias.path[0] if isinstance(alias, AliasPath) else alias
@@ -112,17 +112,17 @@ def _aliases(field: FieldInfo) -> Iterator[str]:
 
 
 class ModelOutput(BaseModel):
-    """Base of the outputs: unknown fields are kept, as attributes and in ``model_extra``."""
+    """Base class of outputs: unknown fields are kept, as attributes and in ``model_extra``."""
 
     model_config = ConfigDict(extra="allow", frozen=True, ser_json_bytes="base64", protected_namespaces=())
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Show every field that came, pictures in a few words."""
+        """Show every field, with pictures in a few words."""
         return [(name, _short(value)) for name, value in super().__repr_args__()]
 
 
 class _Words(str):
-    """Text that stands in a repr without quotes."""
+    """Text that is shown in a repr without quotes."""
 
     __slots__ = ()
 

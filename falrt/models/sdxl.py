@@ -31,9 +31,9 @@ class HyperSDXLInput(StillInput):
 
     Attributes:
         image_size: A preset's name or a size.
-        num_inference_steps: ``"1"``, ``"2"`` or ``"4"``, as text; a number is taken for its text.
+        num_inference_steps: ``"1"``, ``"2"`` or ``"4"``, as text; a number is converted.
         embeddings: Textual inversions.
-        expand_prompt: Let the server enlarge upon the prompt.
+        expand_prompt: Let the server expand the prompt.
         format: Of the picture.
     """
 
@@ -49,7 +49,7 @@ class HyperSDXLImageToImageInput(HyperSDXLInput):
 
     Attributes:
         image_url: The picture; required. It is fitted to ``image_size`` where that is set.
-        strength: How far to leave it.
+        strength: How far to depart from it.
     """
 
     image_url: Annotated[ImageSource, PICTURE(size_field="image_size")]
@@ -57,10 +57,10 @@ class HyperSDXLImageToImageInput(HyperSDXLInput):
 
 
 class HyperSDXLInpaintingInput(HyperSDXLImageToImageInput):
-    """As ``HyperSDXLImageToImageInput``, for a part of the picture.
+    """As ``HyperSDXLImageToImageInput``, to change a part of the picture.
 
     Attributes:
-        mask_url: White is filled; required.
+        mask_url: White areas are filled; required.
     """
 
     mask_url: Annotated[ImageSource, PICTURE(size_field="image_size")]
@@ -71,13 +71,13 @@ class ControlNetCannyInput(StillInput):
 
     Attributes:
         control_image_url: The picture; required. It is fitted to ``image_size`` where that is set.
-        controlnet_conditioning_scale: How strongly its edges count.
+        controlnet_conditioning_scale: Strength of its edges.
         image_size: A preset's name or a size; None: that of the picture.
         num_inference_steps: None: the server's own number.
         guidance_scale: How closely to follow the prompt.
         negative_prompt: What to avoid.
         loras: Weights to merge.
-        expand_prompt: Let the server enlarge upon the prompt.
+        expand_prompt: Let the server expand the prompt.
         enable_safety_checker: Default False here.
         enable_deep_cache: Faster, at some loss of quality.
     """

@@ -1,4 +1,4 @@
-"""The sizes of pictures that most models know by name.
+"""Picture sizes that most models know by name.
 
 Source: wire fact W65, docs/reference/wire.md.
 """
@@ -16,7 +16,7 @@ __all__ = ["IMAGE_SIZES", "ImageSize", "ImageSizeChoice", "ImageSizePreset", "im
 ImageSizePreset: TypeAlias = Literal[
     "square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9"
 ]
-"""Sizes with a name; their pixels stand in :data:`IMAGE_SIZES`."""
+"""Names of sizes; :data:`IMAGE_SIZES` has their pixels."""
 
 IMAGE_SIZES: Mapping[ImageSizePreset, tuple[int, int]] = MappingProxyType(
     {
@@ -28,7 +28,7 @@ IMAGE_SIZES: Mapping[ImageSizePreset, tuple[int, int]] = MappingProxyType(
         "landscape_16_9": (1024, 576),
     }
 )
-"""Width and height in pixels of each preset. Klein has its own: see :mod:`falrt.models.klein`.
+"""Width and height in pixels of each preset. klein has other sizes: see :class:`falrt.models.KleinInput`.
 
 Source: wire fact W65, docs/reference/wire.md.
 """
@@ -60,5 +60,5 @@ ImageSizeChoice: TypeAlias = Annotated[
 
 
 def image_size_pixels(size: ImageSizePreset | ImageSize) -> tuple[int, int]:
-    """Give width and height in pixels of a checked ``image_size``."""
+    """Return width and height in pixels of a checked ``image_size``."""
     return (size.width, size.height) if isinstance(size, ImageSize) else IMAGE_SIZES[size]

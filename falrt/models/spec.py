@@ -1,4 +1,4 @@
-"""Endpoint and RealtimeModel: an app's id together with the types of what goes in and what comes out.
+"""Endpoint and RealtimeModel: an app id with the types of its inputs and outputs.
 
 pydantic is imported when a model is built, never by this module, so that plain ids cost nothing.
 """
@@ -33,7 +33,7 @@ class Endpoint(Generic[InputT, OutputT]):
         output_type: A pydantic model class, or ``dict``.
 
     Raises:
-        ConfigurationError: An argument is of the wrong kind.
+        ConfigurationError: An argument has the wrong type.
     """
 
     app: str
@@ -51,27 +51,27 @@ class Endpoint(Generic[InputT, OutputT]):
     def echoes_request_id(self) -> bool:
         """Whether both types declare ``request_id``, so that an answer may name its input.
 
-        A server may still leave it empty: match by it only where it came back (wire facts W35 and W64).
+        A server may still leave it empty: match by it only if it came back (wire facts W35 and W64).
         """
         return all(
             "request_id" in getattr(kind, "model_fields", ()) for kind in (self.input_type, self.output_type)
         )
 
     def dump(self, value: InputT | Mapping[str, object], *, json: bool = False) -> dict[str, Any]:
-        """Check an input and make the message that is sent.
+        """Check an input and return the message to send.
 
-        What the input shows is what is sent: every field but those that are None, and those that a
-        :class:`~falrt.models.ModelInput` leaves out because they were not set, so that the server's defaults apply.
-        Pictures become data URIs or bytes; this may take milliseconds, which :meth:`is_heavy` foretells.
+        Sent is every field except those that are None and those that a :class:`~falrt.models.ModelInput` leaves out
+        because they were not set, so that the server's defaults apply.
+        Pictures become data URIs or bytes; where that may take milliseconds, :meth:`is_heavy` returns True.
 
         Args:
             value: An instance of the input type, or a mapping, which is checked by the input type.
-            json: Make bytes base64 text, for a JSON codec.
+            json: Convert bytes to base64 text, for a JSON codec.
 
         Raises:
             ValidationError: The mapping does not fit the input type (pydantic's error, also a ValueError).
-            ConfigurationError: The value is of another type, or a picture cannot be read.
-            EncodeError: A value within it cannot be sent; the text names its path.
+            ConfigurationError: The value has another type, or a picture cannot be read.
+            EncodeError: A value in it cannot be sent; the text names its path.
             MissingDependencyError: A picture needs Pillow or numpy.
         """
         if hasattr(self.input_type, "model_fields"):
@@ -81,17 +81,17 @@ class Endpoint(Generic[InputT, OutputT]):
         return plain_map(value, json=json)
 
     def is_heavy(self, value: object) -> bool:
-        """Tell whether :meth:`dump` may take more than half a millisecond, so that it belongs in a thread.
+        """Tell whether :meth:`dump` may take more than half a millisecond and should run in a thread.
 
-        That is where there are pixels, a file or very long bytes; telling takes a few microseconds.
+        That is so for pixels, files and very long bytes. The check itself takes a few microseconds.
         """
         return is_heavy(value)
 
     def load(self, message: Any) -> OutputT:
-        """Make the typed output of a decoded result.
+        """Return the typed output of a decoded result.
 
         Raises:
-            ResponseValidationError: The result does not fit the output type; carries it as ``payload``.
+            ResponseValidationError: The result does not fit the output type; the error has it as ``payload``.
         """
         validate = getattr(self.output_type, "model_validate", None)
         if validate is None:
@@ -144,7 +144,7 @@ class RealtimeModel(Endpoint[InputT, OutputT]):
         mode: ``"unary"``, ``"server_streaming"``, ``"client_streaming"`` or ``"bidi"``.
 
     Raises:
-        ConfigurationError: An argument is of the wrong kind.
+        ConfigurationError: An argument has the wrong type.
     """
 
     _: KW_ONLY
@@ -172,7 +172,7 @@ def _check_type(name: str, kind: object) -> None:
 
 
 def _summary(error: ValueError) -> str:
-    """Name the first few errors; pydantic's own text would quote the payload, pictures included."""
+    """Describe the first few errors; pydantic's own text would quote the payload, including pictures."""
     details = cast("Any", error).errors(include_input=False, include_url=False, include_context=False)
     shown = [
         f"{'.'.join(map(str, detail['loc'])) or 'the whole'}: {str(detail['msg'])[:120]}"

@@ -1,6 +1,6 @@
-"""What fal's HTTP endpoints for images have in common.
+"""Types that fal's HTTP endpoints for images share.
 
-Schemas: fal's generated endpoint types, August 2026. Defaults are the server's own: they are shown, and not sent.
+Source: fal's generated endpoint types, August 2026. Defaults are the server's own: they are shown, but not sent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from falrt.models.schema import ModelInput, ModelOutput
 __all__ = ["Embedding", "Lora", "LoraWeight", "StillInput", "StillOutput"]
 
 PICTURE = partial(ImageField, quality=90, web_urls=True, fit="cover", max_side=2048)
-"""A picture in its own shape. At most 2048 pixels wide and high, which is 1 MB: fal refuses data URIs above 10 MiB."""
+"""A picture in its own shape, at most 2048 pixels wide and high, which is 1 MB: fal refuses data URIs above 10 MiB."""
 
 Acceleration = Literal["none", "regular", "high"]
 
@@ -27,7 +27,7 @@ class Lora(BaseModel):
 
     Attributes:
         path: Address of the .safetensors file, or a hub name.
-        scale: How strongly they count.
+        scale: Strength of the weights.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,7 +40,7 @@ class LoraWeight(Lora):
     """As ``Lora``, for the SDXL family and FLUX.1.
 
     Attributes:
-        force: Merge them even where they do not seem to fit.
+        force: Merge them even if they do not seem to fit.
     """
 
     force: bool = False
@@ -65,7 +65,7 @@ class StillInput(ModelInput):
 
     Attributes:
         prompt: What to draw; required.
-        num_images: Pictures an answer.
+        num_images: Pictures per answer.
         seed: The same seed and prompt give the same picture; None is random.
         enable_safety_checker: Replace flagged pictures.
         sync_mode: The picture comes inside the answer as a data URI, and is not kept in the request history.
@@ -82,11 +82,11 @@ class StillOutput(ModelOutput):
     """The pictures of one answer.
 
     Attributes:
-        images: The pictures; ``await image.abytes()`` fetches those that came as an address.
+        images: The pictures; ``await image.abytes()`` downloads those that came as an address.
         seed: The seed that was used.
         timings: Seconds by name.
-        has_nsfw_concepts: One flag an image.
-        prompt: As it was drawn.
+        has_nsfw_concepts: One flag per image.
+        prompt: The prompt that was used.
     """
 
     images: list[Image]

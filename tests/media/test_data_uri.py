@@ -177,7 +177,7 @@ def test_quality_makes_the_jpeg_smaller() -> None:
     [
         (5, "made from int; give encoded bytes, a path"),
         (None, "NoneType"),
-        (b"nonsense", "no picture that Pillow can read: 8 bytes starting b'nonsense'"),
+        (b"nonsense", "not a picture that Pillow can read: 8 bytes starting b'nonsense'"),
         ("https://x.y/z.jpg", "web address; download it"),
         ("data:image/jpeg,abc", "not a data URI in base64"),
         ("data:image/jpeg;base64,", "empty"),

@@ -132,7 +132,7 @@ def test_an_unreadable_file_names_the_field_when_it_is_sent(tmp_path: Path) -> N
     file.write_bytes(b"nonsense")
     frame = Frame(url=file)
 
-    with pytest.raises(ConfigurationError, match=r"^url: no picture that Pillow can read"):
+    with pytest.raises(ConfigurationError, match=r"^url: not a picture that Pillow can read"):
         MODEL.dump(frame)
     file.unlink()
     with pytest.raises(ConfigurationError, match=r"^url: the picture cannot be read"):
