@@ -368,5 +368,7 @@ def test_bgr_takes_arrays_only(pixels: Any) -> None:
 
 
 def test_what_pillow_does_not_know_is_named_without_its_address_in_memory() -> None:
-    with pytest.raises(DecodeError, match=r"^6 bytes starting b'<html>' are not a picture that Pillow knows$"):
+    with pytest.raises(
+        DecodeError, match=r"^6 bytes starting b'<html>' are not a picture that Pillow knows$"
+    ):
         AnswerImage(content=b"<html>").to_pil()
