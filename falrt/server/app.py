@@ -29,7 +29,7 @@ from falrt.server.entrance import Authorize, Entrance
 from falrt.server.limits import Limit, Limiter
 from falrt.server.metrics import Metrics
 from falrt.server.origins import Origins
-from falrt.server.proxy import PRIVATE, Proxy
+from falrt.server.proxy import HEADERS_IN, PRIVATE, Proxy
 from falrt.server.relay import MayPublish, Relay
 from falrt.server.sockets import guarded
 from falrt.server.targets import Refused, Service, judge
@@ -42,11 +42,7 @@ logger = logging.getLogger("falrt.server")
 
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE"]
 # What the JavaScript client and ours send across origins.
-_CORS_HEADERS: Final = (
-    "accept, authorization, content-type, x-app-fal-disable-fallback, x-fal-no-retry, x-fal-object-lifecycle, "
-    "x-fal-object-lifecycle-preference, x-fal-queue-priority, x-fal-request-timeout, x-fal-runner-hint, "
-    "x-fal-store-io, x-fal-target-url"
-)
+_CORS_HEADERS: Final = ", ".join(sorted(HEADERS_IN | {"authorization", "x-fal-target-url"}))
 _CORS_EXPOSED: Final = (
     "retry-after, x-fal-billable-units, x-fal-error-type, x-fal-request-id, x-fal-request-timeout-type, "
     "x-fal-retryable, x-fal-runner-hints"
@@ -197,20 +193,20 @@ class _Http:
         """Put a handler behind the entrance."""
 
         async def guarded(request: Request) -> Response:
-            if request.method == "OPTIONS":
-                return self._preflight(request, methods)
             try:
-                if request.method not in methods:
-                    raise Refused(405, "Method Not Allowed")
                 self.entrance.check_origin(request)
-                response = await handler(request)
+                if request.method == "OPTIONS":
+                    response = _preflight(methods)
+                elif request.method in methods:
+                    response = await handler(request)
+                else:
+                    raise Refused(405, "Method Not Allowed")
             except Refused as exc:
                 if exc.status >= 500:
-                    logger.warning("%s: %s (%s)", request.url.path, exc.detail, _reason(exc))
+                    logger.warning("%s: %s (%s)", request.url.path, exc.detail, exc.__cause__ or "")
                 response = _refusal(exc)
-            self.metrics.count(
-                "falrt_requests_total", route=path.rpartition("/")[2], status=str(response.status_code)
-            )
+            route = path.rpartition("/")[2]
+            self.metrics.count("falrt_requests_total", route=route, status=str(response.status_code))
             return self._with_cors(request, response)
 
         # Every method comes here, so that a refusal has our form and its CORS headers.
@@ -222,14 +218,14 @@ class _Http:
         """``GET /token?app=...``."""
         await self._counted(request)
         token = await self.desk.mint(request.query_params.get("app"))
-        return JSONResponse({"token": token}, headers={"cache-control": "no-store"})
+        return JSONResponse({"token": token}, headers=PRIVATE)
 
     async def token_for_post(self, request: Request) -> Response:
         """``POST /realtime-token`` with ``{"app": ...}``; the token comes as text."""
         await self._counted(request)
         asked = await small_json(request)
         token = await self.desk.mint(asked.get("app"), asked.get("token_expiration"))
-        return PlainTextResponse(token, headers={"cache-control": "no-store"})
+        return PlainTextResponse(token, headers=PRIVATE)
 
     async def proxied(self, request: Request) -> Response:
         """Any method, with ``x-fal-target-url``."""
@@ -255,18 +251,6 @@ class _Http:
     async def _counted(self, request: Request) -> None:
         await self.entrance.count(await self.entrance.visitor(request))
 
-    # --- pages of other origins
-
-    def _preflight(self, request: Request, methods: list[str]) -> Response:
-        if self.entrance.origins.refuses(request.headers):
-            return self._with_cors(request, _refusal(Refused(403, "This page's origin may not call")))
-        headers = {
-            "access-control-allow-methods": ", ".join(methods),
-            "access-control-allow-headers": _CORS_HEADERS,
-            "access-control-max-age": "600",
-        }
-        return self._with_cors(request, Response(status_code=204, headers=headers))
-
     def _with_cors(self, request: Request, response: Response) -> Response:
         response.headers["vary"] = "origin"
         origin = request.headers.get("origin")
@@ -275,6 +259,15 @@ class _Http:
             response.headers["access-control-allow-credentials"] = "true"
             response.headers["access-control-expose-headers"] = _CORS_EXPOSED
         return response
+
+
+def _preflight(methods: list[str]) -> Response:
+    headers = {
+        "access-control-allow-methods": ", ".join(methods),
+        "access-control-allow-headers": _CORS_HEADERS,
+        "access-control-max-age": "600",
+    }
+    return Response(status_code=204, headers=headers)
 
 
 def _refusal(exc: Refused) -> Response:
@@ -286,7 +279,3 @@ def _refusal(exc: Refused) -> Response:
 
 def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "application/json"
-
-
-def _reason(exc: Refused) -> str:
-    return "" if exc.__cause__ is None else str(exc.__cause__)

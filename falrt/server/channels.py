@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,7 +13,8 @@ from falrt.exceptions import ConfigurationError
 
 __all__ = ["Channel", "Channels", "check_channel"]
 
-_NAME_MAX: Final = 100
+# At least one is a letter or a digit.
+_NAME: Final = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9._-]{1,100}")
 
 
 @dataclass(slots=True, eq=False)
@@ -130,13 +132,8 @@ def check_channel(name: object) -> str:
     Raises:
         ConfigurationError: It is not.
     """
-    plain = (
-        isinstance(name, str)
-        and name.isascii()
-        and name.replace("-", "").replace("_", "").replace(".", "").isalnum()
-    )
-    if not isinstance(name, str) or not plain or len(name) > _NAME_MAX:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigurationError(
-            f"channel {name!r:.120} is not a valid name: use up to {_NAME_MAX} letters, digits, '-', '_' and '.'"
+            f"channel {name!r:.120} is not a valid name: use up to 100 letters, digits, '-', '_' and '.'"
         )
     return name

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     import httpx
     from starlette.types import Receive, Scope, Send
 
-__all__ = ["PRIVATE", "Proxy"]
+__all__ = ["HEADERS_IN", "PRIVATE", "Proxy"]
 
 logger = logging.getLogger("falrt.server")
 
 # What a caller may say to fal; everything else stays here, above all Authorization and Cookie.
-_HEADERS_IN: Final = frozenset(
+HEADERS_IN: Final = frozenset(
     {
         "accept",
         "content-type",
@@ -51,7 +51,6 @@ _TIMEOUTS: Final = {"timeout": {"connect": 10.0, "read": 600.0, "write": 600.0, 
 _ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
 # Of an error, and of the answer to a submission.
 _SHORT_BYTES_MAX: Final = 64 * 1024
-_SECRET_LENGTH: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ class Proxy:
         content = await _beginning(answer)
         if not answer.is_success:
             # An error's text could quote what it was asked with.
-            content = self._hidden(content)
+            content = self.key.hide(content.decode("latin-1")).encode("latin-1")
         elif request_id := _request_id(content):
             await submitted(request_id)
         return Response(content, answer.status_code, headers)
@@ -130,7 +129,7 @@ class Proxy:
             raise Refused(502, "fal could not be reached") from exc
 
     def _headers_in(self, request: Request, has_body: bool) -> dict[str, str]:
-        headers = {name: value for name, value in request.headers.items() if name in _HEADERS_IN}
+        headers = {name: value for name, value in request.headers.items() if name in HEADERS_IN}
         headers["authorization"] = self.key.header
         headers["user-agent"] = "falrt.server (python)"
         # Passed on as it comes: unpacking here would make the caller's limits ours.
@@ -146,18 +145,10 @@ class Proxy:
         headers = {
             name: value
             for name, value in answer.headers.items()
-            if (name in _HEADERS_OUT or name.startswith("x-fal-"))
-            and self._hidden(value.encode()) == value.encode()
+            if (name in _HEADERS_OUT or name.startswith("x-fal-")) and self.key.hide(value) == value
         }
         # nginx, where it stands in front of us, would hold events back.
         return {**headers, **PRIVATE, "x-accel-buffering": "no"}
-
-    def _hidden(self, content: bytes) -> bytes:
-        value = self.key.value
-        for part in (value, *value.split(":")):
-            if len(part) >= _SECRET_LENGTH:
-                content = content.replace(part.encode(), b"***")
-        return content
 
 
 class _Passing(StreamingResponse):

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from falrt.exceptions import ConfigurationError, MissingDependencyError
@@ -33,6 +33,8 @@ KEPT: Final = 3600
 # Seconds that a request's owner is kept: fal keeps what was asked and answered for thirty days.
 _REQUESTS_KEPT: Final = 30 * 24 * 3600
 _PAUSE: Final = 0.5
+# To renew a lease is to enter once more, however many are in.
+_ANY_NUMBER: Final = 2**31
 
 # The same arithmetic as `Pace.wait`, in Redis's own time, so that workers' clocks do not matter.
 _WAIT = """
@@ -52,11 +54,6 @@ if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], math.ceil(ARGV[3] * 1000))
 return 1
-"""
-_RENEW = """
-local t = redis.call('TIME'); local now = t[1] + t[2] / 1000000
-redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
-redis.call('PEXPIRE', KEYS[1], math.ceil(ARGV[2] * 1000))
 """
 
 
@@ -141,7 +138,7 @@ class RedisLimiter(Limiter):
             await asyncio.sleep(LEASE / 3)
             for name, place in list(self._held):
                 with contextlib.suppress(Refused):
-                    await _answer(self._redis.eval(_RENEW, 1, name, place, LEASE))
+                    await _answer(self._redis.eval(_ENTER, 1, name, _ANY_NUMBER, place, LEASE))
 
     async def aclose(self) -> None:
         """Stop renewing and close the connections."""
@@ -212,10 +209,10 @@ class RedisChannels(Channels):
     async def _read(self) -> None:
         while True:
             try:
-                async for key, frame in _messages(self._listening):
-                    channel = self.channel(key.decode().removeprefix(_PREFIX))
-                    if frame:
-                        channel.put(frame)
+                async for message in self._listening.listen():
+                    channel = self.channel(message["channel"].decode().removeprefix(_PREFIX))
+                    if message["data"]:
+                        channel.put(message["data"])
                     else:
                         channel.newest = None
             except Exception as exc:
@@ -242,12 +239,6 @@ def _channel_key(name: str) -> str:
 
 def _digest(kind: str, key: str) -> str:
     return f"falrt:{kind}:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-
-
-async def _messages(listening: Any) -> AsyncIterator[tuple[bytes, bytes]]:
-    async for message in listening.listen():
-        if message["type"] == "message":
-            yield message["channel"], message["data"]
 
 
 async def _answer(asked: Awaitable[T] | Any) -> T:

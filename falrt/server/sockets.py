@@ -110,7 +110,7 @@ async def _finish(socket: WebSocket, end: End) -> None:
 
 
 def _close_code(status: int) -> Close:
-    codes = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 422: Close.FORBIDDEN, 429: Close.TOO_MANY}
+    codes = {401: Close.UNAUTHORIZED, 429: Close.TOO_MANY}
     return codes.get(status, Close.TRY_LATER if status >= 500 else Close.FORBIDDEN)
 
 
