@@ -14,6 +14,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -55,10 +56,11 @@ _STATS_INTERVAL: Final = 1.0
 _IDLE = json.dumps({"type": "x-fal-error", "error": "TIMEOUT", "reason": "no inputs, reconnect when needed!"})
 
 
+@dataclass(frozen=True, slots=True)
 class Relay:
     """The route ``/realtime/{app}``.
 
-    Args:
+    Attributes:
         client: Holds the key and the tokens for all.
         entrance: Looks at logins again while sockets are open.
         allowed: Apps that visitors may use.
@@ -68,19 +70,13 @@ class Relay:
         metrics: Counts frames and pictures.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        entrance: Entrance,
-        allowed: Allowed,
-        limit: Limit,
-        channels: Channels,
-        may_publish: MayPublish | None,
-        metrics: Metrics,
-    ) -> None:
-        self._client, self._entrance, self._allowed = client, entrance, allowed
-        self._limit, self._channels, self._may_publish = limit, channels, may_publish
-        self._metrics = metrics
+    client: Client
+    entrance: Entrance
+    allowed: Allowed
+    limit: Limit
+    channels: Channels
+    may_publish: MayPublish | None
+    metrics: Metrics
 
     async def serve(self, socket: WebSocket, visitor: Visitor) -> End:
         """Relay one browser until it leaves or has to go."""
@@ -88,16 +84,16 @@ class Relay:
             endpoint = Endpoint.parse(socket.path_params["app"])
         except ConfigurationError as exc:
             return End(Close.FORBIDDEN, str(exc))
-        if not self._allowed.admits(endpoint):
+        if not self.allowed.admits(endpoint):
             return End(Close.FORBIDDEN, f"app {endpoint.app_id} is not allowed here")
         channel = socket.query_params.get("channel")
         if channel is not None and not self._publishes(visitor, channel):
             return End(Close.FORBIDDEN, f"you may not publish on channel {channel!r:.50}")
-        session = _Session(socket, self._client, endpoint.app_id, self._limit, self._metrics)
+        session = _Session(socket, self.client, endpoint.app_id, self.limit, self.metrics)
 
         async def show(picture: Any) -> None:
             if channel is not None:
-                await self._channels.publish(channel, picture)
+                await self.channels.publish(channel, picture)
 
         try:
             return await first_of(
@@ -105,23 +101,29 @@ class Relay:
                 session.fall_silent(),
                 session.run(show),
                 session.speak(),
-                still_welcome(self._entrance, socket),
+                still_welcome(self.entrance, socket),
             )
         finally:
             if channel is not None:
                 # Who comes later is not shown the last picture of somebody who has left.
-                await self._channels.forget(channel)
+                await self.channels.forget(channel)
 
     def _publishes(self, visitor: Visitor, channel: str) -> bool:
         try:
             check_channel(channel)
         except ConfigurationError:
             return False
-        return self._may_publish is not None and self._may_publish(visitor.user, channel)
+        return self.may_publish is not None and self.may_publish(visitor.user, channel)
 
 
 class _BadFrame(Exception):
     """The browser sent what is no input."""
+
+
+class _Numbered(dict[str, Any]):
+    """An input that knows which of the browser's frames it was, counted from 1."""
+
+    number: int
 
 
 class _Session:
@@ -135,8 +137,7 @@ class _Session:
         self._heard_at = asyncio.get_running_loop().time()
         self._newest: bytes | str | None = None
         self._frame_came = asyncio.Event()
-        # Inputs under way with the numbers of their frames; only the last few can still be answered.
-        self._under_way: deque[tuple[Any, int]] = deque(maxlen=8)
+        # The number of the last frame that was answered.
         self._answered = 0
         # How long sockets to fal have been open, and when that was asked last.
         self._open_seconds, self._stats_at = 0.0, -_STATS_INTERVAL
@@ -194,8 +195,9 @@ class _Session:
             raise _BadFrame(str(exc)) from None
         if type(value) is not dict or not all(type(name) is str for name in value):
             raise _BadFrame("an input must be a map with text keys")
-        self._under_way.append((value, self._received))
-        return value
+        numbered = _Numbered(value)
+        numbered.number = self._received
+        return numbered
 
     # --- fal's answers
 
@@ -238,7 +240,7 @@ class _Session:
         now = asyncio.get_running_loop().time()
         if now >= self._stats_at + _STATS_INTERVAL:  # percentiles are sorted for them
             self._stats_at, self._open_seconds = now, connection.stats.open_seconds
-        number = next((each for value, each in self._under_way if value is reply.input), self._answered)
+        number: int = reply.input.number
         dropped, self._answered = max(0, number - self._answered - 1), max(number, self._answered)
         self._metrics.count("falrt_pictures_total")
         self._metrics.count("falrt_skipped_total", dropped)

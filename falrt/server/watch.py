@@ -10,6 +10,7 @@ Viewers who keep up are spared it.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -33,11 +34,13 @@ _WORDS: Final = 10.0
 _WORDS_PER: Final = 10.0
 
 
+@dataclass(frozen=True, slots=True)
 class Watching:
     """The route ``/watch/{channel}``."""
 
-    def __init__(self, entrance: Entrance, channels: Channels, metrics: Metrics) -> None:
-        self._entrance, self._channels, self._metrics = entrance, channels, metrics
+    entrance: Entrance
+    channels: Channels
+    metrics: Metrics
 
     async def serve(self, socket: WebSocket, visitor: Visitor) -> End:
         """Show a channel until the viewer leaves."""
@@ -46,13 +49,13 @@ class Watching:
             name = check_channel(socket.path_params["channel"])
         except ConfigurationError as exc:
             return End(Close.FORBIDDEN, str(exc))
-        channel = await self._channels.open(name)
+        channel = await self.channels.open(name)
         try:
             return await first_of(
-                _listen(socket), _show(socket, channel, self._metrics), still_welcome(self._entrance, socket)
+                _listen(socket), _show(socket, channel, self.metrics), still_welcome(self.entrance, socket)
             )
         finally:
-            await self._channels.close(channel)
+            await self.channels.close(channel)
 
 
 async def _show(socket: WebSocket, channel: Channel, metrics: Metrics) -> End:
