@@ -9,7 +9,7 @@ import inspect
 import re
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from falrt.models.diffusion import LCM, LIGHTNING, TURBO
@@ -56,18 +56,8 @@ class Offer:
 
     def as_json(self) -> dict[str, Any]:
         """Return what the page reads."""
-        return {
-            "app": self.model.app,
-            "title": self.title,
-            "note": self.note,
-            "picture": self.picture,
-            "needs_picture": self.needs_picture,
-            "size": self.size_pixels,
-            "quality": self.quality,
-            "price": self.price,
-            "start": self.start,
-            "options": list(_options(self.model.input_type)),
-        }
+        told = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "model"}
+        return {**told, "app": self.model.app, "options": list(_options(self.model.input_type))}
 
 
 CATALOGUE: Final = (
@@ -103,8 +93,8 @@ CATALOGUE: Final = (
 def _options(kind: type[Any]) -> Iterator[dict[str, Any]]:
     """Yield a control for each field that is plain enough: a switch, a number, a choice or a text."""
     words = _words(kind)
-    fields: dict[str, Any] = getattr(kind, "model_fields", {})
-    for name, info in fields.items():
+    infos: dict[str, Any] = getattr(kind, "model_fields", {})
+    for name, info in infos.items():
         if name in _NOT_SHOWN:
             continue
         control = _control(info.annotation)

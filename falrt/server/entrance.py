@@ -7,7 +7,7 @@ import inspect
 import ipaddress
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -47,21 +47,23 @@ class Visitor:
     address: str
 
 
+@dataclass(slots=True)
 class Entrance:
     """Lets visitors in.
 
-    Args:
+    Attributes:
         authorize: ``(Request) -> user | None``, sync or async. For a socket it is given the handshake as a request.
         origins: Pages that may call.
         limit: What one visitor may do.
         limiter: Keeps the accounts.
     """
 
-    def __init__(self, authorize: Authorize, origins: Origins, limit: Limit, limiter: Limiter) -> None:
-        self._authorize, self.origins = authorize, origins
-        self._limit, self._limiter = limit, limiter
-        # Proxied calls under way in this process, by address.
-        self._calls: Counter[str] = Counter()
+    authorize: Authorize
+    origins: Origins
+    limit: Limit
+    limiter: Limiter
+    # Proxied calls under way in this process, by address.
+    _calls: Counter[str] = field(default_factory=Counter, init=False)
 
     def check_origin(self, connection: HTTPConnection) -> None:
         """Look at the page that asks.
@@ -83,10 +85,10 @@ class Entrance:
             {**connection.scope, "type": "http", "method": connection.scope.get("method", "GET")}
         )
         try:
-            if inspect.iscoroutinefunction(self._authorize):
-                user = await self._authorize(request)
+            if inspect.iscoroutinefunction(self.authorize):
+                user = await self.authorize(request)
             else:
-                user = await run_in_threadpool(self._authorize, request)
+                user = await run_in_threadpool(self.authorize, request)
                 user = await user if inspect.isawaitable(user) else user
         except HTTPException as exc:
             raise Refused(exc.status_code, str(exc.detail)) from exc
@@ -100,9 +102,9 @@ class Entrance:
         Raises:
             Refused: There were too many; 429.
         """
-        limit = self._limit
+        limit = self.limit
         for key, most in self._accounts(visitor, limit.requests):
-            seconds = await self._limiter.wait(f"requests {key}", most, limit.per)
+            seconds = await self.limiter.wait(f"requests {key}", most, limit.per)
             if seconds:
                 raise Refused(429, "Too many requests", retry_after=seconds)
 
@@ -113,14 +115,14 @@ class Entrance:
         Raises:
             Refused: All are taken; 429, or 503 where others hold them.
         """
-        what, most = ("calls", self._limit.calls) if kind == "calls" else ("sockets", self._limit.sockets)
+        what, most = ("calls", self.limit.calls) if kind == "calls" else ("sockets", self.limit.sockets)
         async with contextlib.AsyncExitStack() as stack:
             for account, places in self._accounts(visitor, most):
                 key = f"{kind} {account}"
-                place = await self._limiter.enter(key, places)
+                place = await self.limiter.enter(key, places)
                 if place is None:
                     raise Refused(429, f"Too many {what}", retry_after=1.0)
-                stack.push_async_callback(self._limiter.leave, key, place)
+                stack.push_async_callback(self.limiter.leave, key, place)
             if kind == "calls":
                 stack.enter_context(self._share(visitor.address))
             yield
@@ -145,7 +147,7 @@ class Entrance:
         if visitor.name is not None:
             # Refused now, the caller would submit it once more.
             with contextlib.suppress(Refused):
-                await self._limiter.keep(_one_spelling(request_id), visitor.name)
+                await self.limiter.keep(_one_spelling(request_id), visitor.name)
 
     async def check_owner(self, visitor: Visitor, request_id: str) -> None:
         """Let a visitor follow or cancel a request in the queue.
@@ -156,14 +158,14 @@ class Entrance:
         Raises:
             Refused: Somebody else has submitted it; 404.
         """
-        if not await self._limiter.may_follow(_one_spelling(request_id), visitor.name):
+        if not await self.limiter.may_follow(_one_spelling(request_id), visitor.name):
             raise Refused(404, "Request not found")
 
     def _accounts(self, visitor: Visitor, most: int) -> list[tuple[str, int]]:
         """Return what a visitor's doings are counted on, and how many each may have."""
         if visitor.name is None:
             return [(f"address {visitor.address}", most)]
-        everybody_there = (f"all at {visitor.address}", most * self._limit.users_per_address)
+        everybody_there = (f"all at {visitor.address}", most * self.limit.users_per_address)
         return [(f"user {visitor.name}", most), everybody_there]
 
 

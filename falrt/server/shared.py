@@ -33,6 +33,7 @@ KEPT: Final = 3600
 # Seconds that a request's owner is kept: fal keeps what was asked and answered for thirty days.
 _REQUESTS_KEPT: Final = 30 * 24 * 3600
 _PAUSE: Final = 0.5
+_CHANNEL: Final = "falrt:channel:"
 # To renew a lease is to enter once more, however many are in.
 _ANY_NUMBER: Final = 2**31
 
@@ -79,7 +80,7 @@ def connected(url: str) -> Redis:
 class RedisLimiter(Limiter):
     """Accounts and owners that all workers share.
 
-    Where Redis does not answer, nobody is let in: a limit that cannot be checked is no limit.
+    Where Redis does not answer, nobody is let in (503): a limit that cannot be checked is no limit.
 
     Args:
         url: Of Redis.
@@ -93,19 +94,11 @@ class RedisLimiter(Limiter):
         self._renewing: asyncio.Task[None] | None = None
 
     async def wait(self, key: str, most: int, per: float) -> float:
-        """Take one request of ``most`` in ``per`` seconds; return 0, or the seconds until there is one.
-
-        Raises:
-            Refused: Redis does not answer; 503.
-        """
+        """Take one request of ``most`` in ``per`` seconds; return 0, or the seconds until there is one."""
         return float(await _answer(self._redis.eval(_WAIT, 1, _digest("pace", key), most, per)))
 
     async def enter(self, key: str, most: int) -> str | None:
-        """Take one of ``most`` places; return its name, or None where all are taken.
-
-        Raises:
-            Refused: Redis does not answer; 503.
-        """
+        """Take one of ``most`` places; return its name, or None where all are taken."""
         place = secrets.token_hex(8)
         name = _digest("places", key)
         if not await _answer(self._redis.eval(_ENTER, 1, name, most, place, LEASE)):
@@ -166,7 +159,7 @@ class RedisChannels(Channels):
 
     async def publish(self, name: str, picture: bytes | Mapping[str, Any]) -> None:
         """Show a picture to all who watch a channel, in whichever worker, and to those who come later."""
-        frame, key = encoded(picture), _channel_key(check_channel(name))
+        frame, key = encoded(picture), _CHANNEL + check_channel(name)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.set(key, frame, ex=KEPT)
             pipe.publish(key, frame)
@@ -174,19 +167,22 @@ class RedisChannels(Channels):
 
     async def open(self, name: str) -> Channel:
         """Return a channel to watch, and count a viewer; the first one in this worker begins to listen."""
-        channel = await super().open(name)
         async with self._lock:
-            if channel.viewers == 1:
-                key = _channel_key(name)
-                if self._listening is None:
-                    self._listening = self._redis.pubsub(ignore_subscribe_messages=True)
-                await _answer(self._listening.subscribe(key))
-                if self._reading is None:
-                    self._reading = asyncio.create_task(self._read(), name="falrt channels")
-                newest: bytes | None = await _answer(self._redis.get(key))
-                if newest and channel.newest is None:
-                    channel.put(newest)
-        return channel
+            channel = self.channel(name)
+            if not channel.viewers:
+                await self._listen_to(channel)
+            return await super().open(name)
+
+    async def _listen_to(self, channel: Channel) -> None:
+        key = _CHANNEL + channel.name
+        if self._listening is None:
+            self._listening = self._redis.pubsub(ignore_subscribe_messages=True)
+        await _answer(self._listening.subscribe(key))
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read(), name="falrt channels")
+        newest: bytes | None = await _answer(self._redis.get(key))
+        if newest and channel.newest is None:
+            channel.put(newest)
 
     async def close(self, channel: Channel) -> None:
         """A viewer has left; after the last one this worker does not listen any more."""
@@ -194,12 +190,12 @@ class RedisChannels(Channels):
             if channel.viewers == 1:
                 channel.newest = None
                 with contextlib.suppress(Refused):
-                    await _answer(self._listening.unsubscribe(_channel_key(channel.name)))
+                    await _answer(self._listening.unsubscribe(_CHANNEL + channel.name))
             await super().close(channel)
 
     async def forget(self, name: str) -> None:
         """End a channel in all workers."""
-        key = _channel_key(name)
+        key = _CHANNEL + name
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.delete(key)
             pipe.publish(key, b"")
@@ -210,7 +206,7 @@ class RedisChannels(Channels):
         while True:
             try:
                 async for message in self._listening.listen():
-                    channel = self.channel(message["channel"].decode().removeprefix(_PREFIX))
+                    channel = self.channel(message["channel"].decode().removeprefix(_CHANNEL))
                     if message["data"]:
                         channel.put(message["data"])
                     else:
@@ -228,13 +224,6 @@ class RedisChannels(Channels):
         if self._listening is not None:
             await self._listening.aclose()
         await self._redis.aclose()
-
-
-_PREFIX: Final = "falrt:channel:"
-
-
-def _channel_key(name: str) -> str:
-    return _PREFIX + name
 
 
 def _digest(kind: str, key: str) -> str:

@@ -20,6 +20,7 @@ from websockets.asyncio.client import connect
 import falrt
 from falrt import server
 from falrt.server import shared
+from falrt.server.targets import Refused
 from falrt.testing import FakeServer
 from tests.server.serving import KEY, serving
 from tests.server.test_relay import PATIENCE, closing, echo, next_result
@@ -161,6 +162,15 @@ async def test_nobody_is_let_in_where_limits_cannot_be_checked() -> None:
         async with connect(f"{sockets_of(urls[0])}/realtime/acme/app") as ws:
             assert (await closing(ws))[0] == 1013
         assert fal.token_requests == []
+
+
+async def test_a_viewer_who_could_not_be_let_in_does_not_count_as_one(redis: str) -> None:
+    # The next one would not be the first, and nobody would listen to the channel.
+    channels = server.RedisChannels("redis://127.0.0.1:9")
+    with pytest.raises(Refused):
+        await channels.open("stage")
+    assert channels.channel("stage").viewers == 0
+    await channels.aclose()
 
 
 async def test_redis_is_told_no_names_and_no_addresses(redis: str) -> None:

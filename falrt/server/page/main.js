@@ -119,7 +119,7 @@ function choose(app) {
   $("model").value = offer.app;
   relay?.close();
   figures.reset();
-  paper.width = paper.height = offer.size;
+  paper.width = paper.height = offer.size_pixels;
   values = build($("controls"), offer, changed);
   relay = new Relay(offer.app, catalogue.channel);
   relay.addEventListener("answer", ({ detail }) => answered(detail));
