@@ -8,7 +8,7 @@ gives way to a newer one and is counted. Requests are never replaced: somebody w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -112,40 +112,25 @@ class QueueLimits:
     BYTES: Final = 64 * 1024 * 1024
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Lane:
     """Inputs that wait for their turn, oldest first."""
 
-    __slots__ = (
-        "dropped",
-        "flush_below",
-        "keeps_all",
-        "pacer",
-        "register",
-        "size_bytes",
-        "streams",
-        "waiting",
-        "wants",
-        "wants_id",
-    )
-
-    def __init__(
-        self, pacer: Pacer, register: Register, *, streams: bool = False, keeps_all: bool = False
-    ) -> None:
-        self.pacer = pacer
-        self.register = register
-        # A stream asks the pacer itself when to take a frame; what it submits leaves at once.
-        self.streams = streams
-        # After a loss, every unanswered input of this lane is sent again, not just the newest.
-        self.keeps_all = keeps_all
-        self.waiting: list[Input] = []
-        self.size_bytes = 0
-        # Inputs of this lane that were superseded, or are known to have been dropped by the server.
-        self.dropped = 0
-        # A stream would send a frame, whose answer may carry this id; until it does, or is over.
-        self.wants = False
-        self.wants_id: str | None = None
-        # flush() was called: inputs submitted up to then do not wait for the clock.
-        self.flush_below: float | None = None
+    pacer: Pacer
+    register: Register
+    # A stream asks the pacer itself when to take a frame; what it submits leaves at once.
+    streams: bool = False
+    # After a loss, every unanswered input of this lane is sent again, not just the newest.
+    keeps_all: bool = False
+    waiting: list[Input] = field(default_factory=list)
+    size_bytes: int = 0
+    # Inputs of this lane that were superseded, or are known to have been dropped by the server.
+    dropped: int = 0
+    # A stream would send a frame, whose answer may carry this id; until it does, or is over.
+    wants: bool = False
+    wants_id: str | None = None
+    # flush() was called: inputs submitted up to then do not wait for the clock.
+    flush_below: float | None = None
 
     @property
     def head(self) -> Input | None:
@@ -199,13 +184,12 @@ class Lane:
         self.size_bytes += len(input.frame)
         return superseded
 
-    def put_back(self, inputs: list[Input]) -> None:
-        """Queue inputs that have to leave again before all others, in their order."""
-        for input in inputs:
-            # It starts again: what the pacing learns from it must not count the outage.
-            input.sent_at = input.taken_at = None
-        self.waiting[:0] = inputs
-        self.size_bytes += sum(len(input.frame) for input in inputs)
+    def put_back(self, input: Input) -> None:
+        """Queue an input that has to leave again before all others."""
+        # It starts again: what the pacing learns from it must not count the outage.
+        input.sent_at = input.taken_at = None
+        self.waiting.insert(0, input)
+        self.size_bytes += len(input.frame)
 
     def take(self) -> Input:
         """Remove and return the head."""

@@ -85,7 +85,8 @@ def test_inputs_of_a_lost_socket_go_before_all_others() -> None:
     lane = lane_of()
     waiting = put(lane, size=1)
     lost = [one(lane, size=2), one(lane, size=3)]
-    lane.put_back(lost)
+    for input in reversed(lost):
+        lane.put_back(input)
     assert lane.waiting == [*lost, waiting]
     assert lane.size_bytes == 6
 
@@ -245,7 +246,8 @@ class Queue(RuleBasedStateMachine):
     def lose(self) -> None:
         lost, self.unanswered = self.unanswered, []
         self.lane.pacer.lost(self.now)
-        self.lane.put_back(lost)
+        for input in reversed(lost):
+            self.lane.put_back(input)
         assert self.lane.waiting[: len(lost)] == lost
         self.left = [input for input in self.left if input not in lost]
 

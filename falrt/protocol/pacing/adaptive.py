@@ -124,29 +124,11 @@ class _Stall(Enum):
 class AdaptivePacer:
     """The state of one lane; see the module's theory of operation."""
 
-    __slots__ = (
-        "_advance",
-        "_answered_at",
-        "_care",
-        "_draining",
-        "_lessons",
-        "_max_in_flight",
-        "_offered_at",
-        "_overlapped",
-        "_passed_over",
-        "_server",
-        "_source",
-        "_stall",
-        "_unanswered",
-        "keeps_newest",
-        "vouched",
-    )
-
+    keeps_newest = True
     overlaps = True
     paces_requests = True
 
     def __init__(self, max_in_flight: int | None, vouched: int) -> None:
-        self.keeps_newest = True
         self.vouched = vouched
         self._max_in_flight = max_in_flight
         self._server = ServerEstimate()

@@ -65,19 +65,6 @@ class Probe(Enum):
 class Advance:
     """The advance of one lane, and its probes."""
 
-    __slots__ = (
-        "_advance",
-        "_answers",
-        "_idle",
-        "_seen_at",
-        "_tries",
-        "_under_way",
-        "_under_way_at",
-        "_unspent",
-        "_urgent",
-        "probe",
-    )
-
     def __init__(self) -> None:
         # The probe that the next input makes.
         self.probe: Probe | None = None

@@ -70,8 +70,6 @@ class SourceEstimate:
     asked for each frame never has any, and its intervals say nothing.
     """
 
-    __slots__ = ("_intervals", "_last_at", "_untold", "_waits", "jitter", "last_at", "period")
-
     def __init__(self) -> None:
         # Median capture interval in seconds; None: not known, or no live source.
         self.period: float | None = None
@@ -123,8 +121,6 @@ class _Answer:
 
 class ServerEstimate:
     """Delay and service time, fitted to the answers."""
-
-    __slots__ = ("_answers", "_counted", "_fit_in", "_points", "_typical", "delay", "service", "spread")
 
     def __init__(self) -> None:
         # N: seconds of an input's delay that others may share.

@@ -117,6 +117,9 @@ class _Unpaced:
     """What a pacer does that learns nothing from answers and never guesses at drops."""
 
     __slots__ = ()
+    keeps_newest = True
+    in_flight_limit: int | None = None
+    vouched = 1
     overlaps = False
     paces_requests = True
 
@@ -158,8 +161,6 @@ class Immediate:
 class _ImmediatePacer(_Unpaced):
     __slots__ = ()
     keeps_newest = False
-    in_flight_limit: int | None = None
-    vouched = 1
 
     def due_at(self, now: float, unanswered: int) -> float | None:
         return now
@@ -191,15 +192,7 @@ class Throttle:
 
 
 class _ThrottlePacer(_Unpaced):
-    __slots__ = (
-        "_interval",
-        "_leading",
-        "_open_at",
-        "_waiting",
-        "in_flight_limit",
-        "keeps_newest",
-        "vouched",
-    )
+    __slots__ = ("_interval", "_leading", "_open_at", "_waiting", "keeps_newest")
 
     def __init__(self, interval: float, leading: bool) -> None:
         self._interval = interval
@@ -211,8 +204,6 @@ class _ThrottlePacer(_Unpaced):
         self._waiting = False
         # Without an interval there is nothing to drop for.
         self.keeps_newest = interval > 0
-        self.in_flight_limit: int | None = None
-        self.vouched = 1
 
     def offered(self, now: float) -> None:
         if not self._leading and not self._waiting and now >= self._open_at:
@@ -263,7 +254,7 @@ class Debounce:
 
 
 class _DebouncePacer(_Unpaced):
-    __slots__ = ("_due_at", "_latest_at", "_max_wait", "_wait", "in_flight_limit", "keeps_newest", "vouched")
+    __slots__ = ("_due_at", "_latest_at", "_max_wait", "_wait")
     # Inputs that go on would hold it back for ever, and its caller waits.
     paces_requests = False
 
@@ -275,9 +266,6 @@ class _DebouncePacer(_Unpaced):
         self._due_at: float | None = None
         # The end of patience with the present burst; set by its first input.
         self._latest_at = math.inf
-        self.keeps_newest = True
-        self.in_flight_limit: int | None = None
-        self.vouched = 1
 
     def offered(self, now: float) -> None:
         if self._due_at is None:
@@ -315,12 +303,10 @@ class Latest:
 
 
 class _LatestPacer(_Unpaced):
-    __slots__ = ("in_flight_limit", "keeps_newest", "vouched")
+    __slots__ = ("in_flight_limit", "vouched")
 
     def __init__(self, in_flight: int) -> None:
-        self.keeps_newest = True
-        self.in_flight_limit: int | None = in_flight
-        self.vouched = in_flight
+        self.in_flight_limit = self.vouched = in_flight
 
     def due_at(self, now: float, unanswered: int) -> float | None:
         return now if unanswered < self.vouched else None

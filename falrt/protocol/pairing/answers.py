@@ -137,7 +137,7 @@ class Answers:
             else:
                 again.append(input)
         for input in reversed(again):
-            input.lane.put_back([input])
+            input.lane.put_back(input)
 
     def _timed(self, inference_time: float, now: float) -> None:
         """Note an inference time; one that follows no answer, as after connecting, says nothing."""

@@ -6,19 +6,19 @@ time, and the one at fault shows itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from falrt.exceptions import ServerError
 from falrt.protocol import endings
 from falrt.protocol.events import Failed
-from falrt.protocol.inputs import Input, Kind, Lane, Outcome
+from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pairing.unanswered import Order, Unanswered
 from falrt.protocol.wire.modes import Mode, Replay
 
-__all__ = ["BLAMING", "Blame", "blame", "may_replay", "sort_out", "split", "still_owed"]
+__all__ = ["BLAMING", "Blame", "blame", "may_replay", "sort_out", "still_owed"]
 
 # Losses that an input itself can cause, so that sending it again would repeat them.
 BLAMING: Final = frozenset({Cause.SERVER_FAULT, Cause.BAD_FRAME})
@@ -91,32 +91,13 @@ def sort_out(unanswered: list[Input], loss: Loss, mode: Mode, *, spoke: bool) ->
     for input in unanswered:
         if not input.resend:
             input.end(Outcome.FAILED, Failed(input, endings.request_not_resent(loss)))
-    again, superseded = split((x for x in unanswered if x.outcome is None), mode)
-    for input in superseded:
-        input.end(Outcome.SUPERSEDED)
-    for lane, inputs in again.items():
-        lane.put_back(inputs)
-    return any(again.values())
-
-
-def split(unanswered: Iterable[Input], mode: Mode) -> tuple[dict[Lane, list[Input]], list[Input]]:
-    """Split what a lost socket left unanswered, oldest first, into what leaves again, by lane, and the rest.
-
-    Requests leave again, and of the others the newest of each lane, unless a newer one waits there.
-    """
-    by_lane: dict[Lane, list[Input]] = {}
+    again = still_owed(unanswered, alone=mode.ends)
     for input in unanswered:
-        by_lane.setdefault(input.lane, []).append(input)
-    superseded: list[Input] = []
-    for lane, inputs in by_lane.items():
-        if lane.keeps_all or (mode.ends and not lane.pacer.keeps_newest):
-            continue  # nothing may be skipped, or each is a session of its own: the next does not stand for it
-        loose = [input for input in inputs if input.kind is not Kind.REQUEST]
-        if not any(waiting.kind is not Kind.REQUEST for waiting in lane.waiting):
-            loose = loose[:-1]
-        superseded += loose
-        by_lane[lane] = [input for input in inputs if input not in loose]
-    return by_lane, superseded
+        if input not in again:
+            input.end(Outcome.SUPERSEDED)
+    for input in reversed(again):
+        input.lane.put_back(input)
+    return bool(again)
 
 
 def may_replay(mode: Mode, *, spoke: bool) -> bool:
@@ -124,24 +105,27 @@ def may_replay(mode: Mode, *, spoke: bool) -> bool:
     return mode.replay is Replay.UNANSWERED or (mode.replay is Replay.BEFORE_OUTPUT and not spoke)
 
 
-def still_owed(overtaken: Sequence[Input], younger: Sequence[Input]) -> list[Input]:
-    """Return which inputs have to be sent again of those that the server surely dropped on a socket that lives.
+def still_owed(
+    given_up: Sequence[Input], younger: Sequence[Input] = (), *, alone: bool = False
+) -> list[Input]:
+    """Return which inputs have to be sent again, of those that a lost socket or a drop left without an answer.
 
-    Every request; and the newest send or frame, where something of another kind came behind it: nothing newer stands
-    for it.
+    Every request; and the newest send or frame of each lane, unless something newer stands for it.
 
     Args:
-        overtaken: The dropped inputs, oldest first.
+        given_up: Those without an answer, oldest first.
         younger: What left later on the same socket, the input that was answered included.
+        alone: Each is a session of its own, and the next does not stand for it where the pacing keeps all.
     """
-    later = [*overtaken, *younger]
+    later = [*given_up, *younger]
     return [
         input
-        for index, input in enumerate(overtaken)
+        for index, input in enumerate(given_up)
         if input.outcome is None
         and (
             input.kind is Kind.REQUEST
             or input.lane.keeps_all
+            or (alone and not input.lane.pacer.keeps_newest)
             or not any(_stands_for(other, input) for other in [*later[index + 1 :], *input.lane.waiting])
         )
     ]

@@ -11,12 +11,13 @@ from falrt.protocol.inputs import Input, Kind, Lane, Outcome
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pacing.policies import Immediate, Latest
 from falrt.protocol.pairing.facts import AppFacts
-from falrt.protocol.pairing.replay import Blame, blame, may_replay, split, still_owed
+from falrt.protocol.pairing.replay import Blame, blame, may_replay, sort_out, still_owed
 from falrt.protocol.pairing.unanswered import Unanswered
-from falrt.protocol.wire.modes import MODES, Mode
+from falrt.protocol.wire.modes import MODES, Mode, Replay
 from tests.protocol.line import a_lane
 
 UNARY = MODES["unary"]
+CUT = Loss(Cause.CLOSED)
 
 
 @pytest.fixture
@@ -72,31 +73,37 @@ def test_trouble_on_the_way_is_no_inputs_fault(lane: Lane, cause: Cause) -> None
 @pytest.mark.wire("W36")
 def test_requests_and_the_newest_send_are_asked_again(lane: Lane) -> None:
     old, first, new, second = one(lane), one(lane, Kind.REQUEST), one(lane), one(lane, Kind.REQUEST)
-    assert split([old, first, new, second], UNARY) == ({lane: [first, new, second]}, [old])
+    assert sort_out([old, first, new, second], CUT, UNARY, spoke=True)
+    assert lane.waiting == [first, new, second]
+    assert old.outcome is Outcome.SUPERSEDED
 
 
 def test_a_newer_send_that_waits_stands_for_those_that_left(lane: Lane) -> None:
     left, request = one(lane), one(lane, Kind.REQUEST)
-    lane.put(one(lane))
-    assert split([left, request], UNARY) == ({lane: [request]}, [left])
+    lane.put(newer := one(lane))
+    assert sort_out([left, request], CUT, UNARY, spoke=True)
+    assert lane.waiting == [request, newer]
 
 
 def test_a_waiting_request_stands_for_nothing_else(lane: Lane) -> None:
     left = one(lane)
-    lane.put(one(lane, Kind.REQUEST))
-    assert split([left], UNARY) == ({lane: [left]}, [])
+    lane.put(request := one(lane, Kind.REQUEST))
+    assert sort_out([left], CUT, UNARY, spoke=True)
+    assert lane.waiting == [left, request]
 
 
 def test_a_stream_that_skips_nothing_sends_everything_again() -> None:
     lane = a_lane(Latest(2), streams=True, keeps_all=True)
     first, second = one(lane, Kind.STREAM), one(lane, Kind.STREAM)
-    assert split([first, second], UNARY) == ({lane: [first, second]}, [])
+    assert sort_out([first, second], CUT, UNARY, spoke=True)
+    assert lane.waiting == [first, second]
 
 
 def test_each_lane_has_a_newest_input_of_its_own(lane: Lane) -> None:
     stream = a_lane(Latest(2), streams=True)
     frame, newer, send = one(stream, Kind.STREAM), one(stream, Kind.STREAM), one(lane)
-    assert split([frame, send, newer], UNARY) == ({stream: [newer], lane: [send]}, [frame])
+    assert sort_out([frame, send, newer], CUT, UNARY, spoke=True)
+    assert (stream.waiting, lane.waiting) == ([newer], [send])
 
 
 @pytest.mark.parametrize(
@@ -129,16 +136,18 @@ def test_every_input_is_sorted_once_and_order_is_kept(
     for index in waiting:
         lanes[index].waiting.append(one(lanes[index], Kind.STREAM if index else Kind.SEND))
     inputs = [one(lanes[index], kind) for kind, index in kinds]
-    by_lane, superseded = split(inputs, mode)
-    again = [input for lane in by_lane for input in by_lane[lane]]
-    assert sorted(map(id, [*again, *superseded])) == sorted(map(id, inputs))
-    for lane, replayed in by_lane.items():
-        assert all(input.lane is lane for input in replayed)
-        assert replayed == [input for input in inputs if input in replayed]
+    waited = [[*lane.waiting] for lane in lanes]
+    again = still_owed(inputs, alone=mode.ends)
+    assert again == [input for input in inputs if input in again]
+    spoke = mode.replay is Replay.NEVER
+    assert sort_out(inputs, CUT, mode, spoke=False) is (bool(again) and not spoke)
+    for lane, before in zip(lanes, waited, strict=True):
+        assert lane.waiting == [input for input in again if input.lane is lane and not spoke] + before
+    assert all((input.outcome is None) == (input in again and not spoke) for input in inputs)
     assert {input for input in inputs if input.kind is Kind.REQUEST} <= set(again)
-    for lane in lanes:
+    for lane, before in zip(lanes, waited, strict=True):
         loose = [input for input in inputs if input.lane is lane and input.kind is not Kind.REQUEST]
-        assert not loose or lane.waiting or loose[-1] in again
+        assert not loose or before or loose[-1] in again
 
 
 # What is owed although the socket lives.
