@@ -27,6 +27,7 @@ from falrt.exceptions import (
     TokenRequestError,
 )
 from falrt.protocol.wire.endpoint import Hosts, redact, split_url
+from falrt.protocol.wire.http_errors import read_detail
 from falrt.protocol.wire.proxies import NO_PROXIES, Proxies
 from falrt.protocol.wire.token_endpoints import (
     TokenEndpoint,
@@ -34,7 +35,6 @@ from falrt.protocol.wire.token_endpoints import (
     endpoint_order,
     is_passing,
     may_ask_other,
-    read_detail,
     read_token,
     request_body,
 )

@@ -224,9 +224,9 @@ async def test_both_endpoints_words_are_told() -> None:
         realtime=[refused(422, [{"loc": ["body", "app"], "msg": "no realtime endpoint"}])],
     )
     error = await failure(requests(service))
-    assert (error.status, error.detail) == (422, "body.app: no realtime endpoint")
+    assert (error.status, error.detail) == (422, "app: no realtime endpoint")
     assert "/tokens/ answered 403: not on the list" in str(error)
-    assert "/tokens/realtime answered 422: body.app: no realtime endpoint" in str(error)
+    assert "/tokens/realtime answered 422: app: no realtime endpoint" in str(error)
 
 
 async def test_where_there_is_no_second_endpoint_the_first_ones_status_counts() -> None:

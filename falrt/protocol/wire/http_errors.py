@@ -19,9 +19,9 @@ from typing import Any, Final, TypeVar
 
 from falrt.exceptions import HTTPAuthenticationError, HTTPCallError, HTTPStatusError
 from falrt.protocol.wire.endpoint import redact
-from falrt.protocol.wire.token_endpoints import read_detail
+from falrt.protocol.wire.token_schedule import looks_like_jwt
 
-__all__ = ["is_safe_to_repeat", "read_error", "recast", "seconds_in"]
+__all__ = ["is_safe_to_repeat", "read_detail", "read_error", "recast", "seconds_in"]
 
 ErrorT = TypeVar("ErrorT", bound=HTTPCallError)
 
@@ -60,6 +60,7 @@ _TITLE: Final = re.compile(r"<title[^>]*>\s*([^<]{1,200}?)\s*</title>", re.IGNOR
 _FIELD_HEADS: Final = frozenset({"body", "query", "path", "header"})
 # More than this of what the service says belongs into a log, not into a message.
 _SHOWN: Final = 500
+_DETAIL_SHOWN: Final = 300
 
 
 def read_error(
@@ -75,18 +76,13 @@ def read_error(
         wall_now: Seconds since the epoch, for a ``Retry-After`` that names a date.
     """
     text = body.decode("utf-8", "replace")
-    try:
-        reply = json.loads(text)
-    except (ValueError, RecursionError):
-        reply = None
-    detail: Any = text
+    reply = _parsed(text)
+    detail = _detail_in(reply, text)
     error_type = headers.get("x-fal-error-type")
-    if isinstance(reply, dict):
-        detail = next((reply[name] for name in ("detail", "error", "message") if reply.get(name)), reply)
-        named = reply.get("error_type")
-        error_type = named if isinstance(named, str) else error_type
-    elif reply is not None:
-        detail = reply
+    if isinstance(reply, dict) and isinstance(reply.get("error_type"), str):
+        error_type = reply["error_type"]
+    title = _TITLE.search(text) if reply is None else None
+    said = f"an HTML page, {title[1]!r}" if title else _said(detail, _SHOWN)
     errors = [each for each in detail if isinstance(each, dict)] if isinstance(detail, list) else []
     types = [each.get("type") for each in errors]
     if error_type is None and types and isinstance(types[0], str) and types.count(types[0]) == len(types):
@@ -94,7 +90,7 @@ def read_error(
     request_id = headers.get("x-fal-request-id")
     kind = HTTPAuthenticationError if status in (401, 403) else HTTPStatusError
     return kind(
-        _message(what, _said(detail, text, reply is None), status, request_id, headers),
+        _message(what, said, status, request_id, headers),
         status=status,
         detail=detail,
         errors=errors,
@@ -158,24 +154,44 @@ def _message(what: str, said: str, status: int, request_id: str | None, headers:
     return redact(f"{text}; {cure}" if cure else text)
 
 
-def _said(detail: Any, text: str, is_page: bool) -> str:
-    if isinstance(detail, list):
-        parts = [_problem(each) for each in detail]
-        said = "; ".join(parts[:3]) + (f"; and {len(parts) - 3} more" if len(parts) > 3 else "")
-    elif is_page and (title := _TITLE.search(text)):
-        said = f"an HTML page, {title[1]!r}"
-    else:
-        said = read_detail(text)
-    return said if len(said) <= _SHOWN else said[: _SHOWN - 3] + "..."
+def read_detail(body: str) -> str:
+    """Return what an error reply says, shortened to one line; ``detail`` may be text, a list or a map."""
+    return _said(_detail_in(_parsed(body), body), _DETAIL_SHOWN)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _detail_in(reply: Any, text: str) -> Any:
+    if isinstance(reply, dict):
+        return next((reply[name] for name in ("detail", "error", "message") if reply.get(name)), reply)
+    return text if reply is None else reply
+
+
+def _said(detail: Any, most: int) -> str:
+    problems = detail if isinstance(detail, list) else [detail]
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    said = "; ".join(map(_problem, problems[:3])) + more
+    words = " ".join(map(_without_token, said.split()))
+    return words if len(words) <= most else words[: most - 3] + "..."
+
+
+def _without_token(word: str) -> str:
+    # 40: shorter than any signed token, longer than a host name that a message would quote.
+    return "***" if len(word) > 40 and looks_like_jwt(word.strip("\"'.,:;()")) else word
 
 
 def _problem(each: Any) -> str:
     """Return one problem as ``image_size: unexpected value 'no'``."""
     if not isinstance(each, dict):
-        return str(each)
-    message = str(each.get("msg") or each.get("message") or each.get("type") or each)
+        return each if isinstance(each, str) else json.dumps(each)
+    message = str(each.get("msg") or each.get("message") or each.get("type") or json.dumps(each))
     where = each.get("loc")
-    if not isinstance(where, list | tuple):
+    if not isinstance(where, list):
         return message
     path = [str(part) for part in where]
     field = ".".join(path[1:] if path and path[0] in _FIELD_HEADS and len(path) > 1 else path)

@@ -23,7 +23,6 @@ __all__ = [
     "endpoint_order",
     "is_passing",
     "may_ask_other",
-    "read_detail",
     "read_token",
     "request_body",
     "token_problem",
@@ -34,7 +33,6 @@ DEFAULT_LIFETIME: Final = 120.0
 
 _MAX_REALTIME_LIFETIME: Final = 120
 _MAX_TOKEN_LENGTH: Final = 16_384
-_MAX_DETAIL_LENGTH: Final = 300
 
 # Too early, too many, or the service's own trouble: the same request may succeed in a moment.
 _PASSING_STATUSES: Final = frozenset({408, 425, 429})
@@ -128,36 +126,3 @@ def token_problem(token: str) -> str:
     if any(character in "<>{}\"'" for character in token):
         return "it looks like markup or JSON"
     return ""
-
-
-def read_detail(body: str) -> str:
-    """Return what an error reply says, shortened to one line; ``detail`` may be text, a list or a map."""
-    try:
-        reply = json.loads(body)
-    except (ValueError, RecursionError):
-        reply = body
-    if isinstance(reply, dict):
-        reply = next((reply[name] for name in ("detail", "error", "message") if reply.get(name)), reply)
-    words = " ".join(map(_without_token, _flatten(reply).split()))
-    return words if len(words) <= _MAX_DETAIL_LENGTH else words[: _MAX_DETAIL_LENGTH - 3] + "..."
-
-
-def _without_token(word: str) -> str:
-    # 40: shorter than any signed token, longer than a host name that a message would quote.
-    return "***" if len(word) > 40 and looks_like_jwt(word.strip("\"'.,:;()")) else word
-
-
-def _flatten(detail: Any) -> str:
-    if isinstance(detail, list):
-        return "; ".join(_flatten_one(item) for item in detail)
-    return _flatten_one(detail)
-
-
-def _flatten_one(item: Any) -> str:
-    """Give one entry of a validation report as ``body.app: Field required``."""
-    if not isinstance(item, dict):
-        return item if isinstance(item, str) else json.dumps(item)
-    where, what = item.get("loc"), item.get("msg") or item.get("message")
-    if not isinstance(what, str):
-        return json.dumps(item)
-    return f"{'.'.join(map(str, where))}: {what}" if isinstance(where, list) else what

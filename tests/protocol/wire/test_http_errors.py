@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from falrt.exceptions import HTTPAuthenticationError, HTTPCallError, HTTPStatusError, UploadError
-from falrt.protocol.wire.http_errors import is_safe_to_repeat, read_error, recast, seconds_in
+from falrt.protocol.wire.http_errors import is_safe_to_repeat, read_detail, read_error, recast, seconds_in
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE4MDAwMDAwMDB9.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
 
 
 def error(status: int, body: Any = None, **headers: str) -> HTTPStatusError:
@@ -150,3 +152,41 @@ def test_a_model_error_whose_status_says_that_it_began_is_not_safe_to_repeat() -
 def test_a_failure_of_the_platform_before_the_model_is_safe_to_repeat() -> None:
     failure = error(503, {"detail": "x", "error_type": "runner_scheduling_failure"})
     assert is_safe_to_repeat(failure)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('{"detail": "Forbidden"}', "Forbidden"),
+        ('{"error": "locked", "request": 7}', "locked"),
+        ('{"message": "no"}', "no"),
+        ('{"detail": {"msg": "balance is 0"}}', "balance is 0"),
+        ('{"detail": {"code": 7}}', '{"code": 7}'),
+        (
+            '{"detail": [{"loc": ["body", "app"], "msg": "Field required", "input": 1}, {"msg": "b"}]}',
+            "app: Field required; b",
+        ),
+        ('{"detail": ["a", 3]}', "a; 3"),
+        ('{"code": 1}', '{"code": 1}'),
+        ("Bad\n  gateway", "Bad gateway"),
+        ("", ""),
+        ("[" * 100_000, "[" * 297 + "..."),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_what_an_error_reply_says_is_found_and_shortened(body: str, said: str) -> None:
+    assert read_detail(body) == said
+
+
+def test_a_token_in_an_error_reply_is_not_repeated() -> None:
+    assert read_detail(json.dumps({"detail": f"token '{JWT}' has expired"})) == "token *** has expired"
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_error_reply_can_be_told(reply: object) -> None:
+    assert len(read_detail(json.dumps({"detail": reply}))) <= 300

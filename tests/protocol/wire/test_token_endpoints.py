@@ -12,7 +12,6 @@ from falrt.protocol.wire.token_endpoints import (
     endpoint_order,
     is_passing,
     may_ask_other,
-    read_detail,
     read_token,
     request_body,
     token_problem,
@@ -131,41 +130,3 @@ def test_whatever_is_read_fits_into_a_url(body: str) -> None:
 
 def test_a_usable_token_has_no_problem() -> None:
     assert token_problem(JWT) == ""
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        ('{"detail": "Forbidden"}', "Forbidden"),
-        ('{"error": "locked", "request": 7}', "locked"),
-        ('{"message": "no"}', "no"),
-        ('{"detail": {"msg": "balance is 0"}}', "balance is 0"),
-        ('{"detail": {"code": 7}}', '{"code": 7}'),
-        (
-            '{"detail": [{"loc": ["body", "app"], "msg": "Field required", "input": 1}, {"msg": "b"}]}',
-            "body.app: Field required; b",
-        ),
-        ('{"detail": ["a", 3]}', "a; 3"),
-        ('{"code": 1}', '{"code": 1}'),
-        ("Bad\n  gateway", "Bad gateway"),
-        ("", ""),
-        ("[" * 100_000, "[" * 297 + "..."),
-    ],
-    ids=lambda text: text[:20],
-)
-def test_what_an_error_reply_says_is_found_and_shortened(body: str, said: str) -> None:
-    assert read_detail(body) == said
-
-
-def test_a_token_in_an_error_reply_is_not_repeated() -> None:
-    assert read_detail(json.dumps({"detail": f"token '{JWT}' has expired"})) == "token *** has expired"
-
-
-@given(
-    st.recursive(
-        st.none() | st.integers() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    )
-)
-def test_any_error_reply_can_be_told(reply: object) -> None:
-    assert len(read_detail(json.dumps({"detail": reply}))) <= 300
