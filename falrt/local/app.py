@@ -80,6 +80,7 @@ class _Local:
             key=options.key,
             auth=options.check_keys,
             strict=options.strict,
+            forbidden=options.forbidden,
             secret=secrets.token_bytes(32),
             knows=lambda path: apps.find_realtime(path) is not None,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from falrt.testing.allowed import Helpful, check_fields
@@ -23,6 +24,7 @@ class LocalOptions(metaclass=Helpful):
             dropped beyond. None: no limit.
         check_keys: Whether tokens and sockets need a key. False accepts everyone.
         key: The only key that is accepted; None: any non-empty key.
+        forbidden: Ids of apps that neither a key nor a token may use: 403 over HTTP.
         strict: Make and check tokens as the service's own schema has it, and not as its pages show it.
 
     Raises:
@@ -36,6 +38,7 @@ class LocalOptions(metaclass=Helpful):
     check_keys: bool = True
     key: str | None = None
     strict: bool = False
+    forbidden: Collection[str] = ()
 
     def __post_init__(self) -> None:
         """Check each value."""

@@ -190,6 +190,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "seed": _whole("a whole number", -(2**63), 2**63),
     "auth": _FLAG,
     "strict": _FLAG,
+    "forbidden": Rule(
+        "a list of endpoint ids", lambda value: isinstance(value, list | tuple | set | frozenset)
+    ),
     "key": Rule("a non-empty string", lambda value: isinstance(value, str) and value != "").or_none("any"),
     "token_lifetime": _number(numbers.Rule("a number of seconds", -numbers.YEAR, numbers.YEAR)).or_none(
         "what is asked for"

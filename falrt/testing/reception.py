@@ -15,7 +15,7 @@ from falrt.testing.plan import FaultPlan
 from falrt.testing.platform.app import App
 from falrt.testing.platform.gateway import REALTIME
 from falrt.testing.platform.platform import Platform, Refusal, unauthorized
-from falrt.testing.platform.port import Request, Response
+from falrt.testing.platform.port import Refused, Request, Response
 from falrt.testing.platform.session import Conversation
 from falrt.testing.script import (
     AcceptFault,
@@ -154,7 +154,7 @@ class Reception:
         slow = plan.at_token(SlowToken, number, endpoint)
         fault = None
         if refuse is not None:
-            fault = Response.json(refuse.status, refuse.body or {"detail": "Forbidden"})
+            fault = Refused(Response.json(refuse.status, refuse.body or {"detail": "Forbidden"}), "a fault")
         lifetime = None if expired is None else -expired.age
         response = gateway.answer(request, time.time(), lifetime=lifetime, fault=fault)
         if slow is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, overload
@@ -81,6 +81,7 @@ class FakeServer(metaclass=Helpful):
             socket stays open), ``"close"`` (the frame, then close 1000), or an HTTP status such as 401 or 403.
         strict: Mint and check tokens as the service's own schema has it, and not as its pages show it; see
             `Gateway`.
+        forbidden: Ids of apps that neither a key nor a token may use: 403 over HTTP, and `refusal` on sockets.
         max_size: Largest message taken, in bytes; a larger one ends the connection with 1009.
         ping_interval, ping_timeout: Our pings; None for none.
         ssl: A server-side TLS context, to be reached as ``https://``.
@@ -117,6 +118,7 @@ class FakeServer(metaclass=Helpful):
         token_reply: TokenReplyForm = "string",  # noqa: S107  # a form, not a secret
         refusal: RefusalForm = "frame",
         strict: bool = False,
+        forbidden: Collection[str] = (),
         max_size: int | None = 16 * 1024 * 1024,
         ping_interval: float | None = 20.0,
         ping_timeout: float | None = 20.0,
@@ -133,22 +135,7 @@ class FakeServer(metaclass=Helpful):
             codec=codec,
             input_type=input_type,
         )
-        check(
-            {
-                "apps": apps,
-                "seed": seed,
-                "auth": auth,
-                "key": key,
-                "token_lifetime": token_lifetime,
-                "token_reply": token_reply,
-                "refusal": refusal,
-                "strict": strict,
-                "max_size": max_size,
-                "ping_interval": ping_interval,
-                "ping_timeout": ping_timeout,
-                "ssl": ssl,
-            }
-        )
+        check({"apps": apps, "seed": seed, "refusal": refusal, "ssl": ssl})
         self._rng = Random(seed)
         self._plan = FaultPlan(faults, self._rng)
         directory = Apps(app if apps is None else apps)
@@ -158,6 +145,7 @@ class FakeServer(metaclass=Helpful):
             strict=strict,
             token_lifetime=token_lifetime,
             token_reply=token_reply,
+            forbidden=forbidden,
             knows=lambda path: directory.find_realtime(path) is not None,
         )
         self._watch = Watch()

@@ -22,6 +22,7 @@ from websockets.http11 import Request as Handshake
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from falrt.testing.allowed import check_fields
 from falrt.testing.http11 import HTTPExchange, Malformed, denial
 from falrt.testing.link import Line, LineOptions
 from falrt.testing.platform.port import Request, Response
@@ -55,6 +56,10 @@ class SocketOptions:
     ping_timeout: float | None = 20.0
     close_timeout: float = 5.0
     scheme: str = "http"
+
+    def __post_init__(self) -> None:
+        """Check each value."""
+        check_fields(self)
 
 
 class SocketOwner(Protocol):

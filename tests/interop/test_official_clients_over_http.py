@@ -7,13 +7,15 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from falrt.local import LocalOptions, LocalServer
-from falrt.testing import BackgroundFakeServer
+from falrt.testing import App, BackgroundFakeServer
+from falrt.testing.picture import png
 
 fal_client = pytest.importorskip("fal_client", reason="needs the official client: pip install --group peers")
 pytestmark = pytest.mark.peer
@@ -25,20 +27,40 @@ APP = "fal-ai/flux/schnell"
 INPUT = {"prompt": "a red fox", "image_size": {"width": 64, "height": 64}, "seed": 7}
 
 
+class Size(BaseModel):
+    """Of a picture."""
+
+    width: int
+    height: int
+
+
+class Wanted(BaseModel):
+    """The fake server's own model of what the endpoint takes."""
+
+    prompt: str
+    image_size: Literal["square", "square_hd"] | Size
+    seed: int | None = None
+
+
+def pictures(wanted: Wanted) -> dict[str, Any]:
+    assert isinstance(wanted.image_size, Size)
+    picture = {"content": png(wanted.image_size.width), "content_type": "image/png"}
+    return {"images": [{**picture, **wanted.image_size.model_dump()}], "seed": wanted.seed}
+
+
+def in_parts(wanted: Wanted) -> list[dict[str, Any]]:
+    return [pictures(wanted), pictures(wanted)]
+
+
 @pytest.fixture(scope="module", params=["stand-in", "fake server"])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "stand-in":
         with LocalServer(LocalOptions(speed=100)) as server:
             yield server.url
     else:
-        with BackgroundFakeServer(key=None) as fake:
+        app = App(pictures, input_type=Wanted, parts=in_parts)
+        with BackgroundFakeServer(apps={APP: app}, key=None) as fake:
             yield fake.url
-
-
-@pytest.fixture(scope="module")
-def stand_in() -> Iterator[str]:
-    with LocalServer(LocalOptions(speed=100)) as server:
-        yield server.url
 
 
 @pytest.fixture
@@ -118,12 +140,12 @@ def test_python_sees_fals_own_errors(client: Any) -> None:
     not (HERE / "node_modules/@fal-ai/client").is_dir(),
     reason="the official JavaScript client is not installed: make setup, with npm",
 )
-async def test_javascript_does_all_of_it(stand_in: str) -> None:
+async def test_javascript_does_all_of_it(url: str) -> None:
     assert NODE is not None
     process = await asyncio.create_subprocess_exec(
         NODE,
         HERE / "official_http.mjs",
-        json.dumps({"url": stand_in, "key": "id:secret"}),
+        json.dumps({"url": url, "key": "id:secret"}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

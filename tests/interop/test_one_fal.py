@@ -19,6 +19,8 @@ from falrt.local import LocalOptions, LocalServer
 from falrt.testing import BackgroundFakeServer, make_token, read_claims
 
 LCM = "fal-ai/fast-lcm-diffusion"
+# Neither key nor token may use it.
+FORBIDDEN = "fal-ai/fast-turbo-diffusion"
 KEY = {"Authorization": "Key id:secret"}
 PATIENCE = 20
 
@@ -43,9 +45,16 @@ def servers() -> Iterator[dict[str, Fal]]:
         found = {}
         for strict in (False, True):
             fake = BackgroundFakeServer(
-                apps={LCM: answer}, key="id:secret", refusal="close", strict=strict, session_timeout=30
+                apps={LCM: answer, FORBIDDEN: answer},
+                key="id:secret",
+                refusal="close",
+                strict=strict,
+                session_timeout=30,
+                forbidden=[FORBIDDEN],
             )
-            local = LocalServer(LocalOptions(speed=100, key="id:secret", strict=strict))
+            local = LocalServer(
+                LocalOptions(speed=100, key="id:secret", strict=strict, forbidden=[FORBIDDEN])
+            )
             name = " strict" if strict else ""
             found[f"fake{name}"] = Fal(stack.enter_context(fake).url)
             found[f"stand-in{name}"] = Fal(stack.enter_context(local).url)
@@ -294,3 +303,42 @@ async def test_http_needs_a_key_or_a_token(fal: Fal, http: httpx.AsyncClient, pa
         let_in = await anybody.post(f"{fal.url}/{path}?fal_jwt_token={token}", json=asked)
 
     assert (refused.status_code, let_in.status_code) == (401, 200)
+
+
+FORBIDDEN_REPLY = (403, {"detail": "Forbidden"})
+
+
+@pytest.mark.wire("W46")
+@pytest.mark.parametrize("form", ["{app}", "queue.fal.run/{app}", "{app}/stream"])
+async def test_an_app_that_the_key_or_the_token_may_not_use_is_a_403(
+    fal: Fal, http: httpx.AsyncClient, form: str
+) -> None:
+    asked = {"prompt": "a fox", "image_size": {"width": 32, "height": 32}}
+    token = (await http.post(f"{fal.url}/tokens/", json={"allowed_apps": ["another"]})).json()
+    by_key = await http.post(f"{fal.url}/{form.format(app=FORBIDDEN)}", json=asked)
+    async with httpx.AsyncClient() as anybody:
+        by_token = await anybody.post(f"{fal.url}/{form.format(app=LCM)}?fal_jwt_token={token}", json=asked)
+
+    for reply in (by_key, by_token):
+        assert (reply.status_code, reply.json()) == FORBIDDEN_REPLY
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/tokens/", {"allowed_apps": ["fast-turbo-diffusion"]}),
+        ("/tokens/realtime", {"app": f"{FORBIDDEN}/realtime"}),
+        ("/tokens/realtime", {"allowed_apps": [FORBIDDEN], "duration": 9}),
+    ],
+)
+async def test_a_token_for_an_app_that_the_key_may_not_use_is_a_403(
+    fal: Fal, http: httpx.AsyncClient, path: str, body: dict[str, Any]
+) -> None:
+    reply = await http.post(f"{fal.url}{path}", json=body)
+
+    assert (reply.status_code, reply.json()) == FORBIDDEN_REPLY
+
+
+async def test_a_socket_of_an_app_that_the_key_may_not_use_is_refused(fal: Fal) -> None:
+    async with fal.dial(f"{FORBIDDEN}/realtime", headers=KEY) as socket:
+        assert await last_words(socket) == REFUSED

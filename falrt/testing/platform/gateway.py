@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
+from falrt.testing.allowed import check_fields
 from falrt.testing.platform.jwt import SECRET, is_signed, make_token, read_claims
 from falrt.testing.platform.port import Refused, Request, Response, invalid, refused
 
@@ -64,6 +65,7 @@ class Gateway:
             the service's caps.
         token_reply: How tokens come back.
         secret: What tokens are signed with.
+        forbidden: Apps that no key and no token may use, by their ids.
         knows: Whether a full path is a realtime endpoint; for the strict gateway.
         requests: Every token request so far.
     """
@@ -74,11 +76,16 @@ class Gateway:
     token_lifetime: float | None = None
     token_reply: TokenReplyForm = "string"  # noqa: S105  # a form, not a secret
     secret: bytes = field(default=SECRET, repr=False)
+    forbidden: Collection[str] = ()
     knows: Callable[[str], bool] = field(default=lambda _: True, repr=False)
     requests: list[TokenRequest] = field(default_factory=list)
     # Ids of the tokens made here, and of those that expire_all() has ended before their time.
     _minted: list[str] = field(default_factory=list, repr=False)
     _expired: set[str] = field(default_factory=set, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check each value."""
+        check_fields(self)
 
     def expire_all(self) -> None:
         """Let every token made so far be too old from now on, whatever its `exp` says."""
@@ -95,34 +102,22 @@ class Gateway:
             return False
         return self.key is None or secrets.compare_digest(key.encode(), self.key.encode())
 
-    def problem(self, request: Request, now: float) -> str | None:
-        """Say why a request's credentials are not good, or return None.
+    def check(self, request: Request, now: float) -> None:
+        """Let a request or a handshake pass if it has a good key or token, and one that may use its app.
 
         Args:
             request: A WebSocket handshake, or an HTTP request that may carry a token.
             now: Seconds since the epoch.
-        """
-        if not self.auth or request.via_proxy:
-            return None
-        token = request.query.get("fal_jwt_token")
-        if token is None:
-            return None if self.has_good_key(request.headers) else "no token and no good key"
-        try:
-            claims = read_claims(token)
-        except ValueError as exc:
-            return str(exc)
-        if not is_signed(token, secret=self.secret):
-            return "the token was not made here"
-        if claims.get("exp", 0) <= now or claims.get("jti") in self._expired:
-            return "the token has expired"
-        if not self._covers(claims, request.path):
-            return "the token is for another app"
-        return None
 
-    def refusal(self, request: Request) -> Refused:
-        """Return the 401 over HTTP, in the service's words (wire fact W46)."""
-        has_key = bool(request.headers.get("authorization", "").partition(" ")[2].strip())
-        return refused(401, "No user found for Key ID and Secret" if has_key else "Unauthorized")
+        Raises:
+            Refused: 401 or 403, in the service's words (wire fact W46); its text says why.
+        """
+        token = request.query.get("fal_jwt_token")
+        if self.auth and not request.via_proxy and token is None:
+            self._check_key(request)
+        elif self.auth and not request.via_proxy and token is not None:
+            self._check_token(token, request, now)
+        self._check_app(request.path)
 
     def is_token_request(self, request: Request) -> bool:
         """Whether a request is for one of the token endpoints."""
@@ -130,7 +125,7 @@ class Gateway:
         return request.host == "rest.fal.ai" and request.method == "POST" and known
 
     def answer(
-        self, request: Request, now: float, *, lifetime: float | None = None, fault: Response | None = None
+        self, request: Request, now: float, *, lifetime: float | None = None, fault: Refused | None = None
     ) -> Response:
         """Answer a call of a token endpoint and record it.
 
@@ -144,9 +139,9 @@ class Gateway:
         token = body = None
         try:
             if fault is not None:
-                raise Refused(fault)
-            if not request.via_proxy and not self.has_good_key(request.headers):
-                raise self.refusal(request)
+                raise fault
+            if not request.via_proxy:
+                self._check_key(request)
             body = request.json()
             token, response = self._mint(path, body, now, lifetime)
         except Refused as exc:
@@ -156,6 +151,31 @@ class Gateway:
 
     # Inside.
 
+    def _check_key(self, request: Request) -> None:
+        if not self.has_good_key(request.headers):
+            has_key = bool(request.headers.get("authorization", "").partition(" ")[2].strip())
+            detail = "No user found for Key ID and Secret" if has_key else "Unauthorized"
+            raise refused(401, detail, why="no token and no good key")
+
+    def _check_token(self, token: str, request: Request, now: float) -> None:
+        try:
+            claims = read_claims(token)
+        except ValueError as exc:
+            raise refused(401, "Unauthorized", why=str(exc)) from None
+        if not is_signed(token, secret=self.secret):
+            raise refused(401, "Unauthorized", why="the token was not made here")
+        if claims.get("exp", 0) <= now or claims.get("jti") in self._expired:
+            raise refused(401, "Unauthorized", why="the token has expired")
+        if not self._covers(claims, request.path):
+            raise refused(403, "Forbidden", why="the token is for another app")
+
+    def _check_app(self, name: str) -> None:
+        """Refuse a forbidden app, by its id, by a path below it, or by its alias as token requests name it."""
+        name = name.strip("/")
+        for app in self.forbidden:
+            if name == app.rpartition("/")[2] or f"{name}/".startswith(f"{app}/"):
+                raise refused(403, "Forbidden", why=f"{app} is forbidden")
+
     def _mint(self, path: str, body: Any, now: float, lifetime: float | None) -> tuple[str, Response]:
         form = self.token_reply
         given = body if isinstance(body, dict) else {}
@@ -164,10 +184,12 @@ class Gateway:
         )
         if path == GENERAL or is_documented:
             grant: dict[str, Any] = {"allowed_apps": _names(given)}
-            longest = None if path == GENERAL else self._longest(grant["allowed_apps"])
         else:
             grant = {"app": _app(given)}
-            longest = self._longest([grant["app"]])
+        apps = grant.get("allowed_apps") or [grant["app"]]
+        for app in apps:
+            self._check_app(app)
+        longest = None if path == GENERAL else self._longest(apps)
         if is_documented and form == "string":
             form = "token"
         name = "duration" if is_documented and "token_expiration" not in given else "token_expiration"

@@ -86,9 +86,8 @@ class Platform:
             return self.gateway.answer(request, time.time())
         try:
             route, groups = self._route(request)
-            problem = self.gateway.problem(request, time.time()) if route.needs_key else None
-            if problem is not None:
-                raise self.gateway.refusal(request)
+            if route.needs_key:
+                self.gateway.check(request, time.time())
             return await route.answer(request, **groups)
         except Refused as exc:
             return exc.response
@@ -98,9 +97,10 @@ class Platform:
 
     def judge(self, request: Request) -> App | Refusal:
         """Return the app behind a WebSocket handshake, or how the handshake is refused."""
-        problem = self.gateway.problem(request, time.time())
-        if problem is not None:
-            return unauthorized(problem, self._refusal)
+        try:
+            self.gateway.check(request, time.time())
+        except Refused as exc:
+            return unauthorized(str(exc), self._refusal)
         find = self.apps.find if request.host == "ws.fal.run" else self.apps.find_realtime
         app = find(request.path)
         if app is None:

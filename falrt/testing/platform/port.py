@@ -145,19 +145,26 @@ class Route:
 
 
 class Refused(Exception):
-    """A request is refused; carries the response."""
+    """A request is refused; carries the response, and as its text the reason."""
 
-    def __init__(self, response: Response) -> None:
-        super().__init__(response.status)
+    def __init__(self, response: Response, why: str) -> None:
+        super().__init__(why)
         self.response = response
 
 
-def refused(status: int, detail: Any, error_type: str | None = None) -> Refused:
-    """Return a refusal as fal's platform words it; an `error_type` stands in the body and in a header."""
-    if error_type is None:
-        return Refused(Response.json(status, {"detail": detail}))
-    body = {"detail": detail, "error_type": error_type}
-    return Refused(Response.json(status, body, {"x-fal-error-type": error_type}))
+def refused(status: int, detail: Any, error_type: str | None = None, *, why: str = "") -> Refused:
+    """Return a refusal as fal's platform words it.
+
+    Args:
+        status: The HTTP status.
+        detail: What the body says.
+        error_type: In the body and in a header.
+        why: For logs and tests only, where the detail does not tell.
+    """
+    body, headers = {"detail": detail}, {}
+    if error_type is not None:
+        body["error_type"] = headers["x-fal-error-type"] = error_type
+    return Refused(Response.json(status, body, headers), why or str(detail))
 
 
 def invalid(kind: str, where: Sequence[str | int], message: str, value: Any = None) -> Refused:
