@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import struct
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import Final, cast
+from typing import Final
 
 from falrt.testing.link import Line, LineOptions
+from falrt.testing.peer import Peer
 
 __all__ = ["End", "Pipe"]
 
@@ -19,12 +18,12 @@ QUEUE_LIMIT_BYTES: Final = 256 * 1024
 """What a direction may hold before its sender is no longer read: the buffer of a cheap router."""
 
 
-class End(asyncio.Protocol):
+class End(Peer):
     """One TCP connection of a pair."""
 
     def __init__(self, came: Callable[[End], None] | None) -> None:
+        super().__init__()
         self._came = came
-        self._transport: asyncio.Transport | None = None
         # What came before the pipe took it: reading may go on although it was paused, as on uvloop, which begins to
         # read after `connection_made` whatever was said there.
         self._early: list[bytes] = []
@@ -32,11 +31,10 @@ class End(asyncio.Protocol):
         self._feed: Callable[[bytes], None] | None = None
         self.jammed: Callable[[bool], None] | None = None
         self.gone: Callable[[bool], None] | None = None
-        self.lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
-        self._transport = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
         if self._came is not None:
             self._came(self)
 
@@ -61,7 +59,7 @@ class End(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has gone, broken or not."""
-        self.lost.set()
+        super().connection_lost(exc)
         if self.gone is not None:
             self.gone(exc is not None)
 
@@ -77,41 +75,19 @@ class End(asyncio.Protocol):
 
     def deliver(self, data: bytes) -> None:
         """Write what came through the line; an empty piece is the end of the stream."""
-        if self._transport is None or self._transport.is_closing():
+        if self.transport is None or self.transport.is_closing():
             return
         if data:
-            self._transport.write(data)
-        elif self._transport.can_write_eof():
+            self.transport.write(data)
+        elif self.transport.can_write_eof():
             # The peer may have reset the connection in this very turn: then there is nobody to tell of the end.
             with contextlib.suppress(OSError):
-                self._transport.write_eof()
-
-    def pause_reading(self) -> None:
-        """Take nothing from the network."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Take bytes again."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+                self.transport.write_eof()
 
     def close(self) -> None:
         """Close when everything is written."""
-        if self._transport is not None:
-            self._transport.close()
-
-    def abort(self) -> None:
-        """Close at once."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def reset(self) -> None:
-        """Send RST: a linger time of zero makes the kernel do it."""
-        if self._transport is not None and not self.lost.is_set():
-            raw = self._transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.close()
 
 
 class Way:

@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
-import struct
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
@@ -23,9 +21,10 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from falrt.testing.allowed import check_fields
-from falrt.testing.http11 import HTTPExchange, Malformed, denial
+from falrt.testing.http11 import HTTPExchange
 from falrt.testing.link import Line, LineOptions
-from falrt.testing.platform.port import Request, Response
+from falrt.testing.peer import Peer
+from falrt.testing.platform.port import Refused, Request, Response
 
 __all__ = ["SocketOptions", "SocketOwner", "WireSocket"]
 
@@ -86,7 +85,7 @@ class SocketOwner(Protocol):
         ...
 
 
-class WireSocket(asyncio.Protocol):
+class WireSocket(Peer):
     """One TCP connection; see the module's docstring.
 
     Attributes:
@@ -95,15 +94,16 @@ class WireSocket(asyncio.Protocol):
     """
 
     def __init__(self, owner: SocketOwner, options: SocketOptions, rng: Random) -> None:
+        super().__init__()
         self._owner = owner
         self._options = options
         self._inbound = Line(self._arrived, options.incoming, rng)
         self._outbound = Line(self._transmit, options.outgoing, rng)
-        self._transport: asyncio.Transport | None = None
-        self._http = HTTPExchange()  # unused after an upgrade
+        self._http = HTTPExchange(options.scheme)  # unused after an upgrade
         # From the upgrade request on.
         self._protocol: ServerProtocol | None = None
-        # The handshake that waits for accept() or refuse().
+        # The handshake that waits for accept() or refuse(), as the owner and as the WebSocket protocol see it.
+        self._upgrading: Request | None = None
         self._handshake: Handshake | None = None
         self._fragments: list[bytes] = []
         self._fragments_are_text = False
@@ -113,13 +113,12 @@ class WireSocket(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self.lost = asyncio.Event()
 
     # asyncio.Protocol.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """TCP is up."""
-        self._transport = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
         self._owner.connected(self)
 
     def data_received(self, data: bytes) -> None:
@@ -134,16 +133,14 @@ class WireSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """TCP is down, for whatever reason."""
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        super().connection_lost(exc)
+        self._cancel_timers()
         self._inbound.clear()
         self._outbound.clear()
         if self._protocol is not None and not self._silent:
             with contextlib.suppress(EOFError):  # the end of the stream may already have been read
                 self._protocol.receive_eof()
         self._writable.set()
-        self.lost.set()
         self._owner.disconnected(self)
 
     def pause_writing(self) -> None:
@@ -205,11 +202,11 @@ class WireSocket(asyncio.Protocol):
 
     def refuse(self, response: Response) -> None:
         """Answer the handshake with another status than 101, and hang up."""
-        if self._protocol is None or self._handshake is None or self.lost.is_set():
+        if self._handshake is None or self.lost.is_set():
             return
         self._handshake = None
-        self._protocol.send_response(denial(response))
-        self._flush()
+        self.send_bytes(self._http.whole(response))
+        self.hang_up()
 
     def send(self, frame: bytes | str) -> None:
         """Send one message: bytes in a binary frame, str in a text one. Ignored unless the socket is open."""
@@ -247,38 +244,11 @@ class WireSocket(asyncio.Protocol):
         """End the stream without a close frame."""
         self._outbound.send(b"")
 
-    def reset(self) -> None:
-        """Send a TCP reset; what is still on its way is lost."""
-        if self._transport is None or self.lost.is_set():
-            return
-        raw = self._transport.get_extra_info("socket")
-        if raw is not None:
-            # A linger time of zero is what makes the kernel send RST instead of FIN.
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.abort()
-
-    def abort(self) -> None:
-        """Drop the TCP connection at once."""
-        if self._transport is not None:
-            self._transport.abort()
-
     def silence(self) -> None:
         """Answer nothing any more, pings included, while TCP stays up: a half-open connection."""
         self._silent = True
         self._outbound.clear()
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-
-    def pause_reading(self) -> None:
-        """Stop reading: the client's sends fill the kernel's buffers, then block."""
-        if self._transport is not None and not self.lost.is_set():
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Read again."""
-        if self._transport is not None and not self.lost.is_set():
-            self._transport.resume_reading()
+        self._cancel_timers()
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was sent."""
@@ -288,8 +258,8 @@ class WireSocket(asyncio.Protocol):
         """Go away (1001) without waiting for the client's answer; returns when TCP is down."""
         if self.is_open:
             self.close(1001)
-        if self._transport is not None and not self.lost.is_set():
-            self._transport.close()
+        if self.transport is not None and not self.lost.is_set():
+            self.transport.close()
             try:
                 async with asyncio.timeout(0.2):
                     await self.lost.wait()
@@ -314,20 +284,16 @@ class WireSocket(asyncio.Protocol):
     def _read_http(self) -> None:
         try:
             request = self._http.next_request()
-        except Malformed as exc:
-            self._outbound.send(self._http.begin(exc.response, close=True) + exc.text)
-            self._outbound.send(b"")
+        except Refused as exc:
+            self.send_bytes(self._http.whole(exc.response))
+            self.hang_up()
             return
-        if request is None:
-            return
-        if request.upgrade is not None:
+        if self._http.upgrade is not None:
             self._protocol = ServerProtocol(max_size=self._options.max_size, logger=SILENCE)
-            self._feed(self._protocol, request.upgrade)
-        else:
-            raw, scheme = request, self._options.scheme
-            self._owner.http_request(
-                self, Request.arrived(raw.method, raw.target, raw.headers, raw.body, scheme=scheme)
-            )
+            self._upgrading = request
+            self._feed(self._protocol, self._http.upgrade)
+        elif request is not None:
+            self._owner.http_request(self, request)
 
     def _finish(self) -> None:
         """End a response; go on with the next request, or hang up where there can be none."""
@@ -347,10 +313,9 @@ class WireSocket(asyncio.Protocol):
             return  # bytes after the end of the stream
         frames: list[bytes | str] = []
         for event in protocol.events_received():
-            if isinstance(event, Handshake):
-                self._handshake, scheme = event, self._options.scheme
-                fields = {name.lower(): text for name, text in event.headers.raw_items()}
-                self._owner.upgrade_request(self, Request.arrived("GET", event.path, fields, scheme=scheme))
+            if isinstance(event, Handshake) and self._upgrading is not None:
+                self._handshake = event
+                self._owner.upgrade_request(self, self._upgrading)
             elif isinstance(event, Frame):
                 self._read_frame(event, frames)
         if frames:
@@ -379,12 +344,12 @@ class WireSocket(asyncio.Protocol):
                 self._outbound.send(data)
 
     def _transmit(self, data: bytes) -> None:
-        if self._transport is None or self._transport.is_closing():
+        if self.transport is None or self.transport.is_closing():
             return
         if data:
-            self._transport.write(data)
+            self.transport.write(data)
         else:
-            self._transport.close()
+            self.transport.close()
 
     def _ping(self) -> None:
         if self._protocol is not None and self.is_open:
@@ -396,6 +361,11 @@ class WireSocket(asyncio.Protocol):
         if self._protocol is not None and self.is_open:
             self._protocol.fail(1011, "keepalive ping timeout")
             self._flush()
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
 
     def _schedule(self, name: str, delay: float | None, callback: Any) -> None:
         timer = self._timers.pop(name, None)
