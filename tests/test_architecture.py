@@ -70,7 +70,7 @@ MAY_IMPORT = {
     "distributed": {"batches/on_dask.py"},
     "h11": {"testing/http11.py"},
     "httpcore": {"auth/direct.py"},
-    "httpx": {"auth", "compat.py", "http", "server", "media/fetch.py"},
+    "httpx": {"auth", "compat.py", "http", "server", "media/fetch.py", "testing/platform/queue.py"},
     "msgpack": {"codecs.py", "batches/cache.py", "testing", "local"},
     "numpy": {"media", "models/image.py", "local", "cli"},
     "PIL": {"compat.py", "media", "models/image.py", "batches/sheet.py", "local", "cli"},

@@ -17,7 +17,6 @@ from falrt.local.options import LocalOptions
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Generator
-    from types import TracebackType
 
     from starlette.applications import Starlette
 
@@ -68,9 +67,7 @@ class LocalServer:
         await asyncio.to_thread(self._server.ready.wait)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         if self._server is not None and self._task is not None:
             self._server.should_exit = True
             await self._task
@@ -89,9 +86,7 @@ class LocalServer:
         server.ready.wait()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(_CLOSE_SECONDS)

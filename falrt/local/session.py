@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgpack  # type: ignore[import-untyped]  # msgpack ships no types
 from starlette.websockets import WebSocketDisconnect
 
+from falrt import tasks
+
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
@@ -96,7 +98,7 @@ async def converse(
 ) -> None:
     """Serve an accepted socket until it is closed. Leaves no task behind."""
     arriving = _Delay(latency)
-    tasks = [asyncio.create_task(port.run()), asyncio.create_task(arriving.run())]
+    carrying = [asyncio.create_task(port.run()), asyncio.create_task(arriving.run())]
     conversation.start()
     try:
         while (message := await socket.receive())["type"] != "websocket.disconnect":
@@ -104,10 +106,9 @@ async def converse(
             arriving.put(lambda frame=frame: _hand_over(conversation, frame))  # type: ignore[misc]
     finally:
         conversation.disconnected()
-        for task in tasks:
+        for task in carrying:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await conversation.wait_ended()
+        await tasks.settle([*carrying, *conversation.tasks])
 
 
 async def _hand_over(conversation: Conversation, frame: Frame) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from falrt.exceptions import ConfigurationError
@@ -65,9 +64,7 @@ class BackgroundFakeServer:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         if self._thread is not None:
             self._thread.finish(self.fake.close, stop=True)
             self._thread = None

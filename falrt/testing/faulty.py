@@ -135,7 +135,7 @@ class FaultyPort:
             case StopReading():
                 socket.pause_reading()
                 if fault.seconds is not None:
-                    asyncio.get_running_loop().call_later(fault.seconds, socket.resume_reading)
+                    socket.later(fault.seconds, socket.resume_reading)
             case GatewayError():
                 socket.send(json.dumps({"status": "error", "error": fault.error}))
                 if fault.close:

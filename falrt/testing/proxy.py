@@ -7,7 +7,6 @@ import errno
 import socket
 from dataclasses import replace
 from random import Random
-from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from falrt import tasks
@@ -81,9 +80,7 @@ class FaultProxy(metaclass=Helpful):
         await self.accept()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     @property

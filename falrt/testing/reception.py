@@ -56,33 +56,27 @@ class Reception:
         self._answering: dict[WireSocket, asyncio.Task[None]] = {}
         self._sockets: set[WireSocket] = set()
         self._sessions: dict[WireSocket, Conversation] = {}
-        # Sessions whose socket is gone and whose handlers may still be cleaning up.
-        self._leaving: list[Conversation] = []
+        # Of sessions whose socket is gone, and whose handlers may still be cleaning up.
+        self._leaving: set[asyncio.Task[None]] = set()
         self._by_socket: dict[WireSocket, ServerConnection] = {}
-        # Timers of late answers, so that none outlives the server.
-        self._timers: set[asyncio.TimerHandle] = set()
         self.connections: list[ServerConnection] = []
 
     async def close(self) -> None:
         """Close every socket (1001) and end every task."""
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
         answering = list(self._answering.values())
         for task in answering:
             task.cancel()
-        await asyncio.gather(*answering, return_exceptions=True)
+        await tasks.settle(answering)
         await self._platform.aclose()
-        self._leaving += self._sessions.values()
         try:
             await asyncio.gather(*(socket.shut() for socket in list(self._sockets)))
         finally:
             # Also where the test was cancelled: what is cut off here frees its tasks through disconnected().
             for socket in list(self._sockets):
                 socket.abort()
-        for session in self._leaving:
-            session.disconnected()
-            await session.wait_ended()
+        for session in list(self._sessions.values()):
+            self._leave(session)
+        await tasks.settle(self._leaving)
 
     def connected(self, socket: WireSocket) -> None:
         """Note a TCP connection."""
@@ -108,9 +102,9 @@ class Reception:
             if isinstance(fault, SlowHandshake):
                 late += fault.seconds
                 continue
-            self._later(late, partial(self._spoil_handshake, connection, fault))
+            socket.later(late, partial(self._spoil_handshake, connection, fault))
             return
-        self._later(late, partial(self._judge, connection, request))
+        socket.later(late, partial(self._judge, connection, request))
 
     def frames_received(self, socket: WireSocket, frames: list[bytes | str]) -> None:
         """Pass messages on to the session; without one they are swallowed."""
@@ -128,8 +122,7 @@ class Reception:
             self._answering.pop(socket).cancel()
         session = self._sessions.pop(socket, None)
         if session is not None:
-            session.disconnected()
-            self._leaving = [*(other for other in self._leaving if not other.has_ended), session]
+            self._leave(session)
         self._by_socket.pop(socket, None)
         self._changed()
 
@@ -208,21 +201,15 @@ class Reception:
         cold = self._plan.draw(ColdStart, connection.number)
         if cold is not None:
             connection.faults.append(cold)
-            self._later(cold.seconds, connection.socket.close)
+            connection.socket.later(cold.seconds, connection.socket.close)
             return
         port = FaultyPort(app, connection, self._plan, self._changed)
         session = self._sessions[connection.socket] = self._platform.converse(request, app, port)
         session.start()
         port.opened()
 
-    def _later(self, seconds: float, act: Callable[[], None]) -> None:
-        if not seconds:
-            act()
-            return
-
-        def fire() -> None:
-            self._timers.discard(timer)
-            act()
-
-        timer = asyncio.get_running_loop().call_later(seconds, fire)
-        self._timers.add(timer)
+    def _leave(self, session: Conversation) -> None:
+        session.disconnected()
+        for task in session.tasks:
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)

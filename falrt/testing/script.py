@@ -24,7 +24,7 @@ answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from falrt.testing.allowed import check_fields, meant
@@ -239,23 +239,9 @@ class AnswerFault(Fault):
     after: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LateAnswer(AnswerFault):
-    """An answer that comes, but late; it holds up those behind it."""
-
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EveryAnswer(LateAnswer):
-    """A lateness that is there always, unless `times` says how often."""
-
-    times: int | None = None
-
-
 @dataclass(frozen=True, slots=True)
-class Delay(EveryAnswer):
-    """Send answers late; unlike `service_time` this does not keep the worker busy.
+class LateAnswer(AnswerFault):
+    """An answer that comes, but late; it holds up those behind it.
 
     Attributes:
         seconds: How late.
@@ -265,25 +251,22 @@ class Delay(EveryAnswer):
 
 
 @dataclass(frozen=True, slots=True)
-class Jitter(EveryAnswer):
-    """Send answers late by a random time.
+class Delay(LateAnswer):
+    """Send every answer late; unlike `service_time` this does not keep the worker busy."""
 
-    Attributes:
-        seconds: The longest; evenly drawn from the server's seed.
-    """
+    times: int | None = field(default=None, kw_only=True)
 
-    seconds: float
+
+@dataclass(frozen=True, slots=True)
+class Jitter(LateAnswer):
+    """Send every answer late by a random time of up to `seconds`, evenly drawn from the server's seed."""
+
+    times: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Stall(LateAnswer):
-    """Hold one answer, and all behind it, for a while; then go on.
-
-    Attributes:
-        seconds: How long.
-    """
-
-    seconds: float
+    """Hold one answer, and all behind it, for a while; then go on."""
 
 
 @dataclass(frozen=True, slots=True)

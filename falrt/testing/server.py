@@ -6,7 +6,6 @@ import asyncio
 import ssl as ssl_module
 from collections.abc import Callable, Collection, Iterable, Mapping
 from random import Random
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, overload
 
 from falrt.exceptions import ConfigurationError
@@ -172,9 +171,7 @@ class FakeServer(metaclass=Helpful):
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     async def start(self) -> None:

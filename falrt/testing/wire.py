@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
@@ -244,6 +245,13 @@ class WireSocket(Peer):
         """End the stream without a close frame."""
         self._outbound.send(b"")
 
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Do something after a while, at once where that is none; never once the connection is gone."""
+        if seconds:
+            self._schedule("later", seconds, act)
+        else:
+            act()
+
     def silence(self) -> None:
         """Answer nothing any more, pings included, while TCP stays up: a half-open connection."""
         self._silent = True
@@ -367,7 +375,7 @@ class WireSocket(Peer):
             timer.cancel()
         self._timers.clear()
 
-    def _schedule(self, name: str, delay: float | None, callback: Any) -> None:
+    def _schedule(self, name: str, delay: float | None, callback: Callable[[], None]) -> None:
         timer = self._timers.pop(name, None)
         if timer is not None:
             timer.cancel()

@@ -75,7 +75,7 @@ class Anything(RuleBasedStateMachine):
         self.world = World(
             Settings("acme/app", pacing=pacing, **options),
             Server(
-                RunnerOptions("unary", buffering, session_timeout, batch),
+                RunnerOptions(buffering=buffering, session_timeout=session_timeout, max_batch_size=batch),
                 echo=echo,
                 service_time=service_time,
             ),

@@ -673,7 +673,7 @@ async def test_a_server_is_started_once() -> None:
 
 
 def test_an_app_may_be_given_with_its_own_options() -> None:
-    assert App(echo, buffering=2).runner_options().buffering == 2
+    assert App(echo, buffering=2).buffering == 2
 
 
 def test_no_thread_is_used() -> None:

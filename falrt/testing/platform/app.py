@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from falrt.exceptions import ConfigurationError
@@ -18,7 +17,7 @@ from falrt.testing.platform.runner import RunnerOptions
 if TYPE_CHECKING:
     from typing import TypeGuard
 
-    from falrt.typing import Codec, Frame, ModeName
+    from falrt.typing import Codec, Frame
 
 __all__ = ["App", "Handler", "Instead", "as_map", "each", "picture_answer", "settled"]
 
@@ -60,18 +59,13 @@ class ServerMsgpack:
 
 
 @dataclass(frozen=True, slots=True)
-class App(metaclass=Helpful):
+class App(RunnerOptions, metaclass=Helpful):
     """One app of a `FakeServer`: what answers, and how fal would run it.
 
     Attributes:
-        handler: What answers; see `FakeServer`.
-        mode: What the handler takes and gives (wire fact W30).
-        buffering: Inputs that may wait; the oldest is dropped in silence beyond it. None: no limit.
+        handler: What answers; see `FakeServer`. It gets the inputs of a batch as separate arguments.
         service_time: Seconds of inference, or ``(*inputs) -> seconds``; for each output where an app streams
             them.
-        session_timeout: Seconds without input until TIMEOUT. None: never.
-        emit_timings: Whether a `timings` message follows.
-        max_batch_size: Waiting inputs that are answered together; the handler gets them as separate arguments.
         codec: Anything with ``encode(message)`` and ``decode(data)``; msgpack as fal calls it by default.
             Text frames are refused, as by fal (wire fact W50), unless it is ``falrt.codecs.Json(text=True)``.
         input_type: Called as ``input_type(**decoded)`` on each input, as fal does with an app's pydantic
@@ -86,21 +80,16 @@ class App(metaclass=Helpful):
     """
 
     handler: Handler = None
-    mode: ModeName = "unary"
-    buffering: int | None = None
+    _: KW_ONLY
     service_time: float | Callable[..., float] = 0.0
-    session_timeout: float | None = None
-    emit_timings: bool = False
-    max_batch_size: int = 1
     codec: Codec | None = None
     input_type: Callable[..., Any] | None = None
     per_connection: bool = False
     parts: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
-        """Check the values, the mode by building what it is for."""
+        """Check each value."""
         check_fields(self)
-        self.runner_options()
         handler = self.handler
         if handler is not None and not callable(handler) and not _is_script(handler):
             raise ConfigurationError(
@@ -110,17 +99,6 @@ class App(metaclass=Helpful):
             if isinstance(answer, Instead) and not answer.stands_for_an_answer:
                 cure = "give it in faults=[...]"
                 raise ConfigurationError(f"{answer!r} cannot stand in the place of an answer; {cure}")
-
-    def runner_options(self) -> RunnerOptions:
-        """Return what the runner must know."""
-        return RunnerOptions(
-            mode=self.mode,
-            buffering=self.buffering,
-            session_timeout=self.session_timeout,
-            max_batch_size=self.max_batch_size,
-            emit_timings=self.emit_timings,
-            can_batch=_can_batch,
-        )
 
     def seconds(self, *inputs: Any) -> float:
         """Return how long the inference of these inputs takes."""
@@ -210,10 +188,3 @@ async def each(value: Any) -> AsyncGenerator[Any, None]:
 
 def _is_script(handler: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(handler, Sequence) and not isinstance(handler, (str, bytes))
-
-
-def _can_batch(first: Any, following: Any, size: int) -> bool:
-    can_batch = getattr(first, "can_batch", None)
-    if can_batch is None or inspect.isclass(first):
-        return True
-    return bool(can_batch(following, size))

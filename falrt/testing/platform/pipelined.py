@@ -35,11 +35,11 @@ class Pipelined:
         self._request, self._respond, self._port = request, respond, port
         self._waiting: deque[bytes] = deque()
         self._arrived = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self.tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin: the socket is open."""
-        self._task = tasks.begin(self._work(), name="falrt fake pipeline")
+        self.tasks = [tasks.begin(self._work(), name="falrt fake pipeline")]
 
     def frames_received(self, frames: list[bytes | str]) -> None:
         """Take in what one read brought."""
@@ -48,18 +48,8 @@ class Pipelined:
 
     def disconnected(self) -> None:
         """Stop: the socket is gone."""
-        if self._task is not None:
-            self._task.cancel()
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether no task is left."""
-        return self._task is None or self._task.done()
-
-    async def wait_ended(self) -> None:
-        """Wait until no task is left."""
-        if self._task is not None:
-            await asyncio.wait({self._task})
+        for task in self.tasks:
+            task.cancel()
 
     async def _work(self) -> None:
         while True:

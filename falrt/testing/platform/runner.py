@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -83,18 +82,17 @@ END_OF_INPUT: Final = _EndOfInput.END
 """What `Runner.take` answers to a streaming app when no more input will come."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerOptions:
-    """How the app is declared; the arguments of fal's `@fal.realtime` and one of its route signature.
+    """How an app is declared; the arguments of fal's `@fal.realtime` and one of its route signature.
 
     Attributes:
         mode: What the app function takes and gives (wire fact W30).
         buffering: Inputs that may wait; a further one pushes out the oldest. None: no limit.
         session_timeout: Seconds without an input after which the session ends. None: never.
-        max_batch_size: Waiting inputs that are worked on together and become one output.
+        max_batch_size: Waiting inputs that are worked on together and become one output; where the first has a
+            method ``can_batch(next, size)``, it decides who joins.
         emit_timings: Whether a `timings` message follows each output (unary) or the last (server_streaming).
-        can_batch: ``(first, next, size) -> bool``: whether `next` may join a batch of `size` that
-            `first` began. None: always.
 
     Raises:
         ConfigurationError: A value makes no sense; the text names it.
@@ -105,7 +103,6 @@ class RunnerOptions:
     session_timeout: float | None = None
     max_batch_size: int = 1
     emit_timings: bool = False
-    can_batch: Callable[[Any, Any, int], bool] | None = None
 
     def __post_init__(self) -> None:
         """Check each value."""
@@ -353,10 +350,10 @@ class Runner:
         batch = [self._waiting.popleft()]
         if self.options.mode != "unary":
             return batch
-        can_batch = self.options.can_batch
+        can_batch = getattr(batch[0], "can_batch", lambda following, size: True)
         # An end mark is not looked for here: fal's loop hands it to the app like an input.
         while self._waiting and len(batch) < self.options.max_batch_size:
-            if can_batch is not None and not can_batch(batch[0], self._waiting[0], len(batch)):
+            if not can_batch(self._waiting[0], len(batch)):
                 break
             batch.append(self._waiting.popleft())
         return batch

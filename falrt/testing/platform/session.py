@@ -26,7 +26,13 @@ __all__ = ["Conversation", "Session", "SessionPort", "SocketPort"]
 
 
 class Conversation(Protocol):
-    """What goes on over one open WebSocket; a server starts it and tells it what arrives."""
+    """What goes on over one open WebSocket; a server starts it and tells it what arrives.
+
+    Attributes:
+        tasks: What it works with; a handler may take its time to clean up after `disconnected`.
+    """
+
+    tasks: list[asyncio.Task[None]]
 
     def start(self) -> None:
         """Begin: the socket is open."""
@@ -38,15 +44,6 @@ class Conversation(Protocol):
 
     def disconnected(self) -> None:
         """The socket is gone: stop everything. May be called twice."""
-        ...
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether no task is left."""
-        ...
-
-    async def wait_ended(self) -> None:
-        """Wait until no task is left."""
         ...
 
 
@@ -117,19 +114,19 @@ class Session:
         self._port = port
         self._codec = app.new_codec()
         self._loop = asyncio.get_running_loop()
-        self.runner = Runner(app.runner_options(), self._loop.time())
+        self.runner = Runner(app, self._loop.time())
         # Set when the worker or an app's iterator should ask for input again.
         self._input = asyncio.Event()
         # Set when the emitter may have something to send.
         self._output = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[None]] = []
         # True after disconnected().
         self._is_cut_off = False
 
     def start(self) -> None:
         """Begin: the socket is open."""
-        self._tasks = [
+        self.tasks = [
             tasks.begin(self._work(), name="falrt fake worker"),
             tasks.begin(self._emit(), name="falrt fake emitter"),
         ]
@@ -150,17 +147,8 @@ class Session:
         self._is_cut_off = True
         self.runner.disconnected()
         self._wake()
-        for task in self._tasks:
+        for task in self.tasks:
             task.cancel()
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether no task is left."""
-        return all(task.done() for task in self._tasks)
-
-    async def wait_ended(self) -> None:
-        """Wait until no task is left, at most until each has handled its cancellation."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # Reader.
 

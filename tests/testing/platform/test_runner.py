@@ -97,11 +97,13 @@ def test_waiting_inputs_become_one_batch() -> None:
 
 
 def test_an_input_that_cannot_join_a_batch_begins_the_next() -> None:
-    runner = new(
-        max_batch_size=4, can_batch=lambda first, following, size: first[0] == following[0] and size < 3
-    )
+    class Word(str):
+        def can_batch(self, following: str, size: int) -> bool:
+            return self[0] == following[0] and size < 3
+
+    runner = new(max_batch_size=4)
     for message in ["a1", "a2", "b1", "b2", "b3", "b4"]:
-        runner.received(message, 0.0)
+        runner.received(Word(message), 0.0)
 
     assert work_off(runner) == [("a1", "a2"), ("b1", "b2", "b3"), ("b4",)]
 
