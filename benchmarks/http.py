@@ -1,4 +1,4 @@
-"""Calls over HTTP beside fal-client: CPU of a call, wall time of many, memory of a large upload.
+"""Calls over HTTP beside fal-client: CPU of a call, wall time of many, memory of a large upload; and falrt generate.
 
     python -m benchmarks.http [--calls 2000] [--upload-mib 1024]
 
@@ -15,7 +15,10 @@ import json
 import multiprocessing
 import os
 import resource
+import socket
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -206,6 +209,26 @@ def memory_of_upload(name: str, url: str, mib: int) -> float:
         return asyncio.run(ours() if name == "falrt" else theirs())
 
 
+def start_of_generate() -> float:
+    """Return the seconds from the start of `falrt generate` to the first byte of its request."""
+    figures = []
+    command = [sys.executable, "-m", "falrt", "generate", "--prompt", "a red fox in the snow"]
+    for _ in range(ROUNDS):
+        with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryDirectory() as folder:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            environment = {**os.environ, "FALRT_BASE_URL": url, "FAL_KEY": "id:secret"}
+            began = time.perf_counter()
+            process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
+            listener.settimeout(30)
+            line, _ = listener.accept()
+            with line:
+                assert line.recv(5) == b"POST "
+                figures.append(time.perf_counter() - began)
+            process.kill()
+            process.wait()
+    return statistics.median(figures)
+
+
 def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -233,6 +256,7 @@ def main() -> None:
         with far(delay) as url:
             ours, theirs = (apart(measure, name, url, amount) for name in CALLERS)
         print(f"{title:34}{ours:12.2f}{theirs:12.2f}{ours / theirs if theirs else 0:8.2f}")
+    print(f"{'falrt generate to its request, s':34}{start_of_generate():12.2f}")
 
 
 if __name__ == "__main__":
