@@ -25,8 +25,18 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, Self, TypeAlias, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    Literal,
+    ParamSpec,
+    Self,
+    TypeAlias,
+    TypeVar,
+)
 
 from falrt import sync
 from falrt.client import Client, connect
@@ -63,6 +73,7 @@ __all__ = [
     "upload_image_async", "version_tuple",
 ]  # fmt: skip
 
+A = TypeVar("A")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -297,25 +308,24 @@ class AsyncRequestHandle:
             await self._job.cancel()
 
 
-class _Realtime:
-    """A realtime connection with fal_client's words."""
+@contextmanager
+def _ending() -> Iterator[None]:
+    """Raise fal_client's errors of a realtime connection; its orderly end is none."""
+    try:
+        yield
+    except ConnectionClosedOK:
+        return
+    except ServerError as exc:
+        raise RealtimeError(exc.error, exc.reason, exc.payload) from exc
+    except ConnectionClosedError as exc:
+        raise RealtimeError("CONNECTION_CLOSED", str(exc)) from exc
+
+
+class AsyncRealtimeConnection:
+    """A realtime connection; it opens when it is entered, or with the first ``send()``."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-
-    @staticmethod
-    @contextmanager
-    def _ending() -> Iterator[None]:
-        try:
-            yield
-        except ServerError as exc:
-            raise RealtimeError(exc.error, exc.reason, exc.payload) from exc
-        except ConnectionClosedError as exc:
-            raise RealtimeError("CONNECTION_CLOSED", str(exc)) from exc
-
-
-class AsyncRealtimeConnection(_Realtime):
-    """A realtime connection; it opens when it is entered, or with the first ``send()``."""
 
     async def send(self, arguments: AnyJSON) -> None:
         """Send one input."""
@@ -323,11 +333,9 @@ class AsyncRealtimeConnection(_Realtime):
 
     async def recv(self) -> AnyJSON | None:
         """Return the next result; None when the connection has been closed."""
-        with self._ending():
-            try:
-                received: AnyJSON = await self._connection.recv()
-            except ConnectionClosedOK:
-                return None
+        received: AnyJSON | None = None
+        with _ending():
+            received = await self._connection.recv()
         return received
 
     async def close(self) -> None:
@@ -338,16 +346,16 @@ class AsyncRealtimeConnection(_Realtime):
         await self._connection.__aenter__()
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
 
-class RealtimeConnection(_Realtime):
+class RealtimeConnection:
     """A blocking realtime connection; it opens when it is entered, or with the first ``send()``."""
 
-    _is_open = False
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._is_open = False
 
     def send(self, arguments: AnyJSON) -> None:
         """Send one input."""
@@ -357,11 +365,9 @@ class RealtimeConnection(_Realtime):
 
     def recv(self) -> AnyJSON | None:
         """Return the next result; None when the connection has been closed."""
-        with self._ending():
-            try:
-                received: AnyJSON = self._connection.recv()
-            except ConnectionClosedOK:
-                return None
+        received: AnyJSON | None = None
+        with _ending():
+            received = self._connection.recv()
         return received
 
     def close(self) -> None:
@@ -373,26 +379,16 @@ class RealtimeConnection(_Realtime):
         self._connection.open()
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
 def _realtime_options(
-    key: str | None,
-    *,
-    use_jwt: bool = True,
-    path: str = "/realtime",
-    max_buffering: int | None = None,
-    token_expiration: int = 120,
-    encode_message: Callable[[Any], bytes] | None = None,
-    decode_message: Callable[[bytes], Any] | None = None,
-    on_result: Callable[[Any], object] | None = None,
-    on_error: Callable[[Exception], object] | None = None,
-) -> dict[str, Any]:
+    *, use_jwt: bool = True, path: str = "/realtime", max_buffering: int | None = None, token_expiration: int = 120,
+    encode_message: Callable[[Any], bytes] | None = None, decode_message: Callable[[bytes], Any] | None = None,
+    on_result: Callable[[Any], object] | None = None, on_error: Callable[[Exception], object] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     return {
-        "key": key,
         "auth": "token" if use_jwt else "key",
         "token_expiration_seconds": token_expiration,
         "path": None if path.strip("/") == "realtime" else path,
@@ -438,11 +434,9 @@ class AsyncClient:
         headers: dict[str, str] = {},  # noqa: B006 - never changed
     ) -> AnyJSON:  # fmt: skip
         """Call an endpoint and wait for its result."""
-        options: Any = {"method": method, "timeout": timeout, "start_timeout": start_timeout, "hint": hint}
+        app, options = _at(application, path), _options(timeout, start_timeout, hint, headers, method=method)
         with _as_fal_client(timeout):
-            return await (await self._fal()).run(
-                _at(application, path), arguments, headers=headers, **options
-            )
+            return await (await self._fal()).run(app, arguments, **options)
 
     async def submit(
         self, application: str, arguments: AnyJSON, *, path: str = "", hint: str | None = None,
@@ -450,12 +444,10 @@ class AsyncClient:
         start_timeout: float | None = None,
     ) -> AsyncRequestHandle:  # fmt: skip
         """Put a request into the queue."""
-        options: Any = {"timeout": self.default_timeout, "start_timeout": start_timeout, "hint": hint}
-        options |= {"webhook_url": webhook_url, "priority": priority, "headers": headers}
+        app, options = _at(application, path), _options(self.default_timeout, start_timeout, hint, headers)
+        options |= {"webhook_url": webhook_url, "priority": priority}
         with _as_fal_client(self.default_timeout):
-            return AsyncRequestHandle(
-                await (await self._fal()).submit(_at(application, path), arguments, **options)
-            )
+            return AsyncRequestHandle(await (await self._fal()).submit(app, arguments, **options))
 
     async def subscribe(
         self, application: str, arguments: AnyJSON, *, path: str = "", hint: str | None = None,
@@ -478,12 +470,11 @@ class AsyncClient:
 
         if client_timeout is not None and start_timeout is None and client_timeout > 1:
             start_timeout = client_timeout
-        options: Any = {"timeout": client_timeout, "start_timeout": start_timeout, "hint": hint}
-        options |= {"priority": priority, "headers": headers, "logs": with_logs, "interval": interval}
+        app, options = _at(application, path), _options(client_timeout, start_timeout, hint, headers)
+        options |= {"priority": priority, "logs": with_logs, "interval": interval}
+        options |= {"on_update": on_update, "on_submit": on_submit}
         with _as_fal_client(client_timeout, ids):
-            return await (await self._fal()).subscribe(
-                _at(application, path), arguments, on_update=on_update, on_submit=on_submit, **options
-            )
+            return await (await self._fal()).subscribe(app, arguments, **options)
 
     async def get_handle(self, application: str, request_id: str) -> AsyncRequestHandle:
         """Return a request that was submitted before."""
@@ -549,7 +540,7 @@ class AsyncClient:
 
     def realtime(self, application: str, **options: Any) -> AsyncRealtimeConnection:
         """Return a realtime connection; options as in :func:`realtime`."""
-        return AsyncRealtimeConnection(connect(application, **_realtime_options(self.key, **options)))
+        return AsyncRealtimeConnection(connect(application, key=self.key, **_realtime_options(**options)))
 
 
 async def _kept(client: Client) -> AsyncGenerator[None, None]:
@@ -565,18 +556,50 @@ def _at(application: str, path: str) -> str:
     return f"{application}/{path.strip('/')}" if path.strip("/") else application
 
 
+def _options(timeout: Any, start_timeout: Any, hint: Any, headers: Any, **more: Any) -> Any:
+    return {"timeout": timeout, "start_timeout": start_timeout, "hint": hint, "headers": headers, **more}
+
+
+class _Blocking(Generic[A]):
+    """A twin for blocking code: what it stands for, and the loop which that lives on."""
+
+    def parts(self) -> tuple[A, LoopThread]:
+        raise NotImplementedError
+
+
 def _blocking(
-    method: Callable[Concatenate[AsyncClient, P], Awaitable[T]],
-) -> Callable[Concatenate[SyncClient, P], T]:
+    method: Callable[Concatenate[A, P], Awaitable[T]],
+) -> Callable[Concatenate[_Blocking[A], P], T]:
     @functools.wraps(method)
-    def call(self: SyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        client, loop = self.parts()
-        return wait(loop, lambda: method(client, *args, **kwargs))
+    def call(self: _Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        asynchronous, loop = self.parts()
+        return wait(loop, lambda: method(asynchronous, *args, **kwargs))
 
     return call
 
 
-class SyncRequestHandle:
+def _iterating(
+    method: Callable[Concatenate[A, P], AsyncGenerator[T, None]],
+) -> Callable[Concatenate[_Blocking[A], P], Iterator[T]]:
+    @functools.wraps(method)
+    def call(self: _Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        asynchronous, loop = self.parts()
+        return iterate(loop, lambda: method(asynchronous, *args, **kwargs))
+
+    return call
+
+
+def _handing(
+    method: Callable[Concatenate[A, P], Awaitable[AsyncRequestHandle]],
+) -> Callable[Concatenate[_Blocking[A], P], SyncRequestHandle]:
+    @functools.wraps(method)
+    def call(self: _Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> SyncRequestHandle:
+        return SyncRequestHandle(_blocking(method)(self, *args, **kwargs), self.parts()[1])
+
+    return call
+
+
+class SyncRequestHandle(_Blocking[AsyncRequestHandle]):
     """A submitted request, for blocking code."""
 
     def __init__(self, handle: AsyncRequestHandle, loop: LoopThread) -> None:
@@ -587,25 +610,18 @@ class SyncRequestHandle:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(request_id={self.request_id!r})"
 
-    def status(self, *, with_logs: bool = False) -> Status:
-        """Ask once."""
-        return wait(self._loop, lambda: self._handle.status(with_logs=with_logs))
+    def parts(self) -> tuple[AsyncRequestHandle, LoopThread]:
+        """Return the handle that works and its loop."""
+        return self._handle, self._loop
 
-    def iter_events(self, *, with_logs: bool = False, interval: float = 0.1) -> Iterator[Status]:
-        """Yield each change until the request has ended; with all log lines so far."""
-        return iterate(self._loop, lambda: self._handle.iter_events(with_logs=with_logs, interval=interval))
-
-    def get(self, *, interval: float = 0.1) -> AnyJSON:
-        """Wait for the result."""
-        return wait(self._loop, lambda: self._handle.get(interval=interval))
-
-    def cancel(self) -> None:
-        """Cancel the request."""
-        wait(self._loop, self._handle.cancel)
+    status = _blocking(AsyncRequestHandle.status)
+    iter_events = _iterating(AsyncRequestHandle.iter_events)
+    get = _blocking(AsyncRequestHandle.get)
+    cancel = _blocking(AsyncRequestHandle.cancel)
 
 
 @dataclass(frozen=True)
-class SyncClient:
+class SyncClient(_Blocking[AsyncClient]):
     """fal_client's blocking client; its loop starts with the first call and ends with it, or with the program."""
 
     key: str | None = field(default=None, repr=False)
@@ -626,33 +642,19 @@ class SyncClient:
 
     run = _blocking(AsyncClient.run)
     subscribe = _blocking(AsyncClient.subscribe)
+    submit = _handing(AsyncClient.submit)
+    get_handle = _handing(AsyncClient.get_handle)
     status = _blocking(AsyncClient.status)
     result = _blocking(AsyncClient.result)
     cancel = _blocking(AsyncClient.cancel)
+    stream = _iterating(AsyncClient.stream)
     upload = _blocking(AsyncClient.upload)
     upload_file = _blocking(AsyncClient.upload_file)
     upload_image = _blocking(AsyncClient.upload_image)
 
-    @functools.wraps(AsyncClient.submit)
-    def submit(self, *args: Any, **options: Any) -> SyncRequestHandle:
-        """Put a request into the queue."""
-        client, loop = self.parts()
-        return SyncRequestHandle(wait(loop, lambda: client.submit(*args, **options)), loop)
-
-    def get_handle(self, application: str, request_id: str) -> SyncRequestHandle:
-        """Return a request that was submitted before."""
-        client, loop = self.parts()
-        return SyncRequestHandle(wait(loop, lambda: client.get_handle(application, request_id)), loop)
-
-    @functools.wraps(AsyncClient.stream)
-    def stream(self, *args: Any, **options: Any) -> Iterator[dict[str, Any]]:
-        """Call an endpoint and yield its result in parts."""
-        client, loop = self.parts()
-        return iterate(loop, lambda: client.stream(*args, **options))
-
     def realtime(self, application: str, **options: Any) -> RealtimeConnection:
         """Return a realtime connection; options as in :func:`realtime`."""
-        return RealtimeConnection(sync.connect(application, **_realtime_options(self.key, **options)))
+        return RealtimeConnection(sync.connect(application, key=self.key, **_realtime_options(**options)))
 
 
 sync_client: Final = SyncClient()

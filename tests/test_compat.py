@@ -75,7 +75,7 @@ def test_every_type_has_the_same_fields(name: str) -> None:
 
 def test_realtime_takes_fal_clients_options() -> None:
     theirs = set(inspect.signature(original.realtime).parameters) - {"application"}
-    ours = set(inspect.signature(fal_client._realtime_options).parameters) - {"key"}  # type: ignore[attr-defined]
+    ours = set(inspect.signature(fal_client._realtime_options).parameters)  # type: ignore[attr-defined]
     assert ours - theirs == {"on_result", "on_error"}
     assert theirs <= ours
 
