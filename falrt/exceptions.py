@@ -1,29 +1,29 @@
-"""Every error that falrt raises, and whose fault each one is.
+"""Every error that falrt raises, and what causes it.
 
 ::
 
     FalrtError
     ├─ ConfigurationError (ValueError)        an argument is wrong; nothing was sent
     ├─ MissingDependencyError (ImportError)   an extra is not installed
-    ├─ AuthenticationError                    the credential is missing or refused; trying again is useless
+    ├─ AuthenticationError                    the credential is missing or refused; retrying does not help
     │  ├─ MissingCredentialsError
-    │  ├─ TokenRequestError                   the token endpoint said no, or said nothing usable
+    │  ├─ TokenRequestError                   the token endpoint or provider gave no usable token
     │  └─ UnauthorizedError                   the gateway refused the token or key
     ├─ ConnectError                           no socket could be opened
     │  ├─ ConnectTimeoutError (TimeoutError)
     │  └─ HandshakeError                      an HTTP status instead of an upgrade
     ├─ ConnectionClosed                       carries code, reason and unsent
-    │  ├─ ConnectionClosedOK                  ended as it should: close(), end of stream, idle
-    │  └─ ConnectionClosedError               lost for good
+    │  ├─ ConnectionClosedOK                  normal end: close(), end of stream, idle
+    │  └─ ConnectionClosedError               failed, and will not reconnect
     ├─ CodecError
-    │  ├─ EncodeError                         ours: the input cannot be put on the wire
-    │  └─ DecodeError                         theirs: the frame cannot be read
+    │  ├─ EncodeError                         the input cannot be encoded
+    │  └─ DecodeError                         a frame from the server cannot be decoded
     ├─ ServerError                            the app or the gateway reported an error
     ├─ ResponseValidationError                a result that does not fit the model's output type
-    ├─ RequestDropped                         the server surely dropped this input
+    ├─ RequestDropped                         the server dropped this input (resend=False)
     ├─ RequestTimeout (TimeoutError)          no answer in time
     ├─ QueueFullError                         a bounded buffer overflowed
-    ├─ ConcurrencyError                       two callers where there can be one
+    ├─ ConcurrencyError                       two callers where only one is allowed
     └─ HTTPCallError                          a call over HTTP failed; carries status, request_id, retryable
        ├─ HTTPStatusError                     an error status instead of a result
        │  └─ HTTPAuthenticationError (UnauthorizedError)   401 or 403
@@ -72,11 +72,11 @@ __all__ = [
 class FalrtError(Exception):
     """The root of every error that falrt raises.
 
-    Errors can be copied and pickled, so that they cross threads and processes whole.
+    Errors can be copied and pickled, so that they can be passed between threads and processes.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exception's own way calls the class with the finished text, which is not what the classes below take.
+        # Exception's own method calls the class with the finished text, but the classes below take other arguments.
         return _rebuilt, (type(self), self.args, self.__dict__)
 
 
@@ -96,8 +96,8 @@ class MissingDependencyError(FalrtError, ImportError):
     """An optional package is absent.
 
     Attributes:
-        package: What could not be imported.
-        extra: The extra that brings it, as in ``pip install falrt[extra]``.
+        package: The package that could not be imported.
+        extra: The extra that installs it, as in ``pip install falrt[extra]``.
     """
 
     def __init__(self, package: str, extra: str, purpose: str = "") -> None:
@@ -107,7 +107,7 @@ class MissingDependencyError(FalrtError, ImportError):
 
 
 class AuthenticationError(FalrtError):
-    """The credential is missing or was refused. Trying again with the same one does not help."""
+    """The credential is missing or was refused. Retrying with the same one does not help."""
 
 
 class MissingCredentialsError(AuthenticationError):
@@ -287,7 +287,7 @@ class HTTPCallError(FalrtError):
         retry_after: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        # First: a parent beside this one sets a status of its own.
+        # First, because another parent class may set its own status.
         super().__init__(message)
         self.status, self.detail, self.errors = status, detail, tuple(errors)
         self.error_type, self.request_id = error_type, request_id

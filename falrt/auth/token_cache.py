@@ -151,7 +151,7 @@ class TokenCache:
             TokenRequestError: No token was issued; ``passing`` says whether a later request may succeed.
         """
         if self._closed:
-            raise TokenRequestError("the client is closed: no token is fetched any more")
+            raise TokenRequestError("the client is closed: it requests no more tokens")
         entry = self._entry(app_path)
         entry.alias, entry.custom_path = alias, custom_path
         if force:
@@ -163,7 +163,7 @@ class TokenCache:
         # Not `await task`: that would cancel the request for all waiters when one of them is cancelled.
         await asyncio.wait({task})
         if task.cancelled():
-            raise TokenRequestError("the fetch of the token was cancelled, as on closing the client")
+            raise TokenRequestError("the token request was cancelled, for example by closing the client")
         return task.result()
 
     def refused(self, app_path: str, token: Token) -> None:
@@ -253,7 +253,7 @@ class TokenCache:
             # ask again at once, without end.
             entry.schedule.failed(loop.time(), passing=True)
             raise TokenRequestError(
-                f"no token for {entry.app_path!r}: what was asked for it was cancelled", passing=True
+                f"no token for {entry.app_path!r}: the provider or the request was cancelled", passing=True
             ) from exc
         except Exception as exc:  # The HTTP client or the TLS context could not be created.
             entry.schedule.failed(loop.time(), passing=False)

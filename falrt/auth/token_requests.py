@@ -61,8 +61,8 @@ _CURES: Final = {
     422: 'check the app id; auth="key" does without tokens',
 }
 _PROXY_CURES: Final = {
-    401: "the proxy refused the request: it wants a login of its own or has no fal key",
-    405: "the proxy takes no POST: check proxy_url",
+    401: "the proxy refused the request: it requires its own login or has no fal key",
+    405: "the proxy does not accept POST: check proxy_url",
 }
 _PROXY_CURE: Final = "check proxy_url, and that the proxy allows the token URL named here"
 

@@ -235,7 +235,7 @@ async def test_where_there_is_no_second_endpoint_the_first_ones_status_counts() 
 
 
 @pytest.mark.parametrize(
-    ("status", "cure"), [(400, "allows the token URL"), (401, "login of its own"), (405, "takes no POST")]
+    ("status", "cure"), [(400, "allows the token URL"), (401, "its own login"), (405, "does not accept POST")]
 )
 async def test_a_proxys_refusal_is_the_proxys(status: int, cure: str) -> None:
     service = Service(general=[refused(status, "Invalid request")])
