@@ -62,7 +62,7 @@ def python_source(endpoint_id: str, openapi: Mapping[str, Any]) -> str:
         return _Writer(endpoint_id, openapi).module()
     except ConfigurationError:
         raise
-    except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as exc:
+    except (LookupError, TypeError, AttributeError, RecursionError, ValueError) as exc:
         text = f"the OpenAPI document of {endpoint_id} cannot be read: {type(exc).__name__}: {str(exc)[:120]}"
         raise ConfigurationError(text) from exc
 
@@ -168,7 +168,8 @@ class _Writer:
         required = set(resolved.get("required", ()))
         names = _identifiers([key for key, _ in properties])
         fields = [self._field(key, each, key in required, name, names[key]) for key, each in properties]
-        doc = _docstring(str(resolved.get("description") or resolved.get("title") or name), properties, names)
+        title = _text(str(resolved.get("description") or resolved.get("title") or ""))
+        doc = _docstring(title or name, properties, names)
         del self._classes[name]  # the classes that it uses come first
         self._classes[name] = f"class {name}({base}):\n{doc}\n\n" + "\n".join(fields or ["    pass"])
         return name
@@ -220,7 +221,8 @@ class _Writer:
             return self._reference(schema, key, owner)
         if parts := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
             return self._union(parts, key, owner)
-        if values := schema.get("enum", [schema["const"]] if "const" in schema else None):
+        values = schema.get("enum", [schema["const"]] if "const" in schema else None)
+        if values and all(value is None or isinstance(value, str | int) for value in values):
             return f"Literal[{', '.join(_literal(value) for value in values)}]"
         kind = schema.get("type")
         if isinstance(kind, list):
@@ -313,16 +315,17 @@ def _literal(value: Any) -> str:
 
 def _text(value: str) -> str:
     """Make untrusted text safe in a docstring."""
-    return re.sub(r"\s+", " ", value).replace("\\", "/").replace('"', "'").strip()
+    printable = "".join(each if each.isprintable() else " " for each in value)
+    return " ".join(printable.split()).replace("\\", "/").replace('"', "'")
 
 
 def _docstring(title: str, properties: list[tuple[str, Mapping[str, Any]]], names: Mapping[str, str]) -> str:
     said = [
-        f"        {names[key]}: {_text(str(schema['description']))}"
+        f"        {names[key]}: {text}"
         for key, schema in properties
-        if schema.get("description")
+        if (text := _text(str(schema.get("description") or "")))
     ]
-    lines = [textwrap.fill(f"{_text(title)}", _WIDTH, initial_indent='    """', subsequent_indent="    ")]
+    lines = [textwrap.fill(title, _WIDTH, initial_indent='    """', subsequent_indent="    ")]
     if not said:
         return f'{lines[0]}"""'
     lines += ["", "    Attributes:"]

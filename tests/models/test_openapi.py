@@ -194,6 +194,33 @@ def test_a_strangers_text_stays_text(text: str) -> None:
     )
 
 
+@pytest.mark.parametrize("text", [" ", "\n", "\0", "\ud800"])
+def test_a_description_without_words_is_left_out(text: str) -> None:
+    names = module_of("acme/app", one_post({"x": {"description": text}}, description=text))
+
+    assert names["In"].__doc__ == "In"
+
+
+def test_values_that_a_literal_cannot_hold_leave_the_plain_type() -> None:
+    names = module_of(
+        "acme/app",
+        one_post(
+            {
+                "x": {"type": "number", "enum": [0.5, 1.5]},
+                "y": {"enum": [[1], {}]},
+                "z": {"enum": [1, "a", None]},
+            }
+        ),
+    )
+
+    fields = {name: str(field.annotation) for name, field in names["In"].model_fields.items()}
+    assert fields == {
+        "x": "float | None",
+        "y": "typing.Any",
+        "z": "typing.Optional[typing.Literal[1, 'a', None]]",
+    }
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
@@ -225,6 +252,10 @@ def test_whatever_a_document_says_it_is_python_or_an_error_of_ours(properties: d
         ),
         ({**one_post({}), "components": {}}, "cannot be read: KeyError"),
         ({"paths": [1]}, "cannot be read"),
+        (
+            {**one_post({}), "components": {"schemas": {"In": {"properties": [1]}}}},
+            "cannot be read",
+        ),
         ([], "cannot be read"),
     ],
 )
