@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from falrt.exceptions import ConfigurationError
 
@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["MODEL_NAMES", "Choice", "choose", "json_or_text", "read_settings"]
 
-MODEL_NAMES = ("klein", "lcm", "turbo", "lightning")
+# Short name -> the name in `falrt.models`, the input's field that holds the frame, and settings of our own.
+_MODELS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
+    "klein": ("KLEIN", "image_url", {}),
+    "lcm": ("LCM", "image_bytes", {"image_size": "square", "strength": 0.8}),
+    "turbo": ("TURBO", "image_bytes", {"image_size": "square", "strength": 0.8}),
+    # It draws from the prompt alone; without sync_mode its pictures would have to be fetched one by one.
+    "lightning": ("LIGHTNING", "image_bytes", {"image_size": "square", "sync_mode": True}),
+}
+MODEL_NAMES: Final = tuple(_MODELS)
+
+# The beginning of a JPEG: enough for a check that looks at first bytes only.
+_TINY: Final = b"\xff\xd8\xff\xe0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +36,25 @@ class Choice:
     """A model and its settings.
 
     Attributes:
-        name: The short name.
         model: For ``falrt.connect``.
         picture_field: The input's field that holds the frame.
-        build: ``(frame, prompt) -> input`` with the settings; pixels are encoded when the input is sent.
-        size: Width and height of what is sent.
+        settings: Input fields besides prompt and picture.
         fit: What happens to frames of another shape.
+        size: Width and height of what is sent.
     """
 
-    name: str
     model: RealtimeModel[Any, Any]
     picture_field: str
-    build: Callable[[Image, str], Any]
-    size: tuple[int, int]
+    settings: Mapping[str, Any]
     fit: Fit
+    size: tuple[int, int] = (0, 0)
+
+    def build(self, frame: Image | bytes, prompt: str) -> Any:
+        """Return an input; pixels are encoded when it is sent."""
+        from falrt.media import Fitted
+
+        picture = {self.picture_field: Fitted(frame, self.fit)}
+        return self.model.input_type(**{"prompt": prompt, **picture, **self.settings})
 
     def frame_of(self, given: Any) -> Image:
         """Return the very frame that `build` made an input of."""
@@ -77,56 +93,33 @@ def choose(name: str, settings: Mapping[str, Any], *, app: str | None = None, fi
     """
     from pydantic import ValidationError
 
-    from falrt import media, models
+    from falrt import models
     from falrt.models.fields import image_field
 
-    known: dict[str, tuple[RealtimeModel[Any, Any], type[Any], str, dict[str, Any]]] = {
-        "klein": (models.KLEIN, models.KleinInput, "image_url", {}),
-        "lcm": (models.LCM, models.LCMInput, "image_bytes", {"image_size": "square", "strength": 0.8}),
-        "turbo": (models.TURBO, models.TurboInput, "image_bytes", {"image_size": "square", "strength": 0.8}),
-        # It draws from the prompt alone; without sync_mode its pictures would have to be fetched one by one.
-        "lightning": (
-            models.LIGHTNING,
-            models.LightningInput,
-            "image_bytes",
-            {"image_size": "square", "sync_mode": True},
-        ),
-    }
-    if name not in known:
-        raise ConfigurationError(f"unknown model {name!r}: use one of {', '.join(known)}")
-    model, input_type, picture, defaults = known[name]
+    if name not in _MODELS:
+        raise ConfigurationError(f"unknown model {name!r}: use one of {', '.join(_MODELS)}")
+    constant, picture, defaults = _MODELS[name]
     for field in (picture, "prompt"):
         if field in settings:
             raise ConfigurationError(f"{field} cannot be set: it comes from --source and --prompt")
-    fields = {**defaults, **settings}
-    kind_of_fit = cast("Fit", fit)
+    model: RealtimeModel[Any, Any] = getattr(models, constant)
+    if app is not None:
+        model = replace(model, app=app)
+    choice = Choice(model, picture, {**defaults, **settings}, cast("Fit", fit))
     try:
-        # Checked here once, with a picture of one pixel's worth, so that a mistake shows before anything
-        # starts.
-        sample = input_type(**{"prompt": "", picture: media.Fitted(_TINY, kind_of_fit), **fields})
+        # Checked here once, with a picture of one pixel's worth, so that a mistake shows before anything starts.
+        sample = choice.build(_TINY, "")
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigurationError(f"--set{' ' if where else ''}{where}: {first['msg']}") from error
-    if app is not None:
-        from falrt.models.spec import RealtimeModel
-
-        model = RealtimeModel(app, model.input_type, model.output_type)
-
-    def build(frame: Image, prompt: str) -> Any:
-        return input_type(**{"prompt": prompt, picture: media.Fitted(frame, kind_of_fit), **fields})
-
-    size = image_field(input_type, picture).size_for(sample)
+    size = image_field(model.input_type, picture).size_for(sample)
     assert size is not None  # noqa: S101 - every field of these has a size
-    return Choice(name, model, picture, build, size, kind_of_fit)
+    return replace(choice, size=size)
 
 
 def _pixels(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
-
-
-_TINY = b"\xff\xd8\xff\xe0"
-"""The beginning of a JPEG: enough for a check that looks at first bytes only."""
 
 
 def read_settings(pairs: Iterable[str] | None) -> dict[str, Any]:
