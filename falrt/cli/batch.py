@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from falrt.cli.shared import Local, Quiet, Settings, plain_console
+from falrt.cli.shared import Local, Quiet, Settings, flag, option, plain_console
 from falrt.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,36 +27,22 @@ __all__ = ["batch", "inputs_of", "read_file", "read_numbers"]
 def batch(
     prompts: Annotated[list[str] | None, typer.Argument(metavar="PROMPT", hidden=True)] = None,
     file: Annotated[
-        Path | None,
-        typer.Option(
-            "--file", "-f", metavar="FILE", help="Prompts, one per line; or .csv or .jsonl with fields."
-        ),
+        Path | None, option("FILE", "Prompts, one per line; or .csv or .jsonl with fields.", "--file", "-f")
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", metavar="NAME", help="As for falrt generate.")
-    ] = "klein",
-    seeds: Annotated[
-        str, typer.Option(metavar="N,N-N", help="Each prompt with each seed, such as 1,2,7-9.")
-    ] = "",
-    sizes: Annotated[
-        str, typer.Option(metavar="SIZE,SIZE", help="Each prompt in each size, such as square,landscape.")
-    ] = "",
+    model: Annotated[str, option("NAME", "As for falrt generate.", "--model", "-m")] = "klein",
+    seeds: Annotated[str, option("N,N-N", "Each prompt with each seed, such as 1,2,7-9.")] = "",
+    sizes: Annotated[str, option("SIZE,SIZE", "Each prompt in each size, such as square,landscape.")] = "",
     set_: Settings = None,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the results.")
-    ] = Path("falrt-batch"),
-    concurrency: Annotated[int, typer.Option(metavar="N", help="Calls at once.", min=1, max=1000)] = 8,
-    price: Annotated[
-        float, typer.Option(metavar="USD", help="Price of a picture, to show the cost.", min=0)
-    ] = 0.0,
+    out: Annotated[Path, option("FOLDER", "Folder for the results.", "--out", "-o")] = Path("falrt-batch"),
+    concurrency: Annotated[int, option("N", "Calls at once.", min=1, max=1000)] = 8,
+    price: Annotated[float, option("USD", "Price of a picture, to show the cost.", min=0)] = 0.0,
     cache: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Cache results here instead of in the user's cache.")
+        Path | None, option("FOLDER", "Cache results here instead of in the user's cache.")
     ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not use a cache.")] = False,
-    no_sheet: Annotated[bool, typer.Option("--no-sheet", help="Make no contact sheet.")] = False,
+    no_cache: Annotated[bool, flag("--no-cache", "Do not use a cache.")] = False,
+    no_sheet: Annotated[bool, flag("--no-sheet", "Make no contact sheet.")] = False,
     dask: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Make the calls on the workers of a Dask scheduler."),
+        str | None, option("ADDRESS", "Make the calls on the workers of a Dask scheduler.")
     ] = None,
     local: Local = False,
     quiet: Quiet = False,

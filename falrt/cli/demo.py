@@ -7,9 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from falrt.cli.shared import Fit, Frames, Model, Quiet, Settings, plain_console
+from falrt.cli.shared import Fit, Frames, Model, Quiet, Settings, flag, option, plain_console
 
 __all__ = ["DEMO_PROMPTS", "demo", "prompt_in_turn"]
 
@@ -34,23 +32,16 @@ def prompt_in_turn(prompts: tuple[str, ...]) -> Callable[[float], str]:
 
 def demo(
     source: Annotated[
-        str,
-        typer.Option(
-            metavar="PATH", help="A picture, GIF, video or folder of pictures; default: a built-in scene."
-        ),
+        str, option("PATH", "A picture, GIF, video or folder of pictures; default: a built-in scene.")
     ] = "scene",
     model: Model = "klein",
-    prompt: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="One prompt; default: a new one every two seconds.")
-    ] = None,
+    prompt: Annotated[str | None, option("TEXT", "One prompt; default: a new one every two seconds.")] = None,
     frames: Frames = None,
-    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="Stop after this time.", min=0.1)] = 8.0,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the results.")] = Path("falrt-demo"),
+    seconds: Annotated[float, option("SECONDS", "Stop after this time.", min=0.1)] = 8.0,
+    out: Annotated[Path, option("FOLDER", "Folder for the results.")] = Path("falrt-demo"),
     set_: Settings = None,
     fit: Fit = "cover",
-    live: Annotated[
-        bool, typer.Option("--live", help="Use fal, with FAL_KEY, instead of a local server.")
-    ] = False,
+    live: Annotated[bool, flag("--live", "Use fal, with FAL_KEY, instead of a local server.")] = False,
     quiet: Quiet = False,
 ) -> Any:
     """Stream moving pictures through a model, with no key and no network, and save what comes back."""

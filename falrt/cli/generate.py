@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import typer
-
-from falrt.cli.shared import Local, Settings, plain_console
+from falrt.cli.shared import Local, Settings, flag, option, plain_console
 from falrt.exceptions import ConfigurationError, DecodeError
 
 if TYPE_CHECKING:
@@ -31,43 +29,32 @@ _SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".
 
 
 def generate(
-    prompt: Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="What to draw.")],
+    prompt: Annotated[str, option("TEXT", "What to draw.", "--prompt", "-p")],
     model: Annotated[
         str,
-        typer.Option(
+        option(
+            "NAME",
+            "klein, klein-9b, schnell, dev, flux-lora, turbo, hyper-sdxl, lcm, lightning, or any endpoint id.",
             "--model",
             "-m",
-            metavar="NAME",
-            help="klein, klein-9b, schnell, dev, flux-lora, turbo, hyper-sdxl, lcm, lightning, or any endpoint id.",
         ),
     ] = "klein",
     size: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="square, landscape, portrait, a preset of fal's, or 640x480."),
+        str | None, option("SIZE", "square, landscape, portrait, a preset of fal's, or 640x480.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="The same seed gives the same picture.")
-    ] = None,
-    lora_url: Annotated[str | None, typer.Option(metavar="URL", help="LoRA weights to use.")] = None,
-    lora_scale: Annotated[float, typer.Option(metavar="N", help="Strength of the LoRA weights.")] = 1.0,
-    num_images: Annotated[
-        int | None, typer.Option(metavar="N", help="Pictures to make; default: one.", min=1)
-    ] = None,
-    image: Annotated[
-        str | None, typer.Option(metavar="PATH", help="A picture to start from: a file or a URL.")
-    ] = None,
-    negative_prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="What to avoid.")] = None,
+    seed: Annotated[int | None, option("N", "The same seed gives the same picture.")] = None,
+    lora_url: Annotated[str | None, option("URL", "LoRA weights to use.")] = None,
+    lora_scale: Annotated[float, option("N", "Strength of the LoRA weights.")] = 1.0,
+    num_images: Annotated[int | None, option("N", "Pictures to make; default: one.", min=1)] = None,
+    image: Annotated[str | None, option("PATH", "A picture to start from: a file or a URL.")] = None,
+    negative_prompt: Annotated[str | None, option("TEXT", "What to avoid.")] = None,
     set_: Settings = None,
-    out: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="PATH", help="Save to a file, or into a folder.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    queue: Annotated[bool, typer.Option("--queue", help="Use fal's queue, and show the progress.")] = False,
-    open_: Annotated[bool, typer.Option("--open", help="Open the picture.")] = False,
+    out: Annotated[str | None, option("PATH", "Save to a file, or into a folder.", "--out", "-o")] = None,
+    as_json: Annotated[bool, flag("--json", "Print the result as JSON.")] = False,
+    queue: Annotated[bool, flag("--queue", "Use fal's queue, and show the progress.")] = False,
+    open_: Annotated[bool, flag("--open", "Open the picture.")] = False,
     local: Local = False,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Give up after this time.", min=0.1)
-    ] = None,
+    timeout: Annotated[float | None, option("SECONDS", "Give up after this time.", min=0.1)] = None,
 ) -> None:
     """Make a picture from words: prints where it is, the time and the seed."""
     import asyncio

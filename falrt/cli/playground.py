@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Annotated
 
-import typer
-
-from falrt.cli.shared import Host, Names, Port, Quiet, Speed, plain_console
+from falrt.cli.shared import Host, Names, Port, Quiet, Speed, flag, plain_console
 
 __all__ = ["playground"]
 
@@ -15,12 +13,10 @@ __all__ = ["playground"]
 def playground(
     host: Host = "127.0.0.1",
     port: Port = 3333,
-    local: Annotated[
-        bool, typer.Option("--local", help="Use the local stand-in even if a key is set.")
-    ] = False,
+    local: Annotated[bool, flag("--local", "Use the local stand-in even if a key is set.")] = False,
     speed: Speed = 1.0,
     name: Names = None,
-    open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+    open_: Annotated[bool, flag("--open/--no-open", "Open the page in a browser.")] = True,
     quiet: Quiet = False,
 ) -> None:
     """Open a page to play with the models: camera, drawing, pictures, videos; your key stays here.

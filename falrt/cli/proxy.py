@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from typing import Annotated
 
-import typer
-
-from falrt.cli.shared import Host, Names, Port, Quiet, plain_console
+from falrt.cli.shared import Host, Names, Port, Quiet, flag, option, plain_console
 from falrt.exceptions import ConfigurationError
 
 __all__ = ["proxy"]
@@ -18,29 +16,20 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def proxy(
     allow: Annotated[
-        list[str],
-        typer.Option(
-            metavar="ENDPOINT", help="An id, or a pattern such as 'fal-ai/flux/*'; may be repeated."
-        ),
+        list[str], option("ENDPOINT", "An id, or a pattern such as 'fal-ai/flux/*'; may be repeated.")
     ],
     host: Host = "127.0.0.1",
     port: Port = 3333,
     origin: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="ORIGIN", help="An origin that may call, such as https://app.example; may be repeated."
-        ),
+        option("ORIGIN", "An origin that may call, such as https://app.example; may be repeated."),
     ] = None,
     name: Names = None,
-    anyone: Annotated[bool, typer.Option("--anyone", help="Accept every caller, on any address.")] = False,
-    requests: Annotated[
-        int, typer.Option(metavar="N", help="Requests per minute for one caller.", min=1)
-    ] = 60,
-    sockets: Annotated[int, typer.Option(metavar="N", help="Sockets at once for one caller.", min=1)] = 2,
-    token_seconds: Annotated[
-        int, typer.Option(metavar="SECONDS", help="Longest lifetime of a token.", min=1, max=3600)
-    ] = 120,
-    uploads: Annotated[bool, typer.Option("--uploads", help="Let callers store files.")] = False,
+    anyone: Annotated[bool, flag("--anyone", "Accept every caller, on any address.")] = False,
+    requests: Annotated[int, option("N", "Requests per minute for one caller.", min=1)] = 60,
+    sockets: Annotated[int, option("N", "Sockets at once for one caller.", min=1)] = 2,
+    token_seconds: Annotated[int, option("SECONDS", "Longest lifetime of a token.", min=1, max=3600)] = 120,
+    uploads: Annotated[bool, flag("--uploads", "Let callers store files.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Serve fal's proxy protocol, tokens and a relay for browsers; the key stays here."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from falrt.cli.shared import Host, Port, Quiet, Speed, plain_console
+from falrt.cli.shared import Host, Port, Quiet, Speed, flag, option, plain_console
 
 __all__ = ["serve"]
 
@@ -32,20 +30,12 @@ def serve(
     host: Host = "127.0.0.1",
     port: Port = 8765,
     speed: Speed = 1.0,
-    latency: Annotated[float, typer.Option(metavar="SECONDS", help="Delay of every frame, each way.")] = 0.0,
-    idle_timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Time without input until TIMEOUT; 0: never.")
-    ] = 30.0,
-    buffering: Annotated[
-        int, typer.Option(metavar="N", help="Inputs that may wait for the model; 0: no limit.", min=0)
-    ] = 2,
-    key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="The only key that is accepted; default: any.")
-    ] = None,
-    no_auth: Annotated[
-        bool, typer.Option("--no-auth", help="Accept everyone, without a key or token.")
-    ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log connections.")] = False,
+    latency: Annotated[float, option("SECONDS", "Delay of every frame, each way.")] = 0.0,
+    idle_timeout: Annotated[float, option("SECONDS", "Time without input until TIMEOUT; 0: never.")] = 30.0,
+    buffering: Annotated[int, option("N", "Inputs that may wait for the model; 0: no limit.", min=0)] = 2,
+    key: Annotated[str | None, option("KEY", "The only key that is accepted; default: any.")] = None,
+    no_auth: Annotated[bool, flag("--no-auth", "Accept everyone, without a key or token.")] = False,
+    verbose: Annotated[bool, flag("--verbose", "Log connections.", "-v")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Serve a local stand-in for fal whose models draw without a GPU."""

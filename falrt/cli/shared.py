@@ -23,33 +23,36 @@ __all__ = [
     "Settings",
     "Speed",
     "errors_in_a_line",
+    "flag",
+    "option",
     "plain_console",
 ]
 
-# Metavars in plain words, and short help that click does not cut.
+
+def option(metavar: str, help: str, *names: str, min: float | None = None, max: float | None = None) -> Any:
+    """Describe an option: a plain word for its value, what it is for, and its names if not the parameter's."""
+    return typer.Option(*names, metavar=metavar, help=help, min=min, max=max)
+
+
+def flag(name: str, help: str, *names: str) -> Any:
+    """Describe an option without a value: its name, what it is for, and further names."""
+    return typer.Option(name, *names, help=help)
+
+
 Fit = Annotated[
-    str,
-    typer.Option(
-        metavar="HOW", help="Other aspect ratios: cover crops, contain adds borders, stretch distorts."
-    ),
+    str, option("HOW", "Other aspect ratios: cover crops, contain adds borders, stretch distorts.")
 ]
-Frames = Annotated[int | None, typer.Option(metavar="N", help="Stop after N pictures.", min=1)]
-Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")]
-Local = Annotated[bool, typer.Option("--local", help="Use a local stand-in instead of fal; no key.")]
-Model = Annotated[str, typer.Option(metavar="NAME", help="klein, lcm, turbo or lightning.")]
-Names = Annotated[
-    list[str] | None,
-    typer.Option("--name", metavar="NAME", help="A host name of this server; may be repeated."),
-]
-Port = Annotated[int, typer.Option(metavar="PORT", help="Port; 0 picks a free one.", min=0, max=65535)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Frames = Annotated[int | None, option("N", "Stop after N pictures.", min=1)]
+Host = Annotated[str, option("ADDRESS", "Address to listen on.")]
+Local = Annotated[bool, flag("--local", "Use a local stand-in instead of fal; no key.")]
+Model = Annotated[str, option("NAME", "klein, lcm, turbo or lightning.")]
+Names = Annotated[list[str] | None, option("NAME", "A host name of this server; may be repeated.", "--name")]
+Port = Annotated[int, option("PORT", "Port; 0 picks a free one.", min=0, max=65535)]
+Quiet = Annotated[bool, flag("--quiet", "Print nothing but errors.", "-q")]
 Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="An input field of the model; may be repeated."),
+    list[str] | None, option("FIELD=VALUE", "An input field of the model; may be repeated.", "--set")
 ]
-Speed = Annotated[
-    float, typer.Option(metavar="N", help="Of the stand-in: how many times faster than the real models.")
-]
+Speed = Annotated[float, option("N", "Of the stand-in: how many times faster than the real models.")]
 
 
 def plain_console(*, quiet: bool = False, **options: Any) -> Console:

@@ -7,9 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
-from falrt.cli.shared import Fit, Frames, Local, Model, Quiet, Settings, Speed, plain_console
+from falrt.cli.shared import Fit, Frames, Local, Model, Quiet, Settings, Speed, flag, option, plain_console
 from falrt.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,73 +25,51 @@ _ANIMATION_SUFFIXES = frozenset({".gif", ".webp"})
 def stream(
     source: Annotated[
         str,
-        typer.Option(
-            metavar="SOURCE",
-            help="A camera's number, a video, GIF or picture, a folder, a pattern of pictures, 'screen', "
+        option(
+            "SOURCE",
+            "A camera's number, a video, GIF or picture, a folder, a pattern of pictures, 'screen', "
             "'screen:X,Y,WIDTH,HEIGHT' or 'scene'.",
         ),
     ] = "scene",
     model: Model = "klein",
     app_id: Annotated[
-        str | None,
-        typer.Option("--app", metavar="ID", help="Another endpoint that takes the inputs of --model."),
+        str | None, option("ID", "Another endpoint that takes the inputs of --model.", "--app")
     ] = None,
     prompt: Annotated[
-        str,
-        typer.Option(metavar="TEXT", help="On a terminal, type another one at any time; '-' reads stdin."),
+        str, option("TEXT", "On a terminal, type another one at any time; '-' reads stdin.")
     ] = "",
     prompt_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Read the prompt from a file, again when it changes.")
+        Path | None, option("FILE", "Read the prompt from a file, again when it changes.")
     ] = None,
     set_: Settings = None,
     fit: Fit = "cover",
     out: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="PATH", help="A folder, or a .gif, .webp, .mp4, .mov or .mkv file; may be repeated."
-        ),
+        option("PATH", "A folder, or a .gif, .webp, .mp4, .mov or .mkv file; may be repeated."),
     ] = None,
     beside: Annotated[
-        bool, typer.Option("--beside", help="In a .gif or .webp, show the frame beside its picture.")
+        bool, flag("--beside", "In a .gif or .webp, show the frame beside its picture.")
     ] = False,
-    preview: Annotated[bool, typer.Option("--preview", help="Show pictures in the terminal.")] = False,
-    window: Annotated[bool, typer.Option("--window", help="Show pictures in a window.")] = False,
+    preview: Annotated[bool, flag("--preview", "Show pictures in the terminal.")] = False,
+    window: Annotated[bool, flag("--window", "Show pictures in a window.")] = False,
     report: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Write an .html or .png report at the end; may be repeated."),
+        list[Path] | None, option("FILE", "Write an .html or .png report at the end; may be repeated.")
     ] = None,
-    fps: Annotated[
-        float | None, typer.Option(metavar="N", help="Frames per second instead of the source's own.")
-    ] = None,
-    live: Annotated[
-        bool, typer.Option("--live", help="Play a file as a camera would: skip what is too old.")
-    ] = False,
-    loop: Annotated[bool, typer.Option("--loop", help="Play a file again from its start.")] = False,
-    still: Annotated[
-        bool, typer.Option("--still", help="Show a single picture as it is, without movement.")
-    ] = False,
+    fps: Annotated[float | None, option("N", "Frames per second instead of the source's own.")] = None,
+    live: Annotated[bool, flag("--live", "Play a file as a camera would: skip what is too old.")] = False,
+    loop: Annotated[bool, flag("--loop", "Play a file again from its start.")] = False,
+    still: Annotated[bool, flag("--still", "Show a single picture as it is, without movement.")] = False,
     gate: Annotated[
         float | None,
-        typer.Option(
-            metavar="SHARE", help="Send only frames that changed by this share, such as 0.05.", min=0, max=1
-        ),
+        option("SHARE", "Send only frames that changed by this share, such as 0.05.", min=0, max=1),
     ] = None,
     frames: Frames = None,
-    seconds: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Stop after this time.", min=0.1)
-    ] = None,
+    seconds: Annotated[float | None, option("SECONDS", "Stop after this time.", min=0.1)] = None,
     local: Local = False,
     speed: Speed = 1.0,
-    max_buffering: Annotated[
-        int | None, typer.Option(metavar="N", help="1 to 60: fal's server-side buffer.")
-    ] = None,
+    max_buffering: Annotated[int | None, option("N", "1 to 60: fal's server-side buffer.")] = None,
     price_per_second: Annotated[
-        float,
-        typer.Option(
-            metavar="USD",
-            help="Show the cost of open sockets; klein's price is documented as 0.00194.",
-            min=0,
-        ),
+        float, option("USD", "Show the cost of open sockets; klein's price is documented as 0.00194.", min=0)
     ] = 0.0,
     quiet: Quiet = False,
 ) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import typer
 
+from falrt.cli.shared import option
 from falrt.exceptions import ConfigurationError, ConnectError, HTTPCallError, HTTPStatusError
 
 __all__ = ["types"]
@@ -20,8 +21,7 @@ _PATH: Final = "/api/openapi/queue/openapi.json"
 def types(
     app_id: Annotated[str, typer.Argument(metavar="ID", hidden=True)],
     source: Annotated[
-        str | None,
-        typer.Option("--from", metavar="PLACE", help="A file or URL of the document, instead of fal's."),
+        str | None, option("PLACE", "A file or URL of the document, instead of fal's.", "--from")
     ] = None,
 ) -> None:
     """Print typed models of an endpoint: falrt types fal-ai/flux/dev > flux_dev.py."""
