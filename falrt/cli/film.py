@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falrt.cli.sinks import decode
+from falrt.cli.pairs import decode
 from falrt.cli.video import require_av
 from falrt.exceptions import ConfigurationError
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from PIL import ImageOps
 
-from falrt.cli.captions import moment
+from falrt.cli.pairs import decode, moment
 from falrt.cli.plots import WIDTH, Chart, Mark, charts_of
 from falrt.cli.record import spread
-from falrt.cli.sinks import decode
 from falrt.media.data_uri import wrap_data_uri
 
 if TYPE_CHECKING:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 
-from falrt.cli.captions import moment, wrapped
+from falrt.cli.pairs import pair_height, paste_pair
 from falrt.cli.plots import WIDTH, Chart, charts_of
 from falrt.cli.record import spread
-from falrt.cli.sinks import decode
 
 if TYPE_CHECKING:
-    from falrt.cli.record import Record, Shot
+    from falrt.cli.record import Record
 
 __all__ = ["draw_report"]
 
@@ -40,7 +39,11 @@ def draw_report(record: Record) -> Image.Image:
             y = _heading(draw, chart.title, chart.note, y)
             _chart(draw, chart, y)
             y += round(chart.height * _SCALE) + 24
-        y = _pairs(page, record.samples, _heading(draw, "Frames and what became of them", "", y))
+        y = _heading(draw, "Frames and what became of them", "", y)
+        side = (_WIDTH - 2 * _MARGIN) // _PAIRS_MAX - 8
+        for index, shot in enumerate(spread(record.samples, _PAIRS_MAX)):
+            paste_pair(page, shot, (_MARGIN + index * (side + 8), y), side, ink=_INK, soft=_SOFT)
+        y += pair_height(side)
     else:
         draw.text((_MARGIN, y), "No picture came.", fill=_SOFT, font_size=18)
         y += 40
@@ -87,17 +90,3 @@ def _chart(draw: ImageDraw.ImageDraw, chart: Chart, top: int) -> None:
                 draw.line((x, dash, x, dash + 4), colour, width=2)
         else:
             draw.line(points, colour, width=1 if mark.kind == "grid" else 2)
-
-
-def _pairs(page: Image.Image, samples: list[Shot], top: int) -> int:
-    draw = ImageDraw.Draw(page)
-    side = (_WIDTH - 2 * _MARGIN) // _PAIRS_MAX - 8
-    y = top + 2 * side + 12
-    for index, shot in enumerate(spread(samples, _PAIRS_MAX)):
-        x = _MARGIN + index * (side + 8)
-        page.paste(ImageOps.pad(shot.frame, (side, side)), (x, top))
-        page.paste(ImageOps.pad(decode(shot.pictures[-1]), (side, side)), (x, top + side + 6))
-        for line, words in enumerate(wrapped(shot.prompt, side, 14, 2)):
-            draw.text((x, y + 18 * line), words, fill=_INK, font_size=14)
-        draw.text((x, y + 38), moment(shot), fill=_SOFT, font_size=13)
-    return y + 56

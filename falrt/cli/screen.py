@@ -110,7 +110,7 @@ class Screen:
 
     def _blocks(self, shot: Shot) -> list[str]:
         from falrt.cli.blocks import half_blocks
-        from falrt.cli.sinks import decode
+        from falrt.cli.pairs import decode
 
         # Two pixels to a character cell; the last lines are for words.
         room = (self._console.width - 1, 2 * max(4, self._console.height - 4))

@@ -6,28 +6,25 @@ is by then is saved.
 
 from __future__ import annotations
 
-import io
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageOps
 
-from falrt.cli.captions import moment, wrapped
+from falrt.cli.pairs import decode, pair_height, paste_pair
 from falrt.cli.record import spread
 from falrt.cli.targets import writing
-from falrt.media.pillow import as_rgb
 
 if TYPE_CHECKING:
     from falrt.cli.record import Record, Shot
 
-__all__ = ["Animation", "ContactSheet", "Folder", "Sink", "decode"]
+__all__ = ["Animation", "ContactSheet", "Folder", "Sink"]
 
 _ANIMATION_FRAMES_MAX = 360
 _SHEET_COLUMNS = 6
 _SHEET_CELL = 224
-_GAP, _LINE, _TEXT = 8, 18, 14
-_PROMPT_LINES = 2
+_GAP = 8
 _DARK = "#15171c"
 
 
@@ -143,27 +140,11 @@ class ContactSheet:
             return
         columns = min(len(chosen), _SHEET_COLUMNS)
         rows = -(-len(chosen) // columns)
-        pair = 2 * _SHEET_CELL + (1 + _PROMPT_LINES) * _LINE + 4 * _GAP
+        pair = pair_height(_SHEET_CELL) + _GAP
         sheet = Image.new("RGB", (columns * (_SHEET_CELL + _GAP) + _GAP, rows * pair + _GAP), _DARK)
         for index, shot in enumerate(chosen):
             row, column = divmod(index, columns)
-            _paste_pair(sheet, shot, _GAP + column * (_SHEET_CELL + _GAP), _GAP + row * pair)
+            place = (_GAP + column * (_SHEET_CELL + _GAP), _GAP + row * pair)
+            paste_pair(sheet, shot, place, _SHEET_CELL, ink="#e8ebf0", soft="#b8bec9")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(self.path, quality=88)
-
-
-def _paste_pair(sheet: Image.Image, shot: Shot, x: int, y: int) -> None:
-    draw = ImageDraw.Draw(sheet)
-    draw.text((x, y), moment(shot), fill="#b8bec9", font_size=_TEXT)
-    y += _LINE
-    for picture in (shot.frame, decode(shot.pictures[-1])):
-        sheet.paste(ImageOps.pad(picture, (_SHEET_CELL, _SHEET_CELL)), (x, y))
-        y += _SHEET_CELL + _GAP
-    for words in wrapped(shot.prompt, _SHEET_CELL, _TEXT, _PROMPT_LINES):
-        draw.text((x, y), words, fill="#e8ebf0", font_size=_TEXT)
-        y += _LINE
-
-
-def decode(data: bytes) -> Image.Image:
-    """Decode an encoded picture to RGB."""
-    return as_rgb(Image.open(io.BytesIO(data)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from falrt.cli.sinks import decode
+from falrt.cli.pairs import decode
 from falrt.exceptions import ConfigurationError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from falrt import exceptions
-from falrt.cli.captions import wrapped
+from falrt.cli.pairs import wrapped
 from falrt.cli.record import Record, Shot
 from falrt.cli.report import check_report_path, write_report
 
