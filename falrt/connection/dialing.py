@@ -11,7 +11,7 @@ import ssl as tls
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from falrt.connection.receiving import buffers_of
+from falrt.connection.framing import Framing
 from falrt.connection.transport import Socket
 from falrt.connection.tunnel import tunnel
 from falrt.protocol.wire.proxies import Proxy
@@ -51,13 +51,8 @@ async def open_socket(
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "wss"
     port = parts.port or (443 if secure else 80)
-    socket = Socket(
-        url,
-        {**headers, "User-Agent": user_agent},
-        max_size=max_size,
-        compression=compression,
-        buffers=buffers_of(loop),
-    )
+    headers = {**headers, "User-Agent": user_agent}
+    socket = Socket(Framing(url, headers, max_size=max_size, compression=compression))
     try:
         if proxy is not None:
             await tunnel(lambda: socket, host, port, proxy, ssl=ssl if secure else None, proxy_ssl=ssl)

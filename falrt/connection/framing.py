@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import codecs
 import logging
-from collections.abc import Callable, MutableMapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake
@@ -58,19 +58,10 @@ def nobody(message: Received, size: int) -> None:
     """Take a message that nobody wants."""
 
 
-class _Quiet(logging.LoggerAdapter[logging.Logger]):
-    """Keeps the library's wire log off: its DEBUG lines hold the token in the URL and the pictures' bytes."""
-
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's own name
-        """Say no to DEBUG and INFO, whatever the root logger says."""
-        return level > logging.INFO and self.logger.isEnabledFor(level)
-
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Leave the message as it is."""
-        return msg, kwargs
-
-
-_LOGGER: Final = _Quiet(logging.getLogger("falrt.transport"), {})
+# The library's DEBUG lines hold the token in the URL and the pictures' bytes: nobody can switch on a logger that is in
+# no registry.
+_LOGGER: Final = logging.Logger("falrt.transport", logging.WARNING)
+_LOGGER.parent = logging.getLogger("falrt")
 
 
 class Framing:
@@ -162,6 +153,7 @@ class Framing:
             received=None if received is None else (int(received.code), received.reason),
             complaint=None if complaint is None else (int(complaint.code), complaint.reason),
             size=self._too_large,
+            max_size=self._max_size,
             cause=cause,
         )
 

@@ -36,22 +36,25 @@ class End:
         received: Code and reason of the peer's close frame, where one came.
         complaint: Code and reason of our close frame, where we sent ours first and blamed the peer.
         size: Bytes of the message that was too large, where that was the complaint and the frame told.
+        max_size: Bytes that a message may have.
         cause: The error of the network, or what made us give up; None where the stream just ended.
     """
 
     received: tuple[int, str] | None = None
     complaint: tuple[int, str] | None = None
     size: int = 0
+    max_size: int | None = None
     cause: Exception | None = None
 
 
-def loss_of_end(end: End, max_size: int | None) -> Loss:
+def loss_of_end(end: End) -> Loss:
     """Say what the end of an open socket means."""
     if end.complaint is not None and end.complaint[0] in OUR_COMPLAINTS:
         code, reason = end.complaint
         if code == TOO_BIG:
             size = f" of {end.size} bytes," if end.size else ""
-            text = f"the server sent a frame{size} larger than max_size={max_size} bytes: raise max_size to receive it"
+            text = f"the server sent a frame{size} larger than max_size={end.max_size} bytes: "
+            text += "raise max_size to receive it"
         else:
             text = f"the server broke the WebSocket protocol: {redact(reason) or 'no detail'}"
         return Loss(Cause.BAD_FRAME, code, reason=text, error=DecodeError(text, size=end.size))

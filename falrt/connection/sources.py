@@ -11,7 +11,7 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from falrt.exceptions import ConfigurationError, FalrtError
 from falrt.tasks import INTERRUPTS, begin
@@ -29,32 +29,27 @@ _END: Final = object()
 logger = logging.getLogger("falrt.connection")
 
 
-class Source(Protocol):
-    """What a stream needs of its frames."""
+class Source:
+    """What a stream needs of its frames; as it stands, of a source that is only asked, and has a frame whenever it is.
 
-    @property
-    def skips(self) -> bool:
-        """Whether frames may be left out for newer ones."""
-        ...
+    Attributes:
+        skips: Whether frames may be left out for newer ones.
+        dropped: How many were left out.
+        ready: Whether a frame may be had.
+    """
 
-    @property
-    def dropped(self) -> int:
-        """How many were left out."""
-        ...
-
-    @property
-    def ready(self) -> bool:
-        """Whether a frame may be had."""
-        ...
+    skips = False
+    dropped = 0
+    ready = True
 
     @property
     def ended(self) -> bool:
         """Whether it is known that no frame will come any more, without asking."""
-        ...
+        return False
 
     def start(self) -> asyncio.Task[None] | None:
         """Begin; return what drains the source beside the stream, where something does."""
-        ...
+        return None
 
     async def take(self) -> tuple[Any, bool]:
         """Return the next frame, and whether there was one; without one the source is at its end.
@@ -62,11 +57,11 @@ class Source(Protocol):
         Raises:
             Exception: What the source raised.
         """
-        ...
+        raise NotImplementedError
 
     async def peek(self) -> tuple[Any, bool]:
         """Return what :meth:`take` would return, and leave it there; asked where inputs may be left out."""
-        ...
+        return None, True
 
     async def close(self) -> None:
         """Let go of the source.
@@ -74,7 +69,6 @@ class Source(Protocol):
         Raises:
             Exception: What its own clean-up raised.
         """
-        ...
 
 
 def source_of(inputs: Any, *, every: bool, ring: Callable[[], None], offered: Callable[[], None]) -> Source:
@@ -104,7 +98,7 @@ def source_of(inputs: Any, *, every: bool, ring: Callable[[], None], offered: Ca
     )
 
 
-class Live:
+class Live(Source):
     """Produces by itself: drained as it does, into a slot of one."""
 
     skips = True
@@ -116,21 +110,16 @@ class Live:
         self._inputs = inputs
         self._ring, self._offered = ring, offered
         self._frame: Any = None
-        self._has_frame = False
+        self.ready = False
         self._task: asyncio.Task[None] | None = None
         # What the source raised, until it is told.
         self._error: BaseException | None = None
         self._watch = BlockingWatch(inputs)
 
     @property
-    def ready(self) -> bool:
-        """Whether there is a frame."""
-        return self._has_frame
-
-    @property
     def ended(self) -> bool:
         """Whether the last frame was taken."""
-        return not self._has_frame and self._task is not None and self._task.done()
+        return not self.ready and self._task is not None and self._task.done()
 
     def start(self) -> asyncio.Task[None] | None:
         """Begin to drain."""
@@ -141,15 +130,15 @@ class Live:
     async def take(self) -> tuple[Any, bool]:
         """Return the newest frame."""
         self._raise()
-        frame, more = self._frame, self._has_frame
-        self._frame, self._has_frame = None, False
+        frame, more = self._frame, self.ready
+        self._frame, self.ready = None, False
         if not more and self._task is not None and self._task.cancelled():
             raise source_cancelled(self._inputs)
         return frame, more
 
     async def peek(self) -> tuple[Any, bool]:
         """Return the newest frame, and leave it there."""
-        return self._frame, self._has_frame
+        return self._frame, self.ready
 
     async def close(self) -> None:
         """Stop draining."""
@@ -168,9 +157,8 @@ class Live:
             iterator = aiter(self._inputs)
             try:
                 while (frame := await self._watch.turn(anext(iterator, _END))) is not _END:
-                    if self._has_frame:
-                        self.dropped += 1
-                    self._frame, self._has_frame = frame, True
+                    self.dropped += self.ready
+                    self._frame, self.ready = frame, True
                     self._offered()
                     self._ring()
                     await self._watch.breathe()
@@ -182,25 +170,7 @@ class Live:
             self._error = exc
 
 
-class _OnDemand:
-    """What is asked has a frame whenever it is asked, and nothing runs beside the stream."""
-
-    dropped = 0
-    ready = True
-    ended = False
-
-    def start(self) -> None:
-        """Nothing to begin."""
-
-    async def peek(self) -> tuple[Any, bool]:
-        """Not asked where nothing is left out."""
-        return None, True
-
-    async def close(self) -> None:
-        """Nothing to let go of."""
-
-
-class Asked(_OnDemand):
+class Asked(Source):
     """A function of no arguments, sync or async; None, ``StopIteration`` or ``StopAsyncIteration`` is the end."""
 
     skips = True
@@ -233,10 +203,8 @@ class Asked(_OnDemand):
             return None
 
 
-class Pulled(_OnDemand):
+class Pulled(Source):
     """A list or tuple: pulled on the event loop, and nothing is skipped."""
-
-    skips = False
 
     def __init__(self, inputs: Iterable[Any]) -> None:
         self._iterator = iter(inputs)
@@ -247,10 +215,8 @@ class Pulled(_OnDemand):
         return (None, False) if frame is _END else (frame, True)
 
 
-class PulledAsync(_OnDemand):
+class PulledAsync(Source):
     """An async iterable of which nothing may be skipped."""
-
-    skips = False
 
     def __init__(self, inputs: AsyncIterable[Any]) -> None:
         self._inputs, self._iterator = inputs, aiter(inputs)
@@ -266,10 +232,8 @@ class PulledAsync(_OnDemand):
         await _close_async(self._iterator, self._inputs)
 
 
-class PulledInThread(_OnDemand):
+class PulledInThread(Source):
     """Any other iterable: reading a video file may take a while, so it is pulled in a thread."""
-
-    skips = False
 
     def __init__(self, inputs: Iterable[Any]) -> None:
         self._inputs = inputs

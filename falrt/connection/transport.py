@@ -21,7 +21,7 @@ from falrt.connection.handshake import (
     read_answer,
 )
 from falrt.connection.losses import loss_of_end
-from falrt.connection.receiving import SHARED_BYTES, SLACK_BYTES, Buffers
+from falrt.connection.receiving import SHARED_BYTES, SLACK_BYTES, buffers_of
 from falrt.protocol.loss import Loss
 from falrt.typing import Frame
 
@@ -41,11 +41,7 @@ class Socket(asyncio.BufferedProtocol):
     """A client socket that is written to without waiting and tells when messages come in.
 
     Args:
-        url: ``ws://`` or ``wss://``, with the token if there is one.
-        headers: Of the request to upgrade, beside the WebSocket's own.
-        max_size: Bytes that a message may have.
-        compression: ``"deflate"`` offers it.
-        buffers: What sockets of this loop read into.
+        framing: The state of its WebSocket, of which nothing was sent yet.
 
     Attributes:
         read_at: Monotonic instant at which the last bytes came in, or were handed over if nobody listened before:
@@ -57,22 +53,13 @@ class Socket(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_answer", "_buffers", "_cause", "_closed", "_ending", "_filled", "_framing", "_head", "_listens", "_loop",
-        "_max_size", "_on_change", "_on_read", "_opening", "_own", "_transport", "gone",
+        "_on_change", "_on_read", "_opening", "_own", "_transport", "gone",
         "read_at", "reading_paused", "writable",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        url: str,
-        headers: dict[str, str],
-        *,
-        max_size: int | None,
-        compression: str | None,
-        buffers: Buffers,
-    ) -> None:
+    def __init__(self, framing: Framing) -> None:
         self._loop = asyncio.get_running_loop()
-        self._max_size, self._buffers = max_size, buffers
-        self._framing = Framing(url, headers, max_size=max_size, compression=compression)
+        self._framing, self._buffers = framing, buffers_of(self._loop)
         self._transport: asyncio.Transport | None = None
         # Done when the socket is open, or failed; until somebody has seen it.
         self._opening: asyncio.Future[None] | None = self._loop.create_future()
@@ -171,7 +158,7 @@ class Socket(asyncio.BufferedProtocol):
 
     def loss(self) -> Loss:
         """Say what the end of this socket means, once it is :attr:`gone`."""
-        return loss_of_end(self._framing.end(self._cause), self._max_size)
+        return loss_of_end(self._framing.end(self._cause))
 
     async def close_politely(self) -> None:
         """Close with code 1000, and cut the connection where the peer does not answer."""

@@ -59,20 +59,20 @@ def test_retry_after_is_heard(value: str, seconds: float | None) -> None:
 
 
 def test_an_end_without_a_close_frame_is_a_lost_connection() -> None:
-    loss = loss_of_end(End(), None)
+    loss = loss_of_end(End())
     assert (loss.cause, loss.code) == (Cause.CLOSED, 1006)
     assert loss.reason == "connection lost without a close frame"
-    assert "reset by peer" in loss_of_end(End(cause=ConnectionResetError("reset by peer")), None).reason
+    assert "reset by peer" in loss_of_end(End(cause=ConnectionResetError("reset by peer"))).reason
 
 
 def test_a_close_frame_is_passed_on_with_code_and_reason() -> None:
-    loss = loss_of_end(End(received=(1012, "restart")), None)
+    loss = loss_of_end(End(received=(1012, "restart")))
     assert (loss.cause, loss.code, loss.reason) == (Cause.CLOSED, 1012, "restart")
 
 
 @pytest.mark.parametrize("code", [1002, 1007, 1009])
 def test_a_complaint_of_ours_is_a_bad_frame_of_theirs(code: int) -> None:
-    loss = loss_of_end(End(complaint=(code, "why")), 50)
+    loss = loss_of_end(End(complaint=(code, "why"), max_size=50))
     assert loss.cause is Cause.BAD_FRAME
     assert isinstance(loss.error, falrt.DecodeError)
     assert ("max_size=50" in str(loss.error)) is (code == 1009)
@@ -80,14 +80,14 @@ def test_a_complaint_of_ours_is_a_bad_frame_of_theirs(code: int) -> None:
 
 @pytest.mark.parametrize("size", [2000, 0])
 def test_a_frame_that_is_too_large_is_told_with_its_size(size: int) -> None:
-    error = loss_of_end(End(complaint=(1009, "big"), size=size), 50).error
+    error = loss_of_end(End(complaint=(1009, "big"), size=size, max_size=50)).error
     assert isinstance(error, falrt.DecodeError)
     assert error.size == size
     assert (f"a frame of {size} bytes, larger than max_size=50" in str(error)) is bool(size)
 
 
 def test_a_server_that_takes_smaller_frames_says_so() -> None:
-    loss = loss_of_end(End(received=(1009, "")), None)
+    loss = loss_of_end(End(received=(1009, "")))
     assert isinstance(loss.error, falrt.ServerError)
     assert loss.cause is Cause.SERVER_FAULT
 
