@@ -14,6 +14,7 @@ from falrt.tasks import INTERRUPTS, begin, is_own_cancellation
 
 if TYPE_CHECKING:
     from falrt.connection.translation import Translation
+    from falrt.options import ConnectionSettings
 
 __all__ = ["Callbacks", "blame"]
 
@@ -25,58 +26,47 @@ class Callbacks:
 
     Args:
         translation: Makes results typed.
-        on_result: Called with each result; None where they go to ``recv()``.
-        on_error: Called with each error; None where it is logged, or goes to ``recv()``.
+        settings: Name the functions: results go to ``recv()`` where there is no ``on_result``, and without an
+            ``on_error`` errors go where the results go, or are logged.
         ended: Returns the connection's last error once it is closed, else None.
         returned: Called whenever a function has returned.
+
+    Attributes:
+        inbox: What is to be handed over.
+        task: What calls the functions, from now on.
     """
 
-    __slots__ = (
-        "_ended",
-        "_on_error",
-        "_on_result",
-        "_returned",
-        "_running",
-        "_stopping",
-        "_translation",
-        "inbox",
-        "task",
-    )
+    __slots__ = ("_ended", "_returned", "_running", "_settings", "_stopping", "_translation", "inbox", "task")
 
     def __init__(
         self,
         translation: Translation[Any, Any],
-        on_result: Callable[[Any], object] | None,
-        on_error: Callable[[Exception], object] | None,
-        *,
+        settings: ConnectionSettings,
         ended: Callable[[], FalrtError | None],
         returned: Callable[[], None],
     ) -> None:
-        self._translation = translation
-        self._on_result, self._on_error = on_result, on_error
+        self._translation, self._settings = translation, settings
         self._ended, self._returned = ended, returned
         self._running = self._stopping = False
         self.inbox = Inbox()
-        self.task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to call."""
-        self.task = begin(self._run(), name=f"falrt callbacks {self._translation.app}")
+        self.task = begin(self._run(), name=f"falrt callbacks {translation.app}")
 
     def stop(self) -> None:
         """Call no more; a function that is running is cancelled."""
         self._stopping = True
-        if self.task is not None:
-            self.task.cancel()
+        self.task.cancel()
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be handed over and no function runs."""
         return not (self.inbox or self._running)
 
-    def takes(self, *, failed: bool) -> bool:
+    def takes(self, item: Any) -> bool:
         """Whether a result, or an error, goes to a callback."""
-        return self._on_result is not None or (failed and self._on_error is not None)
+        settings = self._settings
+        return settings.on_result is not None or (
+            settings.on_error is not None and isinstance(item, Exception)
+        )
 
     async def _run(self) -> None:
         """Hand over one thing after the other; the final error last."""
@@ -113,9 +103,9 @@ class Callbacks:
             except Exception as exc:  # whatever it is: this task must live on
                 item = exc
         if not isinstance(item, Exception):
-            await self._call(self._on_result, item)
+            await self._call(self._settings.on_result, item)
         elif not isinstance(item, ConnectionClosedOK):
-            await self._call(self._on_error, item)
+            await self._call(self._settings.on_error, item)
 
     async def _call(self, function: Callable[[Any], object] | None, value: Any) -> None:
         if function is None:

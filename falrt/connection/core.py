@@ -184,7 +184,7 @@ class Core(Generic[InputT, OutputT]):
         """Return the tasks in which the user's functions run."""
         tasks = [] if self.stream is None else [*self.stream.tasks]
         callbacks = None if self._supervisor is None else self.delivery.callbacks
-        if callbacks is not None and callbacks.task is not None:
+        if callbacks is not None:
             tasks.append(callbacks.task)
         return {task for task in tasks if not task.done()}
 

@@ -72,14 +72,7 @@ class Delivery:
         """
         settings = self._settings
         if settings.on_result is not None or settings.on_error is not None:
-            self.callbacks = Callbacks(
-                self._translation,
-                settings.on_result,
-                settings.on_error,
-                ended=self.final_error,
-                returned=returned,
-            )
-            self.callbacks.start()
+            self.callbacks = Callbacks(self._translation, settings, self.final_error, returned)
 
     # --- what happened
 
@@ -163,8 +156,7 @@ class Delivery:
     def _put(self, item: Any, size_bytes: int) -> None:
         """Give a result or an error to the callbacks where there is one for it, else to recv()."""
         callbacks = self.callbacks
-        called_back = callbacks is not None and callbacks.takes(failed=isinstance(item, Exception))
-        inbox = callbacks.inbox if callbacks is not None and called_back else self.inbox
+        inbox = self.inbox if callbacks is None or not callbacks.takes(item) else callbacks.inbox
         if inbox.full and self._protocol.settings.mode.pairs:
             # Waiting here would hold up the answers to requests: better to lose the oldest, and say so.
             inbox.discard_oldest()
