@@ -123,7 +123,8 @@ class Stream(Generic[InputT, OutputT]):
             await self._news
         if self._replies and not self._stopped:
             answered = self._replies.pop(0)
-            self._ring()
+            if not self._source.skips:  # there is room for another answer
+                self._ring()
             return reply_to(self._core.translation, answered, self._dropped_since())
         error, self._error = self._error, None
         await self.aclose()
@@ -347,13 +348,15 @@ class Stream(Generic[InputT, OutputT]):
                 is_idle = protocol.state is State.IDLE
                 if is_idle and await self._holds_back():
                     return True
-                news = is_idle or not self._lane.wants
+                wanted = self._lane.wants
                 at = protocol.want_slot(self._lane, probe, now)
                 if at is not None and at <= now:
                     return True
-                if news:
+                if is_idle:
                     self._supervisor.react()
                     continue
+                if not wanted:
+                    self._supervisor.arm(now)
             await self._wait_until(at)
         return False
 

@@ -103,7 +103,7 @@ class Supervisor:
         if input.sent_at is None or self._watchers or self.on_turn is not None:
             self.react(now)
         else:  # it has left, and nobody else was waiting for anything
-            self._arm(now)
+            self.arm(now)
 
     def abandon(self, input: Input) -> None:
         """The input's caller does not wait any more."""
@@ -209,7 +209,7 @@ class Supervisor:
         self.react()
 
     async def _sleep(self) -> None:
-        self._arm(self.loop.time())
+        self.arm(self.loop.time())
         self._alarm = self.loop.create_future()
         try:
             await self._alarm
@@ -280,7 +280,7 @@ class Supervisor:
             self._alarm.set_result(None)
         if protocol.ending is not None and protocol.state is State.CLOSED:
             self._delivery.wake()
-        self._arm(now)
+        self.arm(now)
 
     def _pump(self, now: float) -> None:
         """Write everything that may leave, as long as the transport takes it."""
@@ -293,7 +293,7 @@ class Supervisor:
                 size = bytes_in_words(len(item.frame)) + (" again" if item.sends > 1 else "")
                 logger.debug("%s: > #%d input %s", self._opening.app, item.number, size)
 
-    def _arm(self, now: float) -> None:
+    def arm(self, now: float) -> None:
         """Set the one timer to the next deadline; an earlier timer is left alone, for it will set itself anew."""
         socket, timer = self.socket, self._timer
         # What a full socket holds up waits for room, not for time: it will say so, and a timer would spin.
