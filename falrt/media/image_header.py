@@ -91,10 +91,10 @@ def read_header(data: bytes) -> ImageHeader | None:
 
 def _jpeg(data: bytes) -> ImageHeader:
     at, orientation = 2, 1
-    while True:
+    while at + 9 <= len(data):  # room for a start of frame up to its size
         start, marker, length = unpack_from(">BBH", data, at)
         if start != 0xFF or marker in _JPEG_HEADER_ENDS:
-            return ImageHeader("jpeg", orientation=orientation)
+            break
         if marker == 0xFF:  # a fill byte: the standard allows any number before a marker
             at += 1
         elif marker in _JPEG_BARE_MARKERS:
@@ -106,6 +106,7 @@ def _jpeg(data: bytes) -> ImageHeader:
             if marker == _EXIF_APP1 and data.startswith(_EXIF_HEAD, at + 4):
                 orientation = _exif_orientation(data[at + 10 : at + 2 + length])
             at += 2 + length
+    return ImageHeader("jpeg", orientation=orientation)
 
 
 def _exif_orientation(tiff: bytes) -> int:
