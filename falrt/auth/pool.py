@@ -11,8 +11,8 @@ import importlib.util
 import socket
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from falrt.exceptions import MissingDependencyError
@@ -29,11 +29,19 @@ E = TypeVar("E", bound=BaseException)
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # A handshake takes two round trips, so an idle connection is kept for the next call; servers keep theirs longer.
-_KEPT_SECONDS: Final = 30.0
-_KEPT_CONNECTIONS: Final = 100
+_LIMITS: Final[Mapping[str, Any]] = {
+    "max_connections": None,
+    "max_keepalive_connections": 100,
+    "keepalive_expiry": 30.0,
+}
 # A generation may take minutes without data. TCP keepalive tells a slow peer from a dead one: the first probe after
 # 30 s of silence, then three, 10 s apart.
-_PROBES: Final = (("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+_PROBES: Final = (
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 30),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 10),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+)
 
 
 class HTTPPool:
@@ -108,34 +116,20 @@ class HTTPPool:
         else:
             context = await run_in_thread(ssl.create_default_context)
         probes = [
-            (
-                socket.SOL_SOCKET if name == "SO_KEEPALIVE" else socket.IPPROTO_TCP,
-                getattr(socket, name),
-                value,
-            )
-            for name, value in _PROBES
+            (level, getattr(socket, name), value)
+            for level, name, value in _PROBES
             if hasattr(socket, name)  # the names depend on the system
         ]
         proxy = self._proxies.to(self._place)
         if proxy is None:
             from falrt.auth.direct import DirectTransport
 
-            return DirectTransport(
-                context,
-                socket_options=probes,
-                max_connections=None,
-                max_keepalive_connections=_KEPT_CONNECTIONS,
-                keepalive_expiry=_KEPT_SECONDS,
-            )
+            return DirectTransport(context, socket_options=probes, **_LIMITS)
         return httpx.AsyncHTTPTransport(
             verify=context,
             proxy=http_proxy(proxy, context),
             trust_env=False,
-            limits=httpx.Limits(
-                max_connections=None,
-                max_keepalive_connections=_KEPT_CONNECTIONS,
-                keepalive_expiry=_KEPT_SECONDS,
-            ),
+            limits=httpx.Limits(**_LIMITS),
         )
 
 
