@@ -159,9 +159,7 @@ class ConnectionSettings:
             check_seconds(name, getattr(self, name), optional=True)
         check_seconds("warmup_timeout", self.warmup_timeout, optional=False)
         for name in ("on_result", "on_error", "on_event", "encode_message", "decode_message"):
-            value = getattr(self, name)
-            if value is not None and not callable(value):
-                raise ConfigurationError(f"{name} must be a function, got {type(value).__name__}")
+            check_function(name, getattr(self, name))
         if self.on_event is not None:
             refuse_async("on_event", self.on_event)
         codec: object = self.codec
@@ -295,6 +293,16 @@ def check_seconds(name: str, value: object, *, optional: bool) -> None:
         ConfigurationError: Names the option.
     """
     check_number(name, value, SECONDS, optional=optional)
+
+
+def check_function(name: str, value: object) -> None:
+    """Refuse what is neither a function nor None.
+
+    Raises:
+        ConfigurationError: Names the option.
+    """
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} must be a function, got {type(value).__name__}")
 
 
 # Made and checked once, for those who give no options of their own.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
 from typing import Any, Final, TypeVar
 
-__all__ = ["INTERRUPTS", "begin", "completed", "is_own_cancellation", "settle"]
+__all__ = ["INTERRUPTS", "begin", "completed", "is_own_cancellation", "settle", "together", "told", "whole"]
 
 T = TypeVar("T")
 
@@ -66,3 +67,27 @@ async def settle(tasks: Iterable[asyncio.Task[Any]]) -> None:
     tasks = set(tasks)
     if tasks:
         await asyncio.wait(tasks)
+
+
+async def together(works: Iterable[Coroutine[Any, Any, Any]], *, name: str) -> None:
+    """Run coroutines side by side until all have ended; where one fails, stop the others and raise its error."""
+    running = [begin(work, name=name) for work in works]
+    try:
+        await asyncio.gather(*running)
+    finally:
+        for task in running:
+            task.cancel()
+        await settle(running)
+
+
+async def whole(work: Coroutine[Any, Any, T], *, name: str) -> T:
+    """Await what must not stop in the middle: a caller that is cancelled meanwhile waits for its end."""
+    task = begin(work, name=name)
+    await completed(task, lambda: None)
+    return task.result()
+
+
+async def told(callback: Callable[..., object] | None, *news: Any) -> None:
+    """Call a user's function, sync or async, if there is one."""
+    if callback is not None and inspect.isawaitable(outcome := callback(*news)):
+        await outcome

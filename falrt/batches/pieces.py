@@ -66,9 +66,8 @@ def calling(client: Client) -> Call:
             return job
 
         # A caller that is cancelled meanwhile waits until it is known what the service calls the piece.
-        submitting = tasks.begin(submit(), name="falrt batch submit")
-        await tasks.completed(submitting, lambda: None)
-        return await submitting.result().result()
+        job = await tasks.whole(submit(), name="falrt batch submit")
+        return await job.result()
 
     return call
 

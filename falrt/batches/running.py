@@ -8,7 +8,6 @@ submits only what is left.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import os
 import time
@@ -115,8 +114,7 @@ async def batch(
             await _work(run, client, dask, concurrency)
         finally:
             # Also when it is cancelled: the manifest tells how far it came.
-            closing = tasks.begin(worker.run(lambda: run.close(with_sheet=sheet)), name="falrt batch close")
-            await tasks.completed(closing, lambda: None)
+            await tasks.whole(worker.run(lambda: run.close(with_sheet=sheet)), name="falrt batch close")
         return run.report
     finally:
         worker.close()
@@ -219,17 +217,8 @@ class _Run:
             for piece in waiting:
                 await self._one(piece, call)
 
-        workers = [
-            tasks.begin(worker(), name=f"falrt batch {number}")
-            for number in range(min(concurrency, len(self._pieces)))
-        ]
-        try:
-            for each in asyncio.as_completed(workers):
-                await each
-        finally:
-            for task in workers:
-                task.cancel()
-            await tasks.settle(workers)
+        count = min(concurrency, len(self._pieces))
+        await tasks.together([worker() for _ in range(count)], name="falrt batch")
 
     async def _one(self, piece: Piece, call: Call) -> None:
         while (other := self._working.get(piece.key)) is not None:
@@ -294,10 +283,8 @@ class _Run:
 
     async def _note(self, piece: Piece, step: str, **facts: Any) -> None:
         """Write a step down; a caller that is cancelled meanwhile waits until it stands there."""
-        writing = tasks.begin(
-            self._worker.run(lambda: self._journal.note(piece.key, step, **facts)), name="falrt batch note"
-        )
-        await tasks.completed(writing, lambda: None)
+        writing = self._worker.run(lambda: self._journal.note(piece.key, step, **facts))
+        await tasks.whole(writing, name="falrt batch note")
 
     async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         return await self._worker.run(lambda: function(*args))
@@ -317,8 +304,7 @@ class _Run:
             cost=before.cost + self._price * len(item.files) * paid,
             seconds=time.monotonic() - self._began,
         )
-        if self.on_progress is not None and inspect.isawaitable(told := self.on_progress(self._progress)):
-            await told
+        await tasks.told(self.on_progress, self._progress)
 
     def close(self, *, with_sheet: bool) -> None:
         """Write the manifest and the sheet, and let go of the files."""
@@ -357,11 +343,6 @@ class _Run:
             "key": piece.key,
         }
         return json.dumps({name: value for name, value in facts.items() if value is not None}) + "\n"
-
-
-def _caption(item: BatchItem) -> str:
-    seed = (item.result or {}).get("seed", item.input.get("seed"))
-    return f"{item.input.get('prompt', '')}{'' if seed is None else f' (seed {seed})'}"
 
 
 def _short(value: Any) -> Any:

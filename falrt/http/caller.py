@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from falrt.auth import Key, TokenCache
@@ -40,7 +40,7 @@ from falrt.protocol.wire.proxies import Proxies
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["MAYBE_WORKED_ON", "REPLY_BYTES_MAX", "Ask", "Caller", "Reply", "SizedPieces", "lost", "within"]
+__all__ = ["MAYBE_WORKED_ON", "REPLY_BYTES_MAX", "Ask", "Caller", "Reply", "lost", "within"]
 
 logger = logging.getLogger("falrt.http")
 
@@ -59,18 +59,6 @@ _URLS_KEPT: Final = 64
 RETRY_AFTER_MAX: Final = 60.0
 
 
-class SizedPieces(Protocol):
-    """A body that is made while it is sent."""
-
-    def __len__(self) -> int:
-        """Return its bytes."""
-        ...
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """Begin at its beginning."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Ask:
     """One request.
@@ -79,7 +67,7 @@ class Ask:
         method: In upper case.
         url: Without query.
         what: What is called, for messages: an endpoint id as a rule.
-        body: Content, or None; may be asked for its pieces again with each try.
+        body: None, bytes, or what has a length and gives its pieces anew with each try.
         headers: Beside the usual ones; names in lower case.
         query: Parameters.
         settings: The call's options.
@@ -90,7 +78,7 @@ class Ask:
     method: str
     url: str
     what: str
-    body: bytes | SizedPieces | None = field(default=None, repr=False)
+    body: Any = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str | int | float | bool] = field(default_factory=dict, repr=False)
     settings: CallSettings = DEFAULTS

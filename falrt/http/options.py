@@ -43,26 +43,23 @@ _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS: Final = frozenset({"authorization", "host", "content-length", "transfer-encoding", "x-fal-target-url"})
 
 
-class CallOptions(TypedDict, total=False):
-    """Options of one call; see :class:`CallSettings`."""
-
-    timeout: float | None
-    start_timeout: float | None
-    hint: str | None
-    headers: Mapping[str, str] | None
-    query: Mapping[str, str | int | float | bool] | None
-    expires_in: Lifetime | None
-    retries: int
-    repeatable: bool
-    method: str
-
-
 class PipelineOptions(TypedDict, total=False):
     """Options of ``pipeline()``."""
 
     timeout: float | None
     retries: int
     repeatable: bool
+
+
+class CallOptions(PipelineOptions, total=False):
+    """Options of one call; see :class:`CallSettings`."""
+
+    start_timeout: float | None
+    hint: str | None
+    headers: Mapping[str, str] | None
+    query: Mapping[str, str | int | float | bool] | None
+    expires_in: Lifetime | None
+    method: str
 
 
 class MapOptions(CallOptions, total=False):

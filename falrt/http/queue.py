@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -22,7 +21,7 @@ from falrt.http.call import Call
 from falrt.http.caller import Ask, within
 from falrt.http.events import events_in, is_event_stream
 from falrt.http.options import CallSettings, Priority
-from falrt.options import check_seconds
+from falrt.options import check_function, check_seconds
 from falrt.protocol.wire.http_errors import recast
 from falrt.protocol.wire.queue import Completed, NewLogs, Queued, Status, read_status, request_path
 from falrt.typing import InputT, OutputT
@@ -268,9 +267,8 @@ async def subscribe(
     **how: Any,
 ) -> OutputT:
     """Submit a job, watch it, and return its result; see ``Client.subscribe``."""
-    for name, callback in (("on_update", on_update), ("on_submit", on_submit)):
-        if callback is not None and not callable(callback):
-            raise ConfigurationError(f"{name} must be a function, got {type(callback).__name__}")
+    check_function("on_update", on_update)
+    check_function("on_submit", on_submit)
     check_seconds("interval", interval, optional=True)
     # In a task of its own, which the timeout does not end: whoever leaves in the middle of the request could not
     # cancel a job that came of it.
@@ -279,11 +277,11 @@ async def subscribe(
     try:
         async with within(call.settings.timeout, call.app):
             job = await asyncio.shield(submitting)
-            await _tell(on_submit, job)
+            await tasks.told(on_submit, job)
             if on_update is not None or interval is not None:
                 async with aclosing(job.events(logs=logs, interval=interval)) as statuses:
                     async for status in statuses:
-                        await _tell(on_update, status)
+                        await tasks.told(on_update, status)
             return await job.result()
     except BaseException:
         # A few seconds; no error of it hides why the job is given up. Cancelled twice: whoever does that cannot wait.
@@ -291,11 +289,6 @@ async def subscribe(
         with suppress(asyncio.CancelledError):
             await tasks.completed(giving_up, giving_up.cancel)
         raise
-
-
-async def _tell(callback: Callable[[Any], object] | None, what: Any) -> None:
-    if callback is not None and inspect.isawaitable(told := callback(what)):
-        await told
 
 
 async def _give_up(submitting: asyncio.Task[Job[Any]]) -> None:

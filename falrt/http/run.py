@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sized
 from typing import Any, Final, Generic
@@ -12,6 +11,7 @@ from falrt import tasks
 from falrt.exceptions import ConfigurationError, HTTPCallError
 from falrt.http.call import Call
 from falrt.http.caller import within
+from falrt.options import check_function
 from falrt.typing import InputT, OutputT
 
 __all__ = ["run", "run_many"]
@@ -43,8 +43,7 @@ def run_many(
         raise ConfigurationError(f"concurrency must be a whole number from 1, got {concurrency!r:.50}")
     if isinstance(inputs, str | bytes | Mapping) or not isinstance(inputs, Iterable | AsyncIterable):
         raise ConfigurationError(f"inputs must be an iterable of inputs, not {type(inputs).__name__}")
-    if on_progress is not None and not callable(on_progress):
-        raise ConfigurationError(f"on_progress must be a function, got {type(on_progress).__name__}")
+    check_function("on_progress", on_progress)
     return _Many(call, inputs, concurrency, ordered, on_progress).results()
 
 
@@ -114,12 +113,10 @@ class _Many(Generic[OutputT]):
 
     async def _tell(self) -> None:
         self._count += 1
-        if self._on_progress is None or self._failure is not None:
-            return
         total = len(self._inputs) if isinstance(self._inputs, Sized) else None
         try:
-            if inspect.isawaitable(told := self._on_progress(self._count, total)):
-                await told
+            if self._failure is None:
+                await tasks.told(self._on_progress, self._count, total)
         except Exception as exc:
             self._failure = exc
 

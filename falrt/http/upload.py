@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import io
 import json
 import mimetypes
@@ -28,6 +26,7 @@ from falrt.http.caller import Ask, Caller, Reply
 from falrt.http.options import Lifetime, lifecycle
 from falrt.media import encode_image, parse_data_uri
 from falrt.media.source import check_no_folder, describe, is_pixels
+from falrt.options import check_function
 from falrt.protocol.wire.http_errors import recast
 from falrt.protocol.wire.storage import PARTS_AT_A_TIME, Place, content_type_of, part_sizes, read_place
 from falrt.threads import run_in_thread
@@ -62,8 +61,7 @@ async def upload(
             raise ConfigurationError(f"{name} must be a non-empty line of text, got {value!r:.60}")
     if content_type is not None and not content_type.isascii():
         raise ConfigurationError(f"content_type must be ASCII, such as 'image/png', got {content_type!r:.60}")
-    if on_progress is not None and not callable(on_progress):
-        raise ConfigurationError(f"on_progress must be a function, got {type(on_progress).__name__}")
+    check_function("on_progress", on_progress)
     with ExitStack() as stack:
         file, name = await _opened(source, stack)
         data = _File(file)
@@ -230,13 +228,7 @@ class _Sending:
                 reply = await self._put(place, place.part_url(number), number, offset, size)
                 etags[number] = reply.headers.get("etag", "")
 
-        workers = [tasks.begin(work(), name="falrt upload") for _ in range(PARTS_AT_A_TIME)]
-        try:
-            await asyncio.gather(*workers)
-        finally:  # where one fails, the others stop
-            for worker in workers:
-                worker.cancel()
-            await tasks.settle(workers)
+        await tasks.together([work() for _ in range(PARTS_AT_A_TIME)], name="falrt upload")
         parts = [{"partNumber": number, "etag": etags[number]} for number in sorted(etags)]
         url = place.part_url("complete")
         await self._ask("POST", url, {"parts": parts}, authorization=place.authorization)
@@ -254,10 +246,7 @@ class _Sending:
     ) -> Reply:
         async def told(sent: int) -> None:
             self._sent[number] = sent
-            if self._on_progress is not None:
-                answer = self._on_progress(sum(self._sent.values()), self._file.size)
-                if inspect.isawaitable(answer):
-                    await answer
+            await tasks.told(self._on_progress, sum(self._sent.values()), self._file.size)
 
         body, headers = _Part(self._file, offset, size, told), headers or {"content-type": self._kind}
         return await self._ask(method, url, body, headers=headers, authorization=place.authorization)
