@@ -10,7 +10,7 @@ from falrt import tasks
 from falrt.exceptions import ConfigurationError
 from falrt.sync.loop_thread import LoopEnded, LoopThread
 
-__all__ = ["iterate", "wait"]
+__all__ = ["iterate", "made", "wait"]
 
 T = TypeVar("T")
 
@@ -29,6 +29,15 @@ def wait(loop: LoopThread, make: Callable[[], Awaitable[T]]) -> T:
         return loop.call(make)
     except LoopEnded:
         raise ConfigurationError("the client is closed: make a new one") from None
+
+
+def made(loop: LoopThread, make: Callable[[], T]) -> T:
+    """Return what ``make()`` makes on a client's loop; raises as :func:`wait`."""
+
+    async def work() -> T:
+        return make()
+
+    return wait(loop, work)
 
 
 def iterate(loop: LoopThread, make: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Un
 
 from falrt import client
 from falrt.options import AllOptions, ClientOptions, ConnectOptions
-from falrt.sync.calls import iterate, wait
+from falrt.sync.calls import iterate, made, wait
 from falrt.sync.connection import PATIENCE_AT_EXIT, Connection
 from falrt.sync.jobs import Job
 from falrt.sync.loop_thread import LoopThread
@@ -21,7 +21,6 @@ from falrt.typing import InputT, OutputT
 if TYPE_CHECKING:
     from falrt.batches.report import BatchReport
     from falrt.batches.running import BatchOptions
-    from falrt.connection.connection import RealtimeConnection
     from falrt.http.pipeline import Pipeline as AsyncPipeline
     from falrt.http.queue import Job as AsyncJob
     from falrt.models.spec import RealtimeModel
@@ -40,8 +39,7 @@ def _blocking(
         asynchronous, loop = self._parts
         return wait(loop, lambda: method(asynchronous, *args, **kwargs))
 
-    functools.update_wrapper(call, method)
-    return call
+    return functools.update_wrapper(call, method)
 
 
 def _iterating(
@@ -51,8 +49,7 @@ def _iterating(
         asynchronous, loop = self._parts
         return iterate(loop, lambda: method(asynchronous, *args, **kwargs))
 
-    functools.update_wrapper(call, method)
-    return call
+    return functools.update_wrapper(call, method)
 
 
 def _submitting(
@@ -62,8 +59,7 @@ def _submitting(
         asynchronous, loop = self._parts
         return Job(wait(loop, lambda: method(asynchronous, *args, **kwargs)), loop)
 
-    functools.update_wrapper(call, method)
-    return call
+    return functools.update_wrapper(call, method)
 
 
 def _finding(
@@ -71,14 +67,9 @@ def _finding(
 ) -> Callable[Concatenate[Client, P], Job[T]]:
     def call(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Job[T]:
         asynchronous, loop = self._parts
+        return Job(made(loop, lambda: method(asynchronous, *args, **kwargs)), loop)
 
-        async def find() -> AsyncJob[T]:
-            return method(asynchronous, *args, **kwargs)
-
-        return Job(wait(loop, find), loop)
-
-    functools.update_wrapper(call, method)
-    return call
+    return functools.update_wrapper(call, method)
 
 
 def _piping(
@@ -86,14 +77,9 @@ def _piping(
 ) -> Callable[Concatenate[Client, P], Pipeline[InputT, OutputT]]:
     def call(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Pipeline[InputT, OutputT]:
         asynchronous, loop = self._parts
+        return Pipeline(made(loop, lambda: method(asynchronous, *args, **kwargs)), loop)
 
-        async def make() -> AsyncPipeline[InputT, OutputT]:
-            return method(asynchronous, *args, **kwargs)
-
-        return Pipeline(wait(loop, make), loop)
-
-    functools.update_wrapper(call, method)
-    return call
+    return functools.update_wrapper(call, method)
 
 
 class Client:
@@ -145,11 +131,7 @@ class Client:
     def connect(self, app: Any, **options: Unpack[ConnectOptions[Any]]) -> Connection[Any, Any]:
         """Return a connection that shares this client's key, tokens and loop; it opens when it is entered."""
         asynchronous, loop = self._parts
-
-        async def make() -> RealtimeConnection[Any, Any]:
-            return asynchronous.connect(app, **options)
-
-        return Connection(wait(loop, make), loop, self)
+        return Connection(made(loop, lambda: asynchronous.connect(app, **options)), loop, self)
 
     run = _blocking(client.Client.run)
     map = _iterating(client.Client.map)
