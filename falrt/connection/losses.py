@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl as tls
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -71,10 +72,10 @@ def loss_of_end(end: End) -> Loss:
     return Loss(Cause.CLOSED, code, reason=reason)
 
 
-def loss_of_opening(exc: Exception, app: str, where: str) -> Loss:
-    """Say what a failed opening means. ``where`` names the host, for messages."""
+def loss_of_opening(exc: Exception, app: str, where: str, hide: Callable[[str], str] = redact) -> Loss:
+    """Say what a failed opening means. ``where`` names the host, and ``hide`` removes secrets, for messages."""
     if isinstance(exc, Refused):
-        return _loss_of_status(exc, app, where)
+        return _loss_of_status(exc, app, where, hide)
     if isinstance(exc, TimeoutError):
         timeout = ConnectTimeoutError(f"timed out waiting for {where} to answer the handshake (open_timeout)")
         return Loss(Cause.TIMEOUT, error=_because(timeout, exc))
@@ -82,7 +83,7 @@ def loss_of_opening(exc: Exception, app: str, where: str) -> Loss:
         refused = ConnectError(f"the certificate of {where} cannot be trusted: {exc.verify_message}")
         return Loss(Cause.SETUP, error=_because(refused, exc))
     if isinstance(exc, NotAnUpgrade | EOFError):
-        said = redact(str(exc))
+        said = hide(str(exc))
         broken = HandshakeError(f"{where} did not answer the upgrade as a WebSocket server: {said}")
         return Loss(Cause.HANDSHAKE, error=broken)
     if isinstance(exc, OSError):
@@ -93,14 +94,14 @@ def loss_of_opening(exc: Exception, app: str, where: str) -> Loss:
     if isinstance(exc, ConfigurationError | MissingDependencyError | ConnectError):
         return Loss(Cause.SETUP, error=exc)
     said = repr(exc)
-    odd = ConnectError(f"cannot connect to {where}: {redact(said)}")
+    odd = ConnectError(f"cannot connect to {where}: {hide(said)}")
     # Who asks for the cause may log it: one that holds the credential is left out.
-    return Loss(Cause.SETUP, error=_because(odd, exc) if redact(said) == said else odd)
+    return Loss(Cause.SETUP, error=_because(odd, exc) if hide(said) == said else odd)
 
 
-def _loss_of_status(exc: Refused, app: str, where: str) -> Loss:
+def _loss_of_status(exc: Refused, app: str, where: str, hide: Callable[[str], str]) -> Loss:
     status = exc.answer.status
-    said = redact(exc.body[:200].decode(errors="replace").strip())
+    said = hide(exc.body[:500].decode(errors="replace").strip())[:200]
     if exc.proxy:
         return _loss_by_proxy(exc, where)
     if status in (401, 403):

@@ -18,7 +18,7 @@ from falrt.exceptions import (
     TokenRequestError,
 )
 from falrt.protocol.loss import Cause, Loss
-from falrt.protocol.wire.endpoint import Endpoint, Hosts
+from falrt.protocol.wire.endpoint import Endpoint, Hosts, redact
 from falrt.protocol.wire.proxies import Proxies
 from falrt.version import __version__
 
@@ -134,7 +134,10 @@ class Opening:
             return Loss(Cause.TOKEN, error=exc)
         from falrt.connection.losses import loss_of_opening
 
-        return loss_of_opening(exc, self.app, urlsplit(self._hosts.socket).netloc)
+        return loss_of_opening(exc, self.app, urlsplit(self._hosts.socket).netloc, self._hide)
+
+    def _hide(self, text: str) -> str:
+        return redact(text if self._key is None else self._key.hide(text))
 
     def refused(self) -> None:
         """The gateway refused the present token: the next opening needs another."""

@@ -146,7 +146,7 @@ class Pipeline(Generic[InputT, OutputT]):
                 f"{self._call.app}: timed out after {_OPEN_TIMEOUT:g} s waiting for the handshake"
             ) from exc
         except Exception as exc:
-            loss = loss_of_opening(exc, self._call.app, urlsplit(url).netloc)
+            loss = loss_of_opening(exc, self._call.app, urlsplit(url).netloc, self._caller.hide)
             raise loss.error or ConnectError(f"{self._call.app}: {loss.reason}") from exc
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 import falrt
 from falrt.testing import FakeServer
 from falrt.testing.platform.port import refused
+from tests.http.scripted import Said, scripted
 from tests.leaks import leaves_nothing, our_tasks, soon, until
 
 APP = "fal-ai/flux/schnell"
@@ -129,6 +131,26 @@ async def test_a_bad_key_is_an_authentication_error(refusal: Any) -> None:
         with pytest.raises(falrt.AuthenticationError):
             async with fal.pipeline(APP) as ws:
                 await soon(ws.run({"n": 1}))
+
+
+@pytest.mark.parametrize("status", [403, 503])
+@pytest.mark.parametrize("way", ["pipeline", "connect"])
+async def test_a_refused_handshake_that_quotes_half_of_the_key_does_not_show_it(
+    way: str, status: int
+) -> None:
+    secret = "abcdefghij"
+    async with (
+        scripted(lambda _: Said(status, {"detail": f"who is {secret}?"})) as (url, _),
+        falrt.Client(key=f"0123456789:{secret}", base_url=url, auth="key") as fal,
+    ):
+        made: Any = {
+            "pipeline": lambda: fal.pipeline(APP, retries=0),
+            "connect": lambda: fal.connect(APP, reconnect=False),
+        }
+        with pytest.raises(falrt.FalrtError, match="who is") as caught:
+            await soon(made[way]().__aenter__())
+    shown = "".join(traceback.format_exception(caught.value))
+    assert secret not in shown
 
 
 async def test_a_server_that_is_not_there_is_named() -> None:
