@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import threading
 from typing import TYPE_CHECKING, Final, Self
 
 import uvicorn
@@ -13,25 +11,24 @@ import uvicorn
 from falrt.local import serving
 from falrt.local.app import create_app
 from falrt.local.options import LocalOptions
+from falrt.sync.loop_thread import LoopThread
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Generator
 
-    from starlette.applications import Starlette
 
 __all__ = ["LocalServer", "serve"]
 
-_log = logging.getLogger("falrt.local")
-# How long the end of a server in a thread is waited for.
-_CLOSE_SECONDS: Final = 10
+# How long each of the two steps at the end of a server in a thread may take: closing, and the loop's own end.
+_CLOSE_SECONDS: Final = 10.0
 
 
 class LocalServer:
     """The stand-in for fal on a loopback port, as a context manager.
 
     ``async with`` serves in the running loop, ``with`` in a thread of its own. Leaving the block ends every
-    socket (code 1012) and waits until nothing is left; for a thread at most ten seconds, with a warning after that.
+    socket (code 1012) and waits until nothing is left; a thread cuts off what does not end within ten seconds.
 
     Args:
         options: How it behaves.
@@ -51,7 +48,7 @@ class LocalServer:
         self._url: str | None = None
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: LoopThread | None = None
 
     @property
     def url(self) -> str:
@@ -61,10 +58,13 @@ class LocalServer:
         return self._url
 
     async def __aenter__(self) -> Self:
-        listener = self._prepare()
-        assert self._server is not None  # noqa: S101 - set by _prepare; for the type checker
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
-        await asyncio.to_thread(self._server.ready.wait)
+        if self._server is not None:
+            raise RuntimeError("the local server is already running")
+        listener = serving.listen(self._host, self._port)
+        self._url = serving.url_of(listener)
+        self._server = server = _Server(serving.config_for(create_app(self._options), lifespan="on"))
+        self._task = asyncio.create_task(server.serve(sockets=[listener]))
+        await server.ready.wait()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -74,41 +74,27 @@ class LocalServer:
         self._url = self._server = self._task = None
 
     def __enter__(self) -> Self:
-        listener = self._prepare()
-        server = self._server
-        assert server is not None  # noqa: S101 - set by _prepare; for the type checker
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(server.serve(sockets=[listener])),
-            name="falrt-local-server",
-            daemon=True,  # a socket that never ends must not keep the program alive
-        )
-        self._thread.start()
-        server.ready.wait()
+        thread = LoopThread("falrt local server")
+        try:
+            thread.call(self.__aenter__)
+        except BaseException:
+            thread.finish(_nothing, stop=True, timeout=_CLOSE_SECONDS)
+            raise
+        self._thread = thread
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
-            self._thread.join(_CLOSE_SECONDS)
-            if self._thread.is_alive():
-                _log.warning("the local server did not end within %d s; its thread is left", _CLOSE_SECONDS)
-        self._url = self._server = self._thread = None
-
-    def _prepare(self) -> socket.socket:
-        if self._server is not None:
-            raise RuntimeError("the local server is already running")
-        listener = serving.listen(self._host, self._port)
-        self._url = serving.url_of(listener)
-        self._server = _Server(create_app(self._options))
-        return listener
+        if self._thread is not None:
+            self._thread.finish(self.__aexit__, stop=True, timeout=_CLOSE_SECONDS)
+            self._thread = None
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, quiet, telling when it is ready, and leaving signals to the program around it."""
+    """uvicorn, telling when it is ready, and leaving signals to the program around it."""
 
-    def __init__(self, app: Starlette) -> None:
-        super().__init__(serving.config_for(app, lifespan="on"))
-        self.ready = threading.Event()
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -119,6 +105,10 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+
+async def _nothing() -> None:
+    """Close nothing: it has not begun."""
 
 
 def serve(

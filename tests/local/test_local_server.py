@@ -64,7 +64,7 @@ def test_the_end_does_not_wait_for_a_picture_that_is_being_drawn(monkeypatch: py
         http.post("/queue.fal.run/fal-ai/flux/dev", json={"prompt": "a fox"})
         assert begun.wait(20)
 
-    assert "falrt-local-server" not in [thread.name for thread in threading.enumerate()]
+    assert "falrt local server" not in [thread.name for thread in threading.enumerate()]
     go_on.set()
 
 
