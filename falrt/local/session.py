@@ -9,10 +9,10 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-import msgpack  # type: ignore[import-untyped]  # msgpack ships no types
 from starlette.websockets import WebSocketDisconnect
 
 from falrt import tasks
+from falrt.testing.platform.app import ServerMsgpack
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -115,7 +115,7 @@ async def _hand_over(conversation: Conversation, frame: Frame) -> None:
     conversation.frames_received([frame])
 
 
-class JsonOrMsgpack:
+class JsonOrMsgpack(ServerMsgpack):
     """The codec of one connection: who asks in JSON bytes is answered in JSON text, everybody else in msgpack.
 
     No msgpack map begins with the byte of ``{`` (wire fact W27), so the two cannot be confused.
@@ -132,11 +132,10 @@ class JsonOrMsgpack:
             ValueError, RecursionError: Neither of the two, or nested too deep.
         """
         self._json = data[:1] in (b"{", "{")
-        return json.loads(data) if self._json else msgpack.unpackb(data, raw=False)
+        return json.loads(data) if self._json else super().decode(data)
 
     def encode(self, message: Any) -> Frame:
         """Return an output as it leaves; pictures are base64 in JSON."""
         if self._json:
             return json.dumps(message, default=lambda content: b64encode(content).decode())
-        packed: bytes = msgpack.packb(message, use_bin_type=True)
-        return packed
+        return super().encode(message)

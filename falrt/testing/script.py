@@ -25,7 +25,7 @@ answer.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from falrt.testing.allowed import check_fields, meant
 from falrt.testing.platform.app import Instead
@@ -82,6 +82,7 @@ class Fault(Instead):
         ConfigurationError: A value is invalid; the text names it and what is allowed.
     """
 
+    stands_for_an_answer: ClassVar[bool] = False
     times: int | None = 1
     connection: int | None = None
     probability: float = 1.0
@@ -89,11 +90,6 @@ class Fault(Instead):
     def __post_init__(self) -> None:
         """Check each value."""
         check_fields(self)
-
-    @property
-    def stands_for_an_answer(self) -> bool:
-        """Whether a list of answers may hold it."""
-        return isinstance(self, MomentFault | AnswerFault)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +168,7 @@ class MomentFault(Fault):
         inputs: Instead: as soon as this many inputs have arrived.
     """
 
+    stands_for_an_answer: ClassVar[bool] = True
     after: int | None = 0
     inputs: int | None = None
 
@@ -236,6 +233,7 @@ class AnswerFault(Fault):
         after: At the answer that follows this many others on its connection; None: at any.
     """
 
+    stands_for_an_answer: ClassVar[bool] = True
     after: int | None = None
 
 

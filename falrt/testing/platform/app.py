@@ -7,7 +7,7 @@ import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from falrt.exceptions import ConfigurationError
 from falrt.testing.allowed import Helpful, check_fields
@@ -19,25 +19,26 @@ if TYPE_CHECKING:
 
     from falrt.typing import Codec, Frame
 
-__all__ = ["App", "Handler", "Instead", "as_map", "each", "picture_answer", "settled"]
+__all__ = ["App", "Handler", "Instead", "ServerMsgpack", "as_map", "each", "picture_answer", "settled"]
 
 Handler: TypeAlias = Callable[..., Any] | Sequence[Any] | None
 """What answers inputs; `FakeServer` lists the forms."""
 
 
 class Instead(metaclass=Helpful):
-    """Given by a handler instead of an output: the server knows what to do with it; a fault, for one."""
+    """Given by a handler instead of an output: the server knows what to do with it; a fault, for one.
 
-    @property
-    def stands_for_an_answer(self) -> bool:
-        """Whether a list of answers may hold it."""
-        return True
+    Attributes:
+        stands_for_an_answer: Whether a list of answers may hold it.
+    """
+
+    stands_for_an_answer: ClassVar[bool] = True
 
 
 class ServerMsgpack:
     """msgpack exactly as fal's server SDK calls it (wire facts W50 to W54)."""
 
-    def encode(self, message: Any) -> bytes:
+    def encode(self, message: Any) -> Frame:
         """Return the frame of an output."""
         import msgpack  # type: ignore[import-untyped]  # msgpack ships no types
 

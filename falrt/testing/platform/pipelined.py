@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from falrt import tasks
 from falrt.testing.platform.port import Request, Response
-from falrt.testing.platform.session import SocketPort
+from falrt.testing.platform.session import SessionPort
 
 __all__ = ["Pipelined"]
 
@@ -30,7 +30,7 @@ class Pipelined:
     """
 
     def __init__(
-        self, request: Request, respond: Callable[[Request], Awaitable[Response]], port: SocketPort
+        self, request: Request, respond: Callable[[Request], Awaitable[Response]], port: SessionPort
     ) -> None:
         self._request, self._respond, self._port = request, respond, port
         self._waiting: deque[bytes] = deque()

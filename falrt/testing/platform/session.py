@@ -22,7 +22,7 @@ from falrt.testing.platform.runner import (
 if TYPE_CHECKING:
     from falrt.typing import Frame
 
-__all__ = ["Conversation", "Session", "SessionPort", "SocketPort"]
+__all__ = ["Conversation", "Session", "SessionPort"]
 
 
 class Conversation(Protocol):
@@ -47,8 +47,8 @@ class Conversation(Protocol):
         ...
 
 
-class SocketPort(Protocol):
-    """What a conversation can do to its socket. Nothing is raised where the client has gone."""
+class SessionPort(Protocol):
+    """What a conversation needs of its socket; faults are played there. Nothing is raised where the client has gone."""
 
     async def send(self, frame: Frame) -> None:
         """Send one message: bytes in a binary frame, str in a text one; waits while the client takes none."""
@@ -57,10 +57,6 @@ class SocketPort(Protocol):
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the WebSocket."""
         ...
-
-
-class SessionPort(SocketPort, Protocol):
-    """What a session needs of its socket: a port on which faults can be played."""
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was sent."""
