@@ -170,7 +170,7 @@ class ServerEstimate:
         self._fit_in -= 1
         if changed or self._fit_in <= 0:
             self._fit()
-            self._fit_in = len(self._answers) // 16
+            self._fit_in = 1 + len(self._answers) // 16
         return changed
 
     def timed(self, inference_time: float) -> None:
@@ -208,7 +208,7 @@ class ServerEstimate:
         # The bend may have jumped past all points, and nothing between there and here slopes towards it.
         gaps = sorted(x.gap for x in self._answers)
         quarters = (-gaps[(len(gaps) - 1) * quarter // 4] for quarter in range(5))
-        starts = [min(max(start, 0.0), most) for start in (self.delay, *quarters)]
+        starts = {min(max(start, 0.0), most) for start in (self.delay, *quarters)}
         loss, best = min((self._loss(start), start) for start in starts)
         scale = best + self.service
         for step in (scale / 8, scale / 32, scale / 128, scale / 512):
