@@ -117,15 +117,7 @@ def still_cold(app: str, warmup_timeout: float) -> RequestTimeout:
 
 
 def request_timeout(app: str, waited: float, *, left: bool, state: str, last: Loss | None) -> RequestTimeout:
-    """Return the error of a request whose time is up.
-
-    Args:
-        app: The endpoint id.
-        waited: Seconds since it was made.
-        left: It left at least once.
-        state: The connection's.
-        last: Why the last socket broke off, if it did.
-    """
+    """Return the error of a request whose time is up; ``last``: why the last socket broke off, if it did."""
     where = "was not answered" if left else f"could not be sent (the connection is {state})"
     text = f"the request to {app!r} {where} within {waited:.3g} s"
     if last is None:

@@ -138,12 +138,7 @@ class Lane:
         return self.waiting[0] if self.waiting else None
 
     def has_room_for(self, size_bytes: int, giving_way: int = 0) -> bool:
-        """Whether another input fits; one always fits into an empty lane.
-
-        Args:
-            size_bytes: By how much the lane would grow.
-            giving_way: How many waiting inputs the new one replaces.
-        """
+        """Whether another input fits, which replaces so many; one always fits into an empty lane."""
         stay = len(self.waiting) - giving_way
         if not stay:
             return True

@@ -52,17 +52,10 @@ COUNT: Final = Rule("a whole number from 1", 1, 10**9, whole=True)
 
 
 def check_number(name: str, value: object, rule: Rule, *, optional: bool = False, cure: str = "") -> None:
-    """Refuse a value that a rule does not allow.
-
-    Args:
-        name: The option, as users write it.
-        value: What they gave.
-        rule: What it may be.
-        optional: None is allowed too.
-        cure: What to write instead.
+    """Refuse a value that a rule does not allow; ``optional`` allows None too.
 
     Raises:
-        ConfigurationError: Names the option, the value and the cure.
+        ConfigurationError: Names the option as users write it, the value and the cure.
     """
     if (value is None and optional) or rule.allows(value):
         return

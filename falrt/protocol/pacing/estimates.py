@@ -149,15 +149,12 @@ class ServerEstimate:
         return self._counted >= RECALL
 
     def answered(self, now: float, sent_at: float, previous_at: float | None) -> bool:
-        """Learn from an answer.
+        """Learn from an answer; return whether the line has moved so far that it should be probed.
 
         Args:
             now: When it came.
             sent_at: When its input was sent.
             previous_at: When the answer before it came; None where none is comparable (first, or after a loss).
-
-        Returns:
-            True where the line has moved so far that it should be probed.
         """
         self._counted += 1
         if self._counted <= 2:

@@ -73,16 +73,9 @@ def _idled_while_busy(loss: Loss) -> bool:
 
 
 def sort_out(unanswered: list[Input], loss: Loss, mode: Mode, *, spoke: bool) -> bool:
-    """Queue again what leaves again of what a lost socket left unanswered, oldest first, and end the rest.
+    """Queue what leaves again of a lost socket's unanswered inputs, and end the rest; return whether anything does.
 
-    Args:
-        unanswered: Those whose callers still wait.
-        loss: What happened.
-        mode: What may be repeated.
-        spoke: The app had given, or said, something.
-
-    Returns:
-        Whether anything leaves again.
+    ``unanswered`` are those whose callers still wait, oldest first; ``spoke``: the app had given, or said, something.
     """
     if not may_replay(mode, spoke=spoke):
         for input in unanswered:

@@ -106,11 +106,9 @@ class RetrySchedule:
         self._failing_since = None
 
     def delay_after(self, now: float, retry_after: float | None = None) -> float | None:
-        """Return the seconds to wait before the next try, or None when the budget is spent.
+        """Return the seconds to wait after a loss before the next try, or None when the budget is spent.
 
-        Args:
-            now: Monotonic seconds, the instant of the loss.
-            retry_after: What the server asked for; taken as the least pause, up to ``maximum``.
+        What the server asked for, ``retry_after``, is the least pause, up to ``maximum``.
         """
         if self._failing_since is None:
             self._failing_since = now

@@ -73,11 +73,7 @@ class Circumstances:
 def step_after(loss: Loss, case: Circumstances, *, warming: bool, may_renew: bool) -> Step:
     """Return what follows a loss: the cases from the most final to the most hopeful.
 
-    Args:
-        loss: What happened.
-        case: In which circumstances.
-        warming: The model is known to be starting.
-        may_renew: A new token can be had, and may help.
+    ``warming``: the model is known to be starting; ``may_renew``: a new token can be had, and may help.
     """
     verdict = verdict_on(loss)
     if verdict is Verdict.FINAL or (verdict is Verdict.RENEW and not may_renew):

@@ -36,12 +36,7 @@ class Warming:
         return self.until != NEVER
 
     def swallowed(self, now: float, since: float) -> float | None:
-        """A socket ended without the answer it owed; return when to try again, None for giving up.
-
-        Args:
-            now: The present.
-            since: When the socket opened.
-        """
+        """A socket that opened at ``since`` owed an answer; return when to try again, None for giving up."""
         if not self:
             self.until = since + self._timeout
         at = now + PAUSES[min(self._tries, len(PAUSES) - 1)]

@@ -19,8 +19,6 @@ __all__ = ["Endpoint", "Hosts", "redact", "split_url"]
 
 NAMESPACES: Final = frozenset({"workflows", "comfy"})
 REALTIME: Final = "realtime"
-RUN_HOST: Final = "wss://fal.run"
-REST_HOST: Final = "https://rest.fal.ai"
 
 # Both official clients bound the parameter so before connecting.
 BUFFERING_RANGE: Final = range(1, 61)
@@ -149,12 +147,20 @@ class Hosts:
     """Where the services are.
 
     Attributes:
-        socket: Scheme and host of the realtime WebSocket, ``wss://fal.run`` by default.
-        rest: Scheme and host of the token and storage endpoints, ``https://rest.fal.ai`` by default.
+        socket: Scheme and host of the realtime WebSocket.
+        rest: Of the token and storage endpoints.
+        run: Of the HTTP endpoints.
+        queue: Of the queue.
+        cdn: Of stored files.
+        pipeline: Of HTTP over WebSockets.
     """
 
-    socket: str = RUN_HOST
-    rest: str = REST_HOST
+    socket: str = "wss://fal.run"
+    rest: str = "https://rest.fal.ai"
+    run: str = "https://fal.run"
+    queue: str = "https://queue.fal.run"
+    cdn: str = "https://v3.fal.media"
+    pipeline: str = "wss://ws.fal.run"
 
     @classmethod
     def at(cls, base_url: str | None) -> Hosts:
@@ -168,12 +174,8 @@ class Hosts:
         """
         if base_url is None:
             return cls()
-        schemes = {
-            "http": ("ws", "http"),
-            "ws": ("ws", "http"),
-            "https": ("wss", "https"),
-            "wss": ("wss", "https"),
-        }
+        plain, secure = ("ws", "http"), ("wss", "https")
+        schemes = {"http": plain, "ws": plain, "https": secure, "wss": secure}
         if not isinstance(base_url, str):
             raise ConfigurationError(
                 f"base_url must be a string such as 'http://127.0.0.1:8765', got {type(base_url).__name__}"
@@ -185,30 +187,8 @@ class Hosts:
             )
         socket, rest = schemes[url.scheme]
         place = url.netloc + url.path.rstrip("/")
-        return cls(f"{socket}://{place}", f"{rest}://{place}")
-
-    @property
-    def run(self) -> str:
-        """Scheme and host of the HTTP endpoints."""
-        return self._at("https://fal.run", self.rest)
-
-    @property
-    def queue(self) -> str:
-        """Scheme and host of the queue."""
-        return self._at("https://queue.fal.run", f"{self.rest}/queue.fal.run")
-
-    @property
-    def cdn(self) -> str:
-        """Scheme and host of stored files."""
-        return self._at("https://v3.fal.media", self.rest)
-
-    @property
-    def pipeline(self) -> str:
-        """Scheme and host of HTTP over WebSockets."""
-        return self._at("wss://ws.fal.run", f"{self.socket}/ws.fal.run")
-
-    def _at(self, fals: str, ours: str) -> str:
-        return fals if self.rest == REST_HOST else ours
+        socket, rest = f"{socket}://{place}", f"{rest}://{place}"
+        return cls(socket, rest, rest, f"{rest}/queue.fal.run", rest, f"{socket}/ws.fal.run")
 
     @property
     def secure(self) -> bool:

@@ -49,10 +49,8 @@ class TokenEndpoint(StrEnum):
 def endpoint_order(worked: TokenEndpoint | None, *, custom_path: bool) -> tuple[TokenEndpoint, TokenEndpoint]:
     """Return both endpoints, the one to ask first in front.
 
-    Args:
-        worked: The endpoint that served this app before, if any.
-        custom_path: Whether the app is reached by another path than ``/realtime``. A general token may cover
-            the standard path only (wire fact W42).
+    The one that ``worked`` for this app before; else the general one, unless the app has another path than
+    ``/realtime``, which a general token may not cover (wire fact W42).
     """
     first = worked or (TokenEndpoint.REALTIME if custom_path else TokenEndpoint.GENERAL)
     other = TokenEndpoint.GENERAL if first is TokenEndpoint.REALTIME else TokenEndpoint.REALTIME
@@ -66,14 +64,7 @@ def asked_lifetime(endpoint: TokenEndpoint, seconds: float) -> int:
 
 
 def request_body(endpoint: TokenEndpoint, *, app_path: str, alias: str, seconds: float) -> dict[str, Any]:
-    """Return the JSON body of a token request.
-
-    Args:
-        endpoint: Which endpoint is asked.
-        app_path: The full path, such as ``fal-ai/flux-2/klein/realtime``.
-        alias: The app's alias alone, such as ``flux-2``.
-        seconds: The lifetime wanted.
-    """
+    """Return the JSON body of a token request, for a path such as ``a/b/realtime`` or its alias, such as ``b``."""
     lifetime = asked_lifetime(endpoint, seconds)
     if endpoint is TokenEndpoint.GENERAL:
         return {"allowed_apps": [alias], "token_expiration": lifetime}

@@ -113,7 +113,7 @@ class TokenSchedule:
 
     def __init__(self) -> None:
         # Monotonic and wall-clock end of the token; None without a token or where its lifetime is unknown.
-        self._expires_at: float | None = None
+        self.expires_at: float | None = None
         self._wall_expires_at: float | None = None
         # Seconds between the token's arrival and its end.
         self._lifetime = 0.0
@@ -122,41 +122,27 @@ class TokenSchedule:
         # Failed renewals since the token expired.
         self._failures = 0
 
-    @property
-    def expires_at(self) -> float | None:
-        """Monotonic end of the token; None without one or where its lifetime is unknown."""
-        return self._expires_at
-
     def fetched(self, lifetime: float | None, now: float, wall_now: float) -> None:
-        """A token has arrived.
+        """A token has arrived that is good for ``lifetime`` seconds.
 
-        Args:
-            lifetime: Seconds it is good for. With None it is good for those who waited for it and nobody later,
-                since it may expire at any moment.
-            now: Monotonic seconds.
-            wall_now: Seconds since the epoch.
+        With None it is good for those who waited for it and nobody later, since it may expire at any moment.
         """
         self.dropped()
         if lifetime is None:
             return
         self._lifetime = lifetime
-        self._expires_at = now + lifetime
+        self.expires_at = now + lifetime
         self._wall_expires_at = wall_now + lifetime
         # However short a life a token claims, its renewals do not become a stream of requests.
         self._renew_at = now + max(_RENEW_FRACTION * lifetime, _MIN_RETRY_DELAY)
 
     def failed(self, now: float, *, passing: bool) -> None:
-        """A fetch has failed; the token at hand, if any, stays.
-
-        Args:
-            now: Monotonic seconds.
-            passing: Whether another try can help; False stops the background renewal.
-        """
+        """A fetch has failed; the token at hand stays. Unless that is ``passing``, the background renewal stops."""
         self._renew_at = None
-        if not passing or self._expires_at is None:
+        if not passing or self.expires_at is None:
             return
         delay = max(_RETRY_FRACTION * self._lifetime, _MIN_RETRY_DELAY)
-        left = self._expires_at - now
+        left = self.expires_at - now
         if left <= _LAST_TRY_ROOM:
             self._failures += 1
             delay = min(delay * 2.0 ** min(self._failures, 10), max(delay, _MAX_RETRY_DELAY))
@@ -167,14 +153,14 @@ class TokenSchedule:
 
     def dropped(self) -> None:
         """The token is no good any more: refused by the gateway, or replaced."""
-        self._expires_at = self._wall_expires_at = self._renew_at = None
+        self.expires_at = self._wall_expires_at = self._renew_at = None
         self._failures = 0
 
     def usable(self, now: float, wall_now: float) -> bool:
         """Whether a handshake may start with the token: it is not about to expire."""
-        if self._expires_at is None or self._wall_expires_at is None:
+        if self.expires_at is None or self._wall_expires_at is None:
             return False
-        left = min(self._expires_at - now, self._wall_expires_at - wall_now)
+        left = min(self.expires_at - now, self._wall_expires_at - wall_now)
         share = _RETRY_FRACTION * self._lifetime
         return left > min(max(share, _MIN_MARGIN), _MAX_MARGIN_FRACTION * self._lifetime)
 

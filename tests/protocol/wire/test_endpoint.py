@@ -182,7 +182,7 @@ def test_any_token_survives_the_query(token: str) -> None:
 )
 def test_a_base_url_sends_both_services_to_one_place(base_url: str, socket: str, rest: str) -> None:
     hosts = Hosts.at(base_url)
-    assert hosts == Hosts(socket, rest)
+    assert (hosts.socket, hosts.rest) == (socket, rest)
     assert (hosts.run, hosts.cdn) == (rest, rest)
     assert (hosts.queue, hosts.pipeline) == (f"{rest}/queue.fal.run", f"{socket}/ws.fal.run")
     assert hosts.secure == socket.startswith("wss")
