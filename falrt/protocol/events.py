@@ -44,6 +44,10 @@ class State(StrEnum):
     """Final."""
 
 
+# As the members of ``Kind`` have: asked for with each message.
+OPEN, CLOSED = State.OPEN, State.CLOSED
+
+
 class Change(StrEnum):
     """What takes a connection from one state to the next."""
 
@@ -121,9 +125,9 @@ class Stats:
     open_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered:
-    """An input got its answer.
+    """An input got its answer; not frozen, for one is made for each answer, and that would take four times as long.
 
     Attributes:
         input: ``input.value`` is what the user gave, ``input.number`` counts the connection's inputs from 1, and

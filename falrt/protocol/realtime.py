@@ -20,8 +20,8 @@ from typing import Any
 
 from falrt.exceptions import ConnectionClosedOK, FalrtError, RequestTimeout
 from falrt.protocol import endings
-from falrt.protocol.events import Ended, Event, Failed, Lost, Opened, Problem, State, Stats
-from falrt.protocol.inputs import Input, Kind, Lane, Outcome
+from falrt.protocol.events import CLOSED, OPEN, Ended, Event, Failed, Lost, Opened, Problem, State, Stats
+from falrt.protocol.inputs import REQUEST, SEND, Input, Lane, Outcome
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.numbers import NEVER
 from falrt.protocol.pacing.policies import Pacing
@@ -80,11 +80,11 @@ class RealtimeProtocol:
     def state(self) -> State:
         """Where the connection stands."""
         phase = self._life.phase
-        return State.WARMING if self._life.warming and phase is not State.CLOSED else phase
+        return State.WARMING if self._life.warming and phase is not CLOSED else phase
 
     def stats(self, now: float) -> Stats:
         """Return a snapshot of the counters."""
-        is_open = self._life.phase is State.OPEN
+        is_open = self._life.phase is OPEN
         return self._counters.snapshot(
             now,
             in_flight=len(self.socket.unanswered.inputs),
@@ -104,7 +104,7 @@ class RealtimeProtocol:
     def timeout_error(self, since: float, now: float, *, left: bool = False) -> RequestTimeout:
         """Return the error of a request that was made at ``since`` and has no time left; ``left``: it was sent."""
         # A socket that has lived for a while has nothing to do with the failure of the one before it.
-        works = self._life.phase is State.OPEN and now - self.socket.opened_at > SETTLED_AFTER
+        works = self._life.phase is OPEN and now - self.socket.opened_at > SETTLED_AFTER
         last = None if works else self._last_failure
         return endings.request_timeout(self.settings.app, now - since, left=left, state=self.state, last=last)
 
@@ -117,10 +117,10 @@ class RealtimeProtocol:
             FalrtError: The connection has ended; a ``ConnectionClosed`` holds the input in ``unsent``.
             QueueFullError: Too much waits already.
         """
-        if self.ending is not None and self._life.phase is State.CLOSED:
+        if self.ending is not None and self._life.phase is CLOSED:
             raise endings.with_unsent(self.ending, (input.value,))
         input.lane.put(input)
-        if input.kind is Kind.SEND:
+        if input.kind is SEND:
             input.lane.pacer.offered(now)
         self._input_at = now
         self.ending = None
@@ -133,7 +133,7 @@ class RealtimeProtocol:
         """
         if input in input.lane.waiting:
             input.lane.remove(input, Outcome.ABANDONED, event)
-        elif input.kind is not Kind.SEND:
+        elif input.kind is not SEND:
             input.end(Outcome.ABANDONED, event)
 
     def flush(self, now: float) -> list[Input]:
@@ -151,7 +151,7 @@ class RealtimeProtocol:
             FalrtError: The connection has ended.
             ConcurrencyError: Another stream is running.
         """
-        if self.ending is not None and self._life.phase is State.CLOSED:
+        if self.ending is not None and self._life.phase is CLOSED:
             raise self.ending
         return self._queue.add_lane(pacing, keeps_all=keeps_all)
 
@@ -185,7 +185,7 @@ class RealtimeProtocol:
 
     @property
     def _sendable(self) -> bool:
-        return self._life.phase is State.OPEN and self.socket.leaving is None
+        return self._life.phase is OPEN and self.socket.leaving is None
 
     def connecting(self, now: float) -> bool:
         """Begin to open a socket, if it is time for one; return whether it is."""
@@ -196,7 +196,7 @@ class RealtimeProtocol:
 
     def opened(self, now: float) -> None:
         """The upgrade succeeded. That proves nothing about the app."""
-        if self._life.phase is not State.CLOSED:
+        if self._life.phase is not CLOSED:
             self._life.opened()
             self.socket = self._new_socket(now)
             self._counters.opens += 1
@@ -236,9 +236,9 @@ class RealtimeProtocol:
     def lost(self, loss: Loss, now: float) -> None:
         """The socket is gone, or none could be opened: decide what follows for everybody."""
         life, mode, socket = self._life, self.settings.mode, self.socket
-        if life.phase is State.CLOSED:
+        if life.phase is CLOSED:
             return
-        was_open = life.phase is State.OPEN
+        was_open = life.phase is OPEN
         self.events.append(Lost(loss, was_open, life.retry.tries))
         if loss.cause is not Cause.SETUP and socket.leaving is not None:
             loss = socket.leaving  # what we were leaving for is the better explanation
@@ -273,7 +273,7 @@ class RealtimeProtocol:
 
     def _left(self, now: float) -> None:
         """The present socket is gone: count its time, and make the state of the next."""
-        if self._life.phase is State.OPEN:
+        if self._life.phase is OPEN:
             self._counters.open_seconds += now - self.socket.opened_at
         for lane in self._queue.lanes:
             lane.pacer.lost(now)
@@ -311,7 +311,7 @@ class RealtimeProtocol:
 
     def close(self, now: float) -> None:
         """Close on the user's wish. What never left is handed back in the error's ``unsent``."""
-        if self._life.phase is State.CLOSED:
+        if self._life.phase is CLOSED:
             return
         unanswered = self.socket.unanswered.take_all()
         self._left(now)
@@ -329,7 +329,7 @@ class RealtimeProtocol:
     def _give_back(self, input: Input, error: FalrtError) -> None:
         """End an input that will get no answer any more, and tell whoever waits for it."""
         outcome = Outcome.FAILED if input.sends else Outcome.UNSENT
-        input.end(outcome, None if input.kind is Kind.SEND else Failed(input, error))
+        input.end(outcome, None if input.kind is SEND else Failed(input, error))
 
     # --- time
 
@@ -343,18 +343,18 @@ class RealtimeProtocol:
             writable: False while the socket takes no more: what is due then waits for the socket, not for time.
         """
         life, socket, queue = self._life, self.socket, self._queue
-        if life.phase is State.CLOSED:
+        if life.phase is CLOSED:
             return None
         waiting, unanswered = queue.waiting, socket.unanswered.inputs
         deadline = min(life.retry_at, life.warming.until)
         for input in (*waiting, *unanswered) if waiting else unanswered:
-            if input.kind is Kind.REQUEST:
+            if input.kind is REQUEST:
                 deadline = min(deadline, life.expires_at(input))
         if self._sendable:
-            overdue = socket.overdue
-            deadline = min(
-                deadline, socket.liveness.check_at, overdue.settles_at(), overdue.recycles_at(queue.lanes)
-            )
+            deadline = min(deadline, socket.liveness.check_at)
+            if waiting or unanswered or len(queue.lanes) > 1:
+                overdue = socket.overdue
+                deadline = min(deadline, overdue.settles_at(), overdue.recycles_at(queue.lanes))
             if self.settings.idle_close is not None:
                 deadline = min(deadline, self._idle_close_at())
             if waiting and writable:
@@ -372,10 +372,10 @@ class RealtimeProtocol:
             Whether a ping is to be sent.
         """
         life, socket = self._life, self.socket
-        if life.phase is State.CLOSED:
+        if life.phase is CLOSED:
             return False
         for input in (*self._queue.waiting, *socket.unanswered.inputs):
-            if input.kind is Kind.REQUEST and now >= life.expires_at(input):
+            if input.kind is REQUEST and now >= life.expires_at(input):
                 error = self.timeout_error(input.submitted_at, now, left=input.sends > 0)
                 self.abandon(input, Failed(input, error))
         if now >= life.warming.until:

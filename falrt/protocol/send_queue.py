@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from falrt.exceptions import ConcurrencyError
-from falrt.protocol.inputs import Input, Kind, Lane, Outcome, Register
+from falrt.protocol.inputs import REQUEST, STREAM, Input, Kind, Lane, Outcome, Register
 from falrt.protocol.numbers import NEVER
 from falrt.protocol.pacing.policies import Pacing
 from falrt.protocol.pairing.admission import may_join
@@ -97,7 +97,7 @@ class SendQueue:
             return None  # a frame taken now would be old when it leaves
         if main.waiting and (due_at := main.due_at(now, 0)) is not None and due_at <= now:
             return None
-        if not self._may_leave(Kind.STREAM, lane, lane.wants_id, socket):
+        if not self._may_leave(STREAM, lane, lane.wants_id, socket):
             return None
         return lane.pacer.due_at(now, unanswered)
 
@@ -125,7 +125,7 @@ class SendQueue:
 
     def _sent(self, lane: Lane, socket: SocketState, now: float) -> Input:
         input, unanswered, pacer = lane.take(), socket.unanswered, lane.pacer
-        if lane.paces(input):
+        if input.kind is not REQUEST or pacer.paces_requests:
             # A stream's frame was taken before it was encoded; the pacing counts from there.
             pacer.sent(
                 now if input.taken_at is None else input.taken_at, len(unanswered.inputs), len(input.frame)

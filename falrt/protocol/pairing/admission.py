@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from falrt.protocol.inputs import Kind, Lane
+from falrt.protocol.inputs import REQUEST, SEND, STREAM, Kind, Lane
 from falrt.protocol.pairing.facts import AppFacts
-from falrt.protocol.pairing.unanswered import Order, Unanswered
+from falrt.protocol.pairing.unanswered import BROKEN, PROVEN, Unanswered
 
 __all__ = ["held_up", "may_join"]
 
@@ -23,19 +23,19 @@ __all__ = ["held_up", "may_join"]
 def may_join(unanswered: Unanswered, facts: AppFacts, kind: Kind, lane: Lane, request_id: str | None) -> bool:
     """Whether an input of this kind, lane and id may leave now as far as pairing is concerned."""
     if not unanswered.inputs:
-        return kind is Kind.SEND or unanswered.order is not Order.BROKEN or unanswered.names(request_id)
+        return kind is SEND or unanswered.order is not BROKEN or unanswered.names(request_id)
     if unanswered.strict and unanswered.repeats:
         return False  # what the server dropped before goes as the newest, which it surely keeps
     if lane.keeps_all and unanswered.count_of(lane) >= lane.pacer.vouched:
         return False  # nothing of this lane may be skipped, and the server keeps no more for sure
-    if kind is Kind.SEND and not unanswered.strict:
+    if kind is SEND and not unanswered.strict:
         return True
     if unanswered.names(request_id):
-        unbounded = kind is Kind.REQUEST or lane.pacer.in_flight_limit is None
-        return kind is Kind.SEND or not unbounded or len(unanswered.inputs) < facts.window
+        unbounded = kind is REQUEST or lane.pacer.in_flight_limit is None
+        return kind is SEND or not unbounded or len(unanswered.inputs) < facts.window
     if lane.streams and unanswered.all_of(lane):
         return lane.pacer.overlaps or len(unanswered.inputs) < lane.pacer.vouched
-    return len(unanswered.inputs) < lane.pacer.vouched and unanswered.order is Order.PROVEN
+    return len(unanswered.inputs) < lane.pacer.vouched and unanswered.order is PROVEN
 
 
 def _head_may_join(unanswered: Unanswered, facts: AppFacts, lane: Lane) -> bool:
@@ -43,14 +43,14 @@ def _head_may_join(unanswered: Unanswered, facts: AppFacts, lane: Lane) -> bool:
     head = lane.head
     if head is not None:
         return may_join(unanswered, facts, head.kind, lane, head.request_id)
-    return not lane.wants or may_join(unanswered, facts, Kind.STREAM, lane, lane.wants_id)
+    return not lane.wants or may_join(unanswered, facts, STREAM, lane, lane.wants_id)
 
 
 def held_up(unanswered: Unanswered, facts: AppFacts, lanes: Sequence[Lane]) -> bool:
     """Whether an input waits for answers that may never come, and that nobody with a timeout of their own waits for."""
     if unanswered.strict:
         for input in unanswered.inputs:
-            if input.kind is not Kind.SEND and input.outcome is None:
+            if input.kind is not SEND and input.outcome is None:
                 return False  # somebody waits for this answer, and has a timeout of their own
     return any(
         not _head_may_join(unanswered, facts, lane) or _blocks_requests(unanswered, lane) for lane in lanes
@@ -63,5 +63,5 @@ def _blocks_requests(unanswered: Unanswered, lane: Lane) -> bool:
     return (
         limit is not None
         and len(unanswered.inputs) >= limit
-        and any(input.kind is Kind.REQUEST for input in lane.waiting)
+        and any(input.kind is REQUEST for input in lane.waiting)
     )

@@ -11,10 +11,10 @@ from typing import Any
 from falrt.exceptions import FalrtError
 from falrt.protocol import endings
 from falrt.protocol.events import Answered, Dropped, Event, Failed, Noticed, Problem, Pushed
-from falrt.protocol.inputs import Input, Kind, Outcome
+from falrt.protocol.inputs import REQUEST, SEND, Input, Outcome
 from falrt.protocol.loss import Cause, Loss
 from falrt.protocol.pairing import replay
-from falrt.protocol.pairing.facts import AppFacts, Ids
+from falrt.protocol.pairing.facts import ECHOED, AppFacts
 from falrt.protocol.pairing.overdue import Overdue
 from falrt.protocol.pairing.unanswered import Match, Unanswered
 from falrt.protocol.settings import Settings
@@ -107,13 +107,13 @@ class Answers:
 
     def _unclaimed(self, request_id: str | None, message: Any, now: float) -> None:
         """No unanswered input claims a result: it is late, or none of ours."""
-        if request_id is None or self._facts.ids is not Ids.ECHOED:
+        if request_id is None or self._facts.ids is not ECHOED:
             self._tell(Pushed(message))
             return
         late = self._unanswered.was_sent_by(request_id)
         if late is None:
             return  # its input has ended: where ids are echoed, nothing else has one that we do not know
-        if late.kind is Kind.SEND and late.outcome is not Outcome.ANSWERED:
+        if late.kind is SEND and late.outcome is not Outcome.ANSWERED:
             self._tell(Pushed(message))
         elif late in late.lane.waiting:  # its answer was only overtaken: it need not leave again
             late.lane.remove(late, Outcome.ANSWERED, Answered(late, message, True, now - late.submitted_at))
@@ -128,11 +128,11 @@ class Answers:
             self._unanswered.spend(input)
             if input.outcome is None:
                 self._tell(Dropped(input))
-                if not (input.kind is Kind.SEND or input.lane.pacer.overlaps):
+                if not (input.kind is SEND or input.lane.pacer.overlaps):
                     self._facts.dropped()  # a pacing that overlaps has a limit of its own
             if input not in owed:
                 input.end(Outcome.SUPERSEDED)
-            elif input.kind is Kind.REQUEST and not input.resend:
+            elif input.kind is REQUEST and not input.resend:
                 input.end(Outcome.SUPERSEDED, Failed(input, endings.request_dropped()))
             else:
                 again.append(input)

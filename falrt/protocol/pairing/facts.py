@@ -31,13 +31,16 @@ class Ids(StrEnum):
     """Some answers did and others did not: names are not relied on any more."""
 
 
+UNSEEN, ECHOED, REFUTED = Ids
+
+
 class AppFacts:
     """Facts about one app."""
 
     __slots__ = ("_caution", "_kept", "ids", "recycled", "slow_latency", "window")
 
     def __init__(self) -> None:
-        self.ids = Ids.UNSEEN
+        self.ids = UNSEEN
         # A slow answer's latency, seconds: the greatest of late, forgotten slowly. None before the first.
         self.slow_latency: float | None = None
         # Sockets given up for their silence since the last answer.

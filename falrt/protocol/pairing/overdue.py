@@ -22,11 +22,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from falrt.protocol.inputs import Input, Kind, Lane
+from falrt.protocol.inputs import REQUEST, STREAM, Input, Lane
 from falrt.protocol.numbers import NEVER
 from falrt.protocol.pairing import admission
-from falrt.protocol.pairing.facts import AppFacts, Ids
-from falrt.protocol.pairing.unanswered import Order, Unanswered
+from falrt.protocol.pairing.facts import ECHOED, AppFacts
+from falrt.protocol.pairing.unanswered import BROKEN, Unanswered
 from falrt.protocol.settings import Settings
 
 __all__ = ["Overdue"]
@@ -99,9 +99,11 @@ class Overdue:
             return NEVER
         if not unanswered.inputs:
             # Nothing is unanswered as far as we know, but a late answer may come: no strict input may meet it.
-            blocked = unanswered.order is Order.BROKEN and admission.held_up(unanswered, facts, lanes)
+            blocked = unanswered.order is BROKEN and admission.held_up(unanswered, facts, lanes)
             return self.last_at if blocked else NEVER
         oldest = unanswered.inputs[0]
+        if oldest.kind is REQUEST and oldest.outcome is None and not self._answered_since:
+            return NEVER  # the usual case: its caller has a timeout
         if admission.held_up(unanswered, facts, lanes):
             return self._patient_until
         if self._answered_since and unanswered.strict and unanswered.awaited:
@@ -111,7 +113,7 @@ class Overdue:
     def _overdue_at(self, oldest: Input) -> float:
         """Return when a silence that follows an answer tells of a drop."""
         # Where ids are echoed the next answer tells it; what nothing newer can stand for is worth the wait.
-        if oldest.kind is Kind.STREAM and self._facts.ids is not Ids.ECHOED and not self._unanswered.owes:
+        if oldest.kind is STREAM and self._facts.ids is not ECHOED and not self._unanswered.owes:
             overdue_at = oldest.lane.pacer.overdue_at()
             if overdue_at is not None:
                 return min(self._patient_until, overdue_at)
@@ -119,7 +121,7 @@ class Overdue:
 
     def _hangs_at(self, oldest: Input) -> float:
         """Return when an app that gives nothing for its oldest input hangs; a request has a clock of its own."""
-        if oldest.kind is Kind.REQUEST or self._hang_after is None:
+        if oldest.kind is REQUEST or self._hang_after is None:
             return NEVER
         # Inputs that go on leaving are no sign of life.
         since = self._came_at if oldest.sent_at is None else max(self._came_at, oldest.sent_at)

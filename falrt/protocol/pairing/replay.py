@@ -13,9 +13,9 @@ from typing import Final
 from falrt.exceptions import ServerError
 from falrt.protocol import endings
 from falrt.protocol.events import Failed
-from falrt.protocol.inputs import Input, Kind, Outcome
+from falrt.protocol.inputs import REQUEST, SEND, Input, Outcome
 from falrt.protocol.loss import Cause, Loss
-from falrt.protocol.pairing.unanswered import Order, Unanswered
+from falrt.protocol.pairing.unanswered import BROKEN, Unanswered
 from falrt.protocol.wire.modes import Mode, Replay
 
 __all__ = ["BLAMING", "Blame", "blame", "may_replay", "sort_out", "still_owed"]
@@ -56,13 +56,13 @@ def blame(unanswered: Unanswered, loss: Loss, mode: Mode, *, used: bool, answere
     if mode.ends:
         return Blame(settled=used, tell=not used)
     present = unanswered.inputs
-    if len(present) == 1 and unanswered.order is not Order.BROKEN:
+    if len(present) == 1 and unanswered.order is not BROKEN:
         culprit = present[0]
-        return Blame(culprit, settled=True, tell=culprit.outcome is None and culprit.kind is Kind.SEND)
+        return Blame(culprit, settled=True, tell=culprit.outcome is None and culprit.kind is SEND)
     if not present and answered_here and _idled_while_busy(loss):
         return Blame(settled=True)
     suspects = tuple(input for input in present if input.outcome is None)
-    only_requests = bool(suspects) and all(input.kind is Kind.REQUEST for input in suspects)
+    only_requests = bool(suspects) and all(input.kind is REQUEST for input in suspects)
     return Blame(suspects=suspects, tell=not only_requests)
 
 
@@ -116,7 +116,7 @@ def still_owed(
         for index, input in enumerate(given_up)
         if input.outcome is None
         and (
-            input.kind is Kind.REQUEST
+            input.kind is REQUEST
             or input.lane.keeps_all
             or (alone and not input.lane.pacer.keeps_newest)
             or not any(_stands_for(other, input) for other in [*later[index + 1 :], *input.lane.waiting])
@@ -125,4 +125,4 @@ def still_owed(
 
 
 def _stands_for(newer: Input, older: Input) -> bool:
-    return newer.lane is older.lane and newer.kind is not Kind.REQUEST
+    return newer.lane is older.lane and newer.kind is not REQUEST

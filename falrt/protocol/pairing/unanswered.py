@@ -29,8 +29,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from falrt.protocol.inputs import Input, Kind, Lane, Outcome
-from falrt.protocol.pairing.facts import AppFacts, Ids
+from falrt.protocol.inputs import REQUEST, SEND, Input, Lane, Outcome
+from falrt.protocol.pairing.facts import ECHOED, REFUTED, AppFacts
 
 __all__ = ["Match", "Order", "Unanswered"]
 
@@ -41,6 +41,9 @@ class Order(StrEnum):
     PROVEN = "proven"
     CROWDED = "crowded"
     BROKEN = "broken"
+
+
+PROVEN, CROWDED, BROKEN = Order
 
 
 @dataclass(slots=True)
@@ -91,7 +94,7 @@ class Unanswered:
         self.strict = 0
         # Bytes of the plain sends whose frames were let go.
         self._held_bytes = 0
-        self.order = Order.PROVEN
+        self.order = PROVEN
         # The newest plain send, given up for a silence: it leaves again if the socket is lost before anything newer.
         self.unproven: Input | None = None
         # Names that more answers than one may carry, or that an input which was given up bears.
@@ -102,12 +105,12 @@ class Unanswered:
     @property
     def owes(self) -> bool:
         """Whether a request, be it one given up, or a frame that nothing newer can stand for is unanswered."""
-        return any(input.kind is Kind.REQUEST or input.lane.keeps_all for input in self.inputs)
+        return any(input.kind is REQUEST or input.lane.keeps_all for input in self.inputs)
 
     @property
     def repeats(self) -> bool:
         """Whether a request is unanswered that the server dropped before; as the newest it is surely kept."""
-        return any(input.kind is Kind.REQUEST and input.drops for input in self.inputs)
+        return any(input.kind is REQUEST and input.drops for input in self.inputs)
 
     @property
     def awaited(self) -> bool:
@@ -126,7 +129,7 @@ class Unanswered:
         """Whether an input with this id may go out among others: its answer will name it."""
         return (
             request_id is not None
-            and self._facts.ids is Ids.ECHOED
+            and self._facts.ids is ECHOED
             and request_id not in self._spent
             and all(other.request_id not in (None, request_id) for other in self.inputs)
         )
@@ -139,9 +142,9 @@ class Unanswered:
 
     def sent(self, input: Input, vouched: int) -> None:
         """Note that an input left, when the server surely keeps ``vouched`` unanswered ones."""
-        if self.order is Order.PROVEN and len(self.inputs) >= vouched and not self.names(input.request_id):
-            self.order = Order.CROWDED
-        if input.kind is not Kind.SEND:
+        if self.order is PROVEN and len(self.inputs) >= vouched and not self.names(input.request_id):
+            self.order = CROWDED
+        if input.kind is not SEND:
             self.strict += 1
         else:
             if self.inputs:
@@ -151,10 +154,10 @@ class Unanswered:
 
     def _let_go(self, previous: Input) -> None:
         """A newer send is leaving: older ones are never sent again, so their frames are not needed any more."""
-        if previous.kind is Kind.SEND:
+        if previous.kind is SEND:
             previous.held_bytes, previous.frame = len(previous.frame), b""
             self._held_bytes += previous.held_bytes
-        while self.inputs[0].kind is Kind.SEND and (
+        while self.inputs[0].kind is SEND and (
             len(self.inputs) >= UNANSWERED_SENDS_MAX
             or (self._held_bytes > UNANSWERED_BYTES_MAX and len(self.inputs) > 1)
         ):
@@ -170,16 +173,16 @@ class Unanswered:
     def match(self, request_id: str | None) -> Match:
         """Pair an answer that carries this id (None where it carries none) and remove what it settles."""
         inputs, ids = self.inputs, self._facts.ids
-        if request_id is not None and ids is not Ids.REFUTED:
+        if request_id is not None and ids is not REFUTED:
             named = [index for index, input in enumerate(inputs) if input.request_id == request_id]
             if named:
                 return self._match_named(named, request_id)
-        if ids is Ids.ECHOED:
+        if ids is ECHOED:
             return self._match_unnamed(request_id)
         return self._paired(0) if inputs else _NONE
 
     def _match_named(self, named: list[int], request_id: str) -> Match:
-        self._facts.ids = Ids.ECHOED
+        self._facts.ids = ECHOED
         input, spent = self.inputs[named[0]], self._spent.get(request_id)
         if spent is input:
             # It left twice on this socket: this may be the late answer of the first time, which proves no order.
@@ -191,9 +194,9 @@ class Unanswered:
         # Outputs come in the order of the inputs: whatever was given up before this one is surely gone.
         self.end_unproven(Outcome.SUPERSEDED)
         if len(self.inputs) <= 1:
-            self.order = Order.PROVEN  # one that is alone behind it is surely kept
-        elif self.order is Order.BROKEN:
-            self.order = Order.CROWDED
+            self.order = PROVEN  # one that is alone behind it is surely kept
+        elif self.order is BROKEN:
+            self.order = CROWDED
         return match
 
     def _match_unnamed(self, request_id: str | None) -> Match:
@@ -204,27 +207,27 @@ class Unanswered:
         ):
             return _NONE
         unnamed = next((index for index, input in enumerate(inputs) if input.request_id is None), None)
-        proven = self.order is Order.PROVEN
+        proven = self.order is PROVEN
         if unnamed == 0 or (proven and (len(inputs) == 1 or unnamed is not None)):
             return self._paired(0)
         if unnamed is not None and not self.strict:
             return self._paired(unnamed)
-        self._facts.ids = Ids.REFUTED
+        self._facts.ids = REFUTED
         return _AMBIGUOUS
 
     def _paired(self, index: int, *, named: bool = False) -> Match:
-        candidate, certain = self.inputs[index], named or self.order is Order.PROVEN
-        if not certain and candidate.kind is Kind.REQUEST and candidate.outcome is None:
+        candidate, certain = self.inputs[index], named or self.order is PROVEN
+        if not certain and candidate.kind is REQUEST and candidate.outcome is None:
             return _AMBIGUOUS
         overtaken = tuple(self._removed(0) for _ in range(index)) if index else ()
         answered = self._removed(0)
-        if not self.inputs and self.order is Order.CROWDED:
-            self.order = Order.PROVEN
+        if not self.inputs and self.order is CROWDED:
+            self.order = PROVEN
         return Match(answered, certain, overtaken)
 
     def _removed(self, index: int) -> Input:
         input = self.inputs.pop(index)
-        if input.kind is Kind.SEND:
+        if input.kind is SEND:
             self._held_bytes -= input.held_bytes
         else:
             self.strict -= 1
@@ -240,7 +243,7 @@ class Unanswered:
                 del self._spent[next(iter(self._spent))]
 
     def _give_up(self, send: Input, outcome: Outcome) -> None:
-        self.order = Order.BROKEN
+        self.order = BROKEN
         self.spend(send)
         send.end(outcome)
 
@@ -255,7 +258,7 @@ class Unanswered:
         while len(self.inputs) > 1:
             self._give_up(self._removed(0), Outcome.SUPERSEDED)
         self.unproven = newest = self._removed(0)
-        self.order = Order.BROKEN
+        self.order = BROKEN
         self.spend(newest)
 
     def end_unproven(self, outcome: Outcome) -> None:

@@ -137,7 +137,8 @@ class LifeCycle:
     def answered(self, now: float) -> None:
         """A good answer: every budget is whole again."""
         self.retry.restored()
-        self.warming.answered(now)
+        if self.warming.until != NEVER:
+            self.warming.answered(now)
         self._renewed, self._answered = False, True
 
     def expires_at(self, request: Input) -> float:

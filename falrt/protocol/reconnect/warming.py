@@ -49,5 +49,4 @@ class Warming:
 
     def answered(self, now: float) -> None:
         """The model answers: it is warm."""
-        if self.until != NEVER:
-            self.until, self._tries, self.warm_at = NEVER, 0, now
+        self.until, self._tries, self.warm_at = NEVER, 0, now

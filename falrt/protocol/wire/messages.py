@@ -130,11 +130,10 @@ def _error(message: dict[str, Any]) -> Control:
 
 
 def _fal_message(message: dict[str, Any]) -> Control:
-    action = str(message.get("action", ""))
-    seconds = seconds_in(message.get("timing"))
-    if action == "timings" and seconds is not None:
+    action = message.get("action", "")
+    if action == "timings" and (seconds := seconds_in(message.get("timing"))) is not None:
         return Timings(seconds)
-    return Notice(action, message)
+    return Notice(str(action), message)
 
 
 def id_and_time_in(message: Any) -> tuple[str | None, float | None]:
