@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -92,18 +93,16 @@ async def _try(choice: Choice, options: dict[str, Any], tell: Callable[[str, str
 
     connection = falrt.connect(choice.model, **options)
     base_url = options.get("base_url") or os.environ.get("FALRT_BASE_URL", "").strip() or None
-    tokens = TokenCache(key=find_key(options.get("key")), base_url=base_url)
-    try:
+    cache = TokenCache(key=find_key(options.get("key")), base_url=base_url)
+    async with contextlib.aclosing(cache) as tokens:
         alias = Endpoint.parse(choice.model.app).alias
-        _, taken = await _timed(lambda: tokens.get(connection.app, alias), "a token")
+        _, taken = await _timed(lambda: tokens.get(connection.app, alias), "token")
         tell("token", f"minted in {taken}")
-    finally:
-        await tokens.aclose()
     try:
-        _, taken = await _timed(connection.__aenter__, "a socket")
+        _, taken = await _timed(connection.__aenter__, "socket")
         tell("socket", f"open after {taken} (with a token of its own): {connection.app}")
         given = choice.build(Motion().draw(1.0), "an oil painting of a small boat at sea")
-        output, taken = await _timed(lambda: connection.request(given), "a picture")
+        output, taken = await _timed(lambda: connection.request(given), "picture")
         picture = output.images[-1].to_pil()
         tell("picture", f"{picture.width} x {picture.height} pixels in {taken}")
     finally:
@@ -120,5 +119,5 @@ async def _timed(step: Callable[[], Awaitable[T]], name: str) -> tuple[T, str]:
         async with asyncio.timeout(_PATIENCE):
             result = await step()
     except TimeoutError as exc:
-        raise RequestTimeout(f"no {name.removeprefix('a ')} within {_PATIENCE:g} s") from exc
+        raise RequestTimeout(f"no {name} within {_PATIENCE:g} s") from exc
     return result, f"{(time.monotonic() - began) * 1000:.0f} ms"

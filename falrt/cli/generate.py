@@ -159,9 +159,8 @@ def _progress() -> Iterator[Callable[[Status], None]]:
     from falrt.protocol.wire.queue import InProgress, Queued
 
     console = plain_console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
-    ) as progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("submitting", total=None)
         told: list[str] = []
 

@@ -113,11 +113,6 @@ class Motion:
         box = ((x - wide) * side, (y - high) * side, (x + wide) * side, (y + high) * side)
         draw.ellipse(box, fill="#d8343a")
         for stripe in range(3):
-            start = degrees_of(seconds) + stripe * 120
+            start = seconds * 110 % 360 + stripe * 120
             draw.pieslice(box, start, start + 60, fill="#fdf6ec")
         self._disc(draw, x, y, 0.022, "#8a1f2a")
-
-
-def degrees_of(seconds: float) -> float:
-    """How far the ball has turned."""
-    return seconds * 110 % 360

@@ -27,18 +27,10 @@ _WORDS: Final = {"image": "a picture to start from", "lora": "LoRAs", "negative"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the options of a command say.
+    """What the options of a command say, in its own words; None leaves it to the endpoint.
 
     Attributes:
-        prompt: What to draw.
-        model: A short name, or an endpoint id.
-        size: ``"square"``, ``"landscape"``, ``"portrait"``, a preset of fal's, or ``"640x480"``; None: the endpoint's.
-        seed: None: random.
         image: The picture to start from, as a data URI or address.
-        negative_prompt: What to avoid.
-        lora_url: Address of LoRA weights.
-        lora_scale: How strongly they count.
-        num_images: None: the endpoint's default, one.
         settings: Further input fields.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +111,9 @@ class Show:
                     shot = self._shot(reply, record.count + 1, began)
                     record.add(shot)
                     if self.seconds is not None and limit.when() is None:
-                        limit.reschedule(asyncio.get_running_loop().time() + self._seconds_left(shot.at))
+                        # A model that takes longer than that to start has its time all the same.
+                        left = self.seconds - shot.at if shot.at < self.seconds else self.seconds
+                        limit.reschedule(asyncio.get_running_loop().time() + left)
                     _read_stats(connection, record, began)
                     # The thread goes on when this task is cancelled, and sinks must not be closed under it.
                     keeping = asyncio.create_task(asyncio.to_thread(self._keep, shot))
@@ -121,11 +123,6 @@ class Show:
                         self.window.show(shot)
                     if self._is_over(shot):
                         return
-
-    def _seconds_left(self, first_at: float) -> float:
-        """From the first answer on: a model that takes longer than that to start has its time all the same."""
-        assert self.seconds is not None  # noqa: S101 - for the type checker
-        return self.seconds - first_at if first_at < self.seconds else self.seconds
 
     def _is_over(self, shot: Shot) -> bool:
         return (self.frames is not None and shot.number >= self.frames) or (
@@ -142,16 +139,14 @@ class Show:
                 self.screen.waiting(f"{connection.app}: {connection.state}, no picture for a while")
 
     def _inputs(self, began: float) -> Any:
-        return self._live_inputs(began) if self.source.live else self._waiting_inputs(began)
+        if self.source.live:
+            return self._live_inputs(began)
+        return (self._input(frame, began) for frame in waiting_frames(self.source))
 
     async def _live_inputs(self, began: float) -> AsyncGenerator[Any, None]:
         async with contextlib.aclosing(live_frames(self.source)) as frames:
             async for frame in frames:
                 yield self._input(frame, began)
-
-    def _waiting_inputs(self, began: float) -> Iterator[Any]:
-        for frame in waiting_frames(self.source):
-            yield self._input(frame, began)
 
     def _input(self, frame: Image, began: float) -> Any:
         self.screen.once(self.choice.done_to(frame))

@@ -212,7 +212,9 @@ def test_the_queue_is_watched(run: Callable[..., Result], fal: Fal) -> None:
     fal.answer = answer
     result = run("generate", "-p", "x", "--queue", "-o", "a.jpg")
 
-    assert result.stderr.splitlines()[:3] == ["waiting, 3 before it", "in progress", "done"]
+    *steps, end = result.stderr.splitlines()
+    assert steps == ["waiting, 3 before it", "in progress", "done"]
+    assert end.startswith("fal-ai/flux-2/klein/4b: ")
     assert result.stdout == "a.jpg\n"
 
 
