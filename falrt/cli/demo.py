@@ -62,20 +62,20 @@ def demo(
         prompt=prompt_in_turn(DEMO_PROMPTS if prompt is None else (prompt,)),
         frames=frames,
         seconds=seconds,
+        record=Record(
+            f"{frames_in.title} through {model} on {'fal' if live else 'a local stand-in for fal'}"
+        ),
     )
     check_folder("--out", out)
-    place = "fal" if live else "a local stand-in for fal"
-    record = Record(title=f"{frames_in.title} through {model} on {place}")
     present(
         plain_console(quiet=quiet),
         show,
-        record,
         lambda: [
-            ContactSheet(out / "contact-sheet.jpg", record),
+            ContactSheet(out / "contact-sheet.jpg", show.record),
             Folder(out / "pictures"),
             Animation(out / "before-after.webp", side=320, beside=True),
         ],
         local=not live,
         speed=_SPEED,
     )
-    return record
+    return show.record

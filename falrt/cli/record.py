@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class Record:
 
     Attributes:
         title: What was streamed where, for reports.
+        began_at: The `time.monotonic` of its beginning.
         at: Seconds since the beginning of each answer.
         ages: Age of each answer's frame on arrival, seconds.
         latencies: Send to receive, seconds.
@@ -65,6 +67,7 @@ class Record:
     """
 
     title: str = ""
+    began_at: float = field(default_factory=time.monotonic)
     at: array[float] = field(default_factory=lambda: array("d"))
     ages: array[float] = field(default_factory=lambda: array("d"))
     latencies: array[float] = field(default_factory=lambda: array("d"))
@@ -94,6 +97,11 @@ class Record:
             if len(self.samples) > _SAMPLES_MAX:
                 self.samples = self.samples[::2]
                 self._stride *= 2
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self.began_at
 
     @property
     def count(self) -> int:

@@ -43,6 +43,7 @@ class Show:
         seconds: Stop this long after the beginning, or, where the model took longer than that to start, after the
             first answer; None: no limit.
         gate: Send only frames that changed by this share, 0 to 1; None: all.
+        record: Filled as answers come; holds what there was, however this ends.
         sinks: Where pictures go.
         screen: Where progress goes.
         window: Also shows every picture; closing it ends the stream.
@@ -55,23 +56,21 @@ class Show:
     frames: int | None = None
     seconds: float | None = None
     gate: float | None = None
+    record: Record = field(default_factory=Record)
     sinks: Sequence[Sink] = ()
     screen: Screen = field(default_factory=lambda: Screen(plain_console(quiet=True)))
     window: Window | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    async def run(self, record: Record) -> None:
+    async def run(self) -> None:
         """Stream until the source ends, a limit is reached or the task is cancelled; then close the sinks.
-
-        Args:
-            record: Filled as answers come; holds what there was, however this ends.
 
         Raises:
             FalrtError: The connection failed for good, or a sink cannot write.
         """
         import falrt
 
-        began = time.monotonic()
+        self.record.began_at = time.monotonic()
         try:
             self.screen.waiting("connecting ...")
 
@@ -83,14 +82,14 @@ class Show:
             connection = falrt.connect(self.choice.model, on_error=problem, **self.options)
             async with connection:
                 changed = None if self.gate is None else falrt.media.Changed(self.gate)
-                stream = connection.stream(self._inputs(began), gate=changed)
-                watcher = asyncio.create_task(self._watch(connection, record, began))
+                stream = connection.stream(self._inputs(), gate=changed)
+                watcher = asyncio.create_task(self._watch(connection))
                 async with contextlib.aclosing(stream):
                     try:
-                        await self._consume(connection, stream, record, began)
+                        await self._consume(connection, stream)
                     finally:
                         watcher.cancel()
-                        _read_stats(connection, record, began)
+                        self._read_stats(connection)
         finally:
             async with contextlib.AsyncExitStack() as closing:
                 # Every one of them, though another fails.
@@ -98,27 +97,23 @@ class Show:
                     closing.push_async_callback(_close, sink)
 
     async def _consume(
-        self,
-        connection: RealtimeConnection[Any, Any],
-        stream: AsyncIterator[Reply[Any, Any]],
-        record: Record,
-        began: float,
+        self, connection: RealtimeConnection[Any, Any], stream: AsyncIterator[Reply[Any, Any]]
     ) -> None:
         # A gate may let nothing through for long: the time is up all the same.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None) as limit:
                 async for reply in stream:
-                    shot = self._shot(reply, record.count + 1, began)
-                    record.add(shot)
+                    shot = self._shot(reply)
+                    self.record.add(shot)
                     if self.seconds is not None and limit.when() is None:
                         # A model that takes longer than that to start has its time all the same.
                         left = self.seconds - shot.at if shot.at < self.seconds else self.seconds
                         limit.reschedule(asyncio.get_running_loop().time() + left)
-                    _read_stats(connection, record, began)
+                    self._read_stats(connection)
                     # The thread goes on when this task is cancelled, and sinks must not be closed under it.
                     keeping = asyncio.create_task(asyncio.to_thread(self._keep, shot))
                     await completed(keeping, lambda: None)
-                    self.screen.update(record, shot)
+                    self.screen.update(self.record, shot)
                     if self.window is not None:
                         self.window.show(shot)
                     if self._is_over(shot):
@@ -129,35 +124,35 @@ class Show:
             self.window is not None and self.window.is_closed
         )
 
-    async def _watch(self, connection: RealtimeConnection[Any, Any], record: Record, began: float) -> None:
+    async def _watch(self, connection: RealtimeConnection[Any, Any]) -> None:
         """Note reconnects when they happen, and say what is waited for when no picture has come for a while."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            _read_stats(connection, record, began)
-            newest_at = record.at[-1] if record.count else 0.0
-            if time.monotonic() - began - newest_at > _SILENCE_SECONDS:
+            self._read_stats(connection)
+            newest_at = self.record.at[-1] if self.record.count else 0.0
+            if self.record.seconds - newest_at > _SILENCE_SECONDS:
                 self.screen.waiting(f"{connection.app}: {connection.state}, no picture for a while")
 
-    def _inputs(self, began: float) -> Any:
+    def _inputs(self) -> Any:
         if self.source.live:
-            return self._live_inputs(began)
-        return (self._input(frame, began) for frame in waiting_frames(self.source))
+            return self._live_inputs()
+        return (self._input(frame) for frame in waiting_frames(self.source))
 
-    async def _live_inputs(self, began: float) -> AsyncGenerator[Any, None]:
+    async def _live_inputs(self) -> AsyncGenerator[Any, None]:
         async with contextlib.aclosing(live_frames(self.source)) as frames:
             async for frame in frames:
-                yield self._input(frame, began)
+                yield self._input(frame)
 
-    def _input(self, frame: Image, began: float) -> Any:
+    def _input(self, frame: Image) -> Any:
         self.screen.once(self.choice.done_to(frame))
-        return self.choice.build(frame, self.prompt(time.monotonic() - began))
+        return self.choice.build(frame, self.prompt(self.record.seconds))
 
-    def _shot(self, reply: Reply[Any, Any], number: int, began: float) -> Shot:
+    def _shot(self, reply: Reply[Any, Any]) -> Shot:
         now = time.monotonic()
         frame = self.choice.frame_of(reply.input)
         return Shot(
-            number=number,
-            at=now - began,
+            number=self.record.count + 1,
+            at=now - self.record.began_at,
             age=now - captured_at(frame),
             latency=reply.latency,
             inference_time=reply.inference_time
@@ -168,6 +163,13 @@ class Show:
             pictures=tuple(image.bytes() for image in reply.output.images),
         )
 
+    def _read_stats(self, connection: RealtimeConnection[Any, Any]) -> None:
+        stats, record = connection.stats, self.record
+        record.open_seconds = stats.open_seconds
+        record.bytes_sent, record.bytes_received = stats.bytes_sent, stats.bytes_received
+        while len(record.reconnects) < stats.reconnects:
+            record.reconnects.append(record.seconds)
+
     def _keep(self, shot: Shot) -> None:
         for sink in self.sinks:
             with writing(sink.path):
@@ -177,11 +179,3 @@ class Show:
 async def _close(sink: Sink) -> None:
     with writing(sink.path):
         await asyncio.shield(asyncio.to_thread(sink.close))
-
-
-def _read_stats(connection: RealtimeConnection[Any, Any], record: Record, began: float) -> None:
-    stats = connection.stats
-    record.open_seconds = stats.open_seconds
-    record.bytes_sent, record.bytes_received = stats.bytes_sent, stats.bytes_received
-    while len(record.reconnects) < stats.reconnects:
-        record.reconnects.append(time.monotonic() - began)

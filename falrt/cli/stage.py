@@ -30,7 +30,6 @@ __all__ = ["present"]
 def present(
     console: Console,
     show: Show,
-    record: Record,
     open_sinks: Callable[[], Sequence[Sink]],
     *,
     local: bool,
@@ -45,7 +44,6 @@ def present(
     Args:
         console: Where progress goes.
         show: What is streamed.
-        record: Filled with what happens.
         open_sinks: Opens what pictures are written to; called when nothing else can fail.
         local: Against a local stand-in that runs meanwhile, instead of fal.
         speed: Of the stand-in.
@@ -57,20 +55,25 @@ def present(
     Raises:
         FalrtError: It cannot be done; the text says why. What had been made by then is saved all the same.
     """
+    record = show.record
     check_endpoint(show.choice.model, local=local, speed=speed, max_buffering=max_buffering)
     with (
         Interruption() as interruption,
         _window(f"falrt: {show.source.title}") if in_window else contextlib.nullcontext() as window,
         endpoint(local=local, speed=speed) as options,
     ):
-        if max_buffering is not None:
-            options["max_buffering"] = max_buffering
         sinks = open_sinks()
         console.print(f"{record.title}  (Ctrl-C ends it)")
         try:
             with _screen(console, show, preview=preview) as screen:
-                staged = replace(show, sinks=sinks, screen=screen, window=window, options=options)
-                interrupted = asyncio.run(interruption.run(lambda: staged.run(record)))
+                staged = replace(
+                    show,
+                    sinks=sinks,
+                    screen=screen,
+                    window=window,
+                    options={**options, "max_buffering": max_buffering},
+                )
+                interrupted = asyncio.run(interruption.run(staged.run))
         except BaseException:
             if record.count:
                 _finish(console, record, sinks, reports, interrupted=False)

@@ -89,13 +89,15 @@ def stream(
         frames_in = replace(frames_in, live=True)
     if gate is not None and not frames_in.live:
         raise ConfigurationError("--gate skips frames, but every frame of a file is used: add --live")
+    choice = choose(model, read_settings(set_), app=app_id, fit=fit)
     show = Show(
         source=frames_in,
-        choice=choose(model, read_settings(set_), app=app_id, fit=fit),
+        choice=choice,
         prompt=choose_prompt(prompt, prompt_file),
         frames=frames,
         seconds=seconds,
         gate=gate,
+        record=Record(f"{frames_in.title} through {choice.model.app}", price_per_second=price_per_second),
     )
     outs, reports = distinct(out or ()), distinct(report or ())
     if not (outs or reports or preview or window):
@@ -105,7 +107,6 @@ def stream(
     present(
         plain_console(quiet=quiet),
         show,
-        Record(f"{frames_in.title} through {show.choice.model.app}", price_per_second=price_per_second),
         lambda: _open_sinks(outs, frames_in, beside=beside),
         local=local,
         speed=speed,

@@ -40,7 +40,7 @@ class Kept:
         self.closed += 1
 
 
-def a_show(server: LocalServer, console: Console, sink: Kept, **limits: float) -> Show:
+def a_show(server: LocalServer, console: Console, sink: Kept, **rest: object) -> Show:
     return Show(
         source=open_source("scene"),
         choice=choose("klein", {}),
@@ -48,14 +48,14 @@ def a_show(server: LocalServer, console: Console, sink: Kept, **limits: float) -
         sinks=[sink],
         screen=Screen(console),
         options={"base_url": server.url, "key": "test"},
-        **limits,  # type: ignore[arg-type]
+        **rest,  # type: ignore[arg-type]
     )
 
 
 async def test_shots_tell_frame_picture_age_and_prompt(console: Console) -> None:
     sink, record = Kept(), Record()
     async with LocalServer(LocalOptions(speed=20)) as server, asyncio.timeout(30):
-        await a_show(server, console, sink, frames=3).run(record)
+        await a_show(server, console, sink, frames=3, record=record).run()
 
     assert [shot.number for shot in sink.shots] == [1, 2, 3]
     assert sink.closed == 1
@@ -73,7 +73,7 @@ async def test_silence_is_explained(console: Console, monkeypatch: pytest.Monkey
     monkeypatch.setattr(show, "_SILENCE_SECONDS", 0.01)
     monkeypatch.setattr(show, "_LOOK_SECONDS", 0.01)
     async with LocalServer(LocalOptions(speed=1)) as server, asyncio.timeout(30):
-        await a_show(server, console, Kept(), frames=1).run(Record())
+        await a_show(server, console, Kept(), frames=1).run()
 
     assert "fal-ai/flux-2/klein/realtime: open, no picture for a while" in console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -82,7 +82,7 @@ async def test_sinks_are_closed_when_the_connection_cannot_be_opened(console: Co
     async with LocalServer(LocalOptions(key="right")) as server, asyncio.timeout(30):
         sink = Kept()
         with pytest.raises(exceptions.AuthenticationError):
-            await a_show(server, console, sink).run(Record())
+            await a_show(server, console, sink).run()
 
     assert sink.closed == 1
 
@@ -93,7 +93,7 @@ async def test_cancelled_show_closes_its_sinks(console: Console) -> None:
     sink.on_shot = lambda: loop.call_soon_threadsafe(first.set)  # called from a thread
 
     async with LocalServer(LocalOptions(speed=20)) as server, asyncio.timeout(30):
-        showing = asyncio.create_task(a_show(server, console, sink).run(record))
+        showing = asyncio.create_task(a_show(server, console, sink, record=record).run())
         await first.wait()
         showing.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -116,7 +116,7 @@ async def test_sink_that_is_busy_is_not_closed_under_it(console: Console) -> Non
             closed.set()
 
     async with LocalServer(LocalOptions(speed=20)) as server, asyncio.timeout(30):
-        showing = asyncio.create_task(a_show(server, console, Busy()).run(Record()))
+        showing = asyncio.create_task(a_show(server, console, Busy()).run())
         await first.wait()
         showing.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -136,7 +136,7 @@ async def test_every_sink_is_closed_though_another_cannot_be(console: Console) -
         with pytest.raises(
             exceptions.ConfigurationError, match=r"nowhere: cannot be written \(No space left on device\)"
         ):
-            await show.run(Record())
+            await show.run()
 
     assert (len(good.shots), good.closed) == (1, 1)
 
