@@ -140,8 +140,8 @@ def _sketch(work: Work) -> Image.Image:
 def _neon(work: Work) -> Image.Image:
     """Glowing contours over a dark picture."""
     dim = work.base.point([int(level * level / 255 * 0.42) for level in range(256)] * 3)
-    bright = _grey(work.source.convert("L").point([120 + level // 4 for level in range(256)]))
-    light = Image.blend(bright.point(work.look.warm), bright.point(work.look.cool), 0.5)
+    top, bottom = (_vivid(ramp) for ramp in (work.look.cool, work.look.warm))
+    light = ImageOps.colorize(Image.linear_gradient("L").resize(dim.size), top, bottom)
     tubes = ImageChops.multiply(light, _grey(_contours(work.source)))
     glow = _soft(tubes).point([min(255, 2 * level) for level in range(256)] * 3)
     return ImageChops.screen(ImageChops.screen(dim, glow), tubes)
@@ -279,6 +279,13 @@ def _grained(work: Work, depth: int) -> Image.Image:
     width, height = work.base.size
     rough = (255 - work.rng.integers(0, depth, (height, width))).astype(np.uint8)
     return _grey(Image.fromarray(rough).filter(ImageFilter.BoxBlur(1)))
+
+
+def _vivid(ramp: list[int]) -> tuple[int, int, int]:
+    """Return a ramp's middle colour as bright as it can be."""
+    red, green, blue = ramp[110::256]
+    most = max(red, green, blue, 1)
+    return 255 * red // most, 255 * green // most, 255 * blue // most
 
 
 def _grey(image: Image.Image) -> Image.Image:

@@ -120,7 +120,9 @@ class Storage:
         for name in ("content_type", "file_name"):
             if not isinstance(given.get(name), str):
                 raise invalid("missing", ["body", name], "Field required", body)
-        lifecycle = request.headers.get("x-fal-object-lifecycle-preference")
+        # The Python clients' header, and the JavaScript client's.
+        lifetimes = (f"x-fal-object-lifecycle{end}" for end in ("-preference", ""))
+        lifecycle = next((request.headers[name] for name in lifetimes if name in request.headers), None)
         path = self._new(given["file_name"], given["content_type"], lifecycle)
         # The address is all that is asked for later, as with the real service's signed ones.
         return Response.json(

@@ -282,6 +282,14 @@ async def test_a_file_is_put_at_the_address_that_was_given() -> None:
         assert (await client.get(f"{server.url}/files/00/none.txt")).status_code == 404
 
 
+@pytest.mark.parametrize("header", ["x-fal-object-lifecycle", "x-fal-object-lifecycle-preference"])
+async def test_the_lifetime_of_a_file_is_noted_from_either_clients_header(header: str) -> None:
+    async with FakeServer() as server, http(server) as client:
+        asked = {"content_type": "text/plain", "file_name": "a.txt"}
+        await client.post("/storage/upload/initiate", json=asked, headers={header: "1h"})
+    assert [file.lifecycle for file in server.platform.storage.files.values()] == ["1h"]
+
+
 async def test_an_app_gets_uploaded_files_as_data_uris() -> None:
     async with FakeServer(lambda given: {"got": given["images"][0]["url"]}) as server, http(server) as client:
         path = server.platform.storage.add(b"abc", "text/plain", "a.txt")
