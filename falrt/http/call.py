@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any, Final, Generic, Self
 
 from falrt.exceptions import ConfigurationError, EncodeError
-from falrt.http.caller import Ask, Caller, Reply
+from falrt.http.caller import Ask, Caller
 from falrt.http.options import CallSettings
 from falrt.models import plain
 from falrt.protocol.wire.endpoint import Endpoint
+from falrt.protocol.wire.pipelined import Answer
 from falrt.threads import run_in_thread
 from falrt.typing import EndpointModel, InputT, OutputT
 
@@ -109,11 +110,11 @@ class Call(Generic[InputT, OutputT]):
         loaded: OutputT = result if self._model is None else self._model.load(result)
         return loaded
 
-    def result(self, reply: Reply) -> OutputT:
+    def result(self, answer: Answer) -> OutputT:
         """Return the result in an answer.
 
         Raises:
             HTTPCallError: It is not JSON.
             ResponseValidationError: As :meth:`load`.
         """
-        return self.load(self.caller.decode(reply, self.app))
+        return self.load(self.caller.decode(answer, self.app))

@@ -35,12 +35,13 @@ from falrt.http.options import DEFAULTS, CallSettings
 from falrt.protocol.reconnect.backoff import Backoff, RetrySchedule
 from falrt.protocol.wire.endpoint import Hosts, redact
 from falrt.protocol.wire.http_errors import is_safe_to_repeat, read_error
+from falrt.protocol.wire.pipelined import Answer
 from falrt.protocol.wire.proxies import Proxies
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["MAYBE_WORKED_ON", "REPLY_BYTES_MAX", "Ask", "Caller", "Reply", "lost", "within"]
+__all__ = ["MAYBE_WORKED_ON", "REPLY_BYTES_MAX", "Ask", "Caller", "lost", "within"]
 
 logger = logging.getLogger("falrt.http")
 
@@ -93,19 +94,11 @@ class Ask:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A good answer, whole."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-
-
+@dataclass(eq=False, repr=False)
 class Caller:
     """Sends the requests of one client, with what they share.
 
-    Args:
+    Attributes:
         hosts: Where the services are.
         key: Returns the key.
         tokens: The client's tokens; None where it uses none.
@@ -117,26 +110,19 @@ class Caller:
         pipelines: Those that are open; the client closes them when it is closed.
     """
 
-    def __init__(
-        self,
-        *,
-        hosts: Hosts,
-        key: Callable[[], Key],
-        tokens: TokenCache | None,
-        pool: HTTPPool,
-        ssl_context: Callable[[], Awaitable[ssl.SSLContext]],
-        proxies: Proxies,
-        proxy_url: str | None,
-        prefers_tokens: bool,
-        pipelines: set[Any],
-    ) -> None:
-        self.hosts, self.tokens, self.prefers_tokens = hosts, tokens, prefers_tokens
-        self.ssl_context, self.proxies, self.proxy_url = ssl_context, proxies, proxy_url
-        self.pipelines, self._key, self._pool = pipelines, key, pool
-        # Taken apart once: that is a twentieth of a small call.
-        self._urls: dict[str, httpx.URL] = {}
+    hosts: Hosts
+    key: Callable[[], Key]
+    tokens: TokenCache | None
+    pool: HTTPPool
+    ssl_context: Callable[[], Awaitable[ssl.SSLContext]]
+    proxies: Proxies
+    proxy_url: str | None
+    prefers_tokens: bool
+    pipelines: set[Any]
+    # Taken apart once: that is a twentieth of a small call.
+    _urls: dict[str, httpx.URL] = field(default_factory=dict, init=False)
 
-    async def ask(self, ask: Ask) -> Reply:
+    async def ask(self, ask: Ask) -> Answer:
         """Send a request until it is answered for good; return the answer.
 
         Raises:
@@ -146,10 +132,9 @@ class Caller:
             MissingCredentialsError: A key is needed and there is none.
         """
 
-        async def attempt() -> Reply:
+        async def attempt() -> Answer:
             async with aclosing(await self._send(ask)) as response:
-                body = await self.read(response, ask.what)
-                return Reply(response.status_code, response.headers, body)
+                return await self.answer(response, ask.what)
 
         return await self.patiently(attempt, ask)
 
@@ -179,15 +164,18 @@ class Caller:
                 logger.debug("%s: trying again in %.2f s: %s", ask.what, delay, exc)
             await asyncio.sleep(delay)
 
-    async def read(
-        self, response: httpx.Response, what: str, limit: int | None = None, *, cut: bool = False
-    ) -> bytes:
-        """Return a body, up to the limit; beyond it, its beginning if it may be cut.
+    async def answer(self, response: httpx.Response, what: str) -> Answer:
+        """Return a good answer, whole.
 
         Raises:
-            HTTPCallError: It is larger, or the connection was lost.
+            HTTPCallError: It is too large, or the connection was lost.
         """
-        body, limit = bytearray(), limit or REPLY_BYTES_MAX
+        body, headers = await self._read(response, what, REPLY_BYTES_MAX), response.headers
+        return Answer(response.status_code, headers, body, headers.get("x-fal-request-id", ""))
+
+    async def _read(self, response: httpx.Response, what: str, limit: int, *, cut: bool = False) -> bytes:
+        """Return a body, up to the limit; beyond it, its beginning if it may be cut."""
+        body = bytearray()
         try:
             with self.losing(what):
                 async for chunk in response.aiter_bytes():
@@ -203,7 +191,7 @@ class Caller:
             )
         return bytes(body[:limit])
 
-    def decode(self, reply: Reply | str, what: str) -> Any:
+    def decode(self, reply: Answer | str, what: str) -> Any:
         """Return the value of a JSON answer, or of an event's text.
 
         Raises:
@@ -221,13 +209,13 @@ class Caller:
             raise HTTPCallError(
                 f"{what}: expected JSON, got {kind} {said} ({reply.status})",
                 status=reply.status,
-                request_id=reply.headers.get("x-fal-request-id"),
+                request_id=reply.request_id or None,
                 headers=reply.headers,
             ) from exc
 
     async def _send(self, ask: Ask) -> httpx.Response:
         """Send once; return a good answer."""
-        transport = await self._pool.transport()
+        transport = await self.pool.transport()
         logger.debug("> %s %s, %d bytes", ask.method, ask.what, len(ask.body or b""))
         by_proxy = self.proxy_url if ask.authorization is None else None
         with self.losing(ask.what, by_proxy or ask.url):
@@ -236,7 +224,7 @@ class Caller:
         logger.debug("< %d %s", status, ask.what)
         if not 200 <= status < 300:
             async with aclosing(response):
-                body = await self.read(response, ask.what, ERROR_BYTES_MAX, cut=True)
+                body = await self._read(response, ask.what, ERROR_BYTES_MAX, cut=True)
             raise self.refused(status, response.headers, body, ask.what)
         return response
 
@@ -270,7 +258,7 @@ class Caller:
             MissingCredentialsError: A key is needed and there is none.
         """
         try:
-            return self._key().header
+            return self.key().header
         except MissingCredentialsError:
             if urlsplit(self.hosts.run).hostname in LOOPBACK:
                 return ""  # a server on this machine: there is nobody to pay
@@ -284,7 +272,7 @@ class Caller:
 
     def _without_key(self, text: str) -> str:
         try:
-            return self._key().hide(text)
+            return self.key().hide(text)
         except FalrtError:
             return text  # there is none
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from falrt.auth import TokenCache
 from falrt.exceptions import HTTPAuthenticationError, HTTPCallError, RequestFailedError
 from falrt.http.call import Call
-from falrt.http.caller import Caller, Reply, within
+from falrt.http.caller import Caller, within
 from falrt.protocol.wire.http_errors import recast
 from falrt.protocol.wire.server_events import EventDecoder
 from falrt.typing import InputT, OutputT
@@ -92,8 +92,7 @@ async def _parts(call: Call[Any, OutputT], response: httpx.Response) -> AsyncGen
             async for value in events:
                 yield call.load(value)
     elif kind.endswith("json"):
-        body = await call.caller.read(response, call.app)
-        yield call.result(Reply(response.status_code, response.headers, body))
+        yield call.result(await call.caller.answer(response, call.app))
     else:
         with call.caller.losing(call.app):
             async for chunk in response.aiter_bytes():

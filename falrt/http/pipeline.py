@@ -19,7 +19,7 @@ from falrt.exceptions import (
     HTTPCallError,
 )
 from falrt.http.call import Call
-from falrt.http.caller import MAYBE_WORKED_ON, Reply, within
+from falrt.http.caller import MAYBE_WORKED_ON, within
 from falrt.options import check_seconds
 from falrt.protocol.wire.pipelined import BODY_BYTES_MAX, Answer, AnswerReader
 from falrt.typing import InputT, OutputT
@@ -104,12 +104,12 @@ class Pipeline(Generic[InputT, OutputT]):
         async with within(timeout or call.settings.timeout, call.app):
             frame = (await call.dump(input)).decode()
 
-            async def attempt() -> Reply:
+            async def attempt() -> Answer:
                 answer = await (await self._usable_line()).ask(frame)
                 if not 200 <= answer.status < 300:
                     headers = {"x-fal-request-id": answer.request_id, **answer.headers}
                     raise self._caller.refused(answer.status, headers, answer.body, call.app)
-                return Reply(answer.status, answer.headers, answer.body)
+                return answer
 
             return call.result(await self._caller.patiently(attempt, call.ask("POST", "")))
 

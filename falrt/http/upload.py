@@ -22,12 +22,13 @@ from falrt.exceptions import (
     HTTPCallError,
     UploadError,
 )
-from falrt.http.caller import Ask, Caller, Reply
+from falrt.http.caller import Ask, Caller
 from falrt.http.options import Lifetime, lifecycle
 from falrt.media import encode_image, parse_data_uri
 from falrt.media.source import check_no_folder, describe, is_pixels
 from falrt.options import check_function
 from falrt.protocol.wire.http_errors import recast
+from falrt.protocol.wire.pipelined import Answer
 from falrt.protocol.wire.storage import PARTS_AT_A_TIME, Place, content_type_of, part_sizes, read_place
 from falrt.threads import run_in_thread
 
@@ -243,7 +244,7 @@ class _Sending:
         *,
         method: str = "PUT",
         headers: Mapping[str, str] | None = None,
-    ) -> Reply:
+    ) -> Answer:
         async def told(sent: int) -> None:
             self._sent[number] = sent
             await tasks.told(self._on_progress, sum(self._sent.values()), self._file.size)
@@ -251,7 +252,7 @@ class _Sending:
         body, headers = _Part(self._file, offset, size, told), headers or {"content-type": self._kind}
         return await self._ask(method, url, body, headers=headers, authorization=place.authorization)
 
-    async def _ask(self, method: str, url: str, body: Any, **more: Any) -> Reply:
+    async def _ask(self, method: str, url: str, body: Any, **more: Any) -> Answer:
         if isinstance(body, dict):
             body = json.dumps(body).encode()
         try:
@@ -262,6 +263,6 @@ class _Sending:
                 raise
             raise recast(exc, UploadError) from exc  # the storage's own token, not the key
 
-    def _map(self, reply: Reply) -> dict[str, Any]:
+    def _map(self, reply: Answer) -> dict[str, Any]:
         given = self._caller.decode(reply, _WHAT)
         return given if isinstance(given, dict) else {}
