@@ -77,7 +77,7 @@ _LONGEST_PATH_BYTES = 4096
 
 
 _QUALITY: Final = Rule("a whole number between 1 and 95", 1, 95, whole=True)
-_SIDE: Final = Rule("a side in pixels from 1 to 16384", 1, 16384, whole=True)
+_SIDE: Final = Rule("a whole number of pixels from 1 to 16384", 1, 16384, whole=True)
 
 
 class SlowFormatWarning(UserWarning):
@@ -186,7 +186,7 @@ def encode_image(
     Arguments, errors and warnings are those of :func:`data_uri`. Where no ``size`` is given, a picture with a side
     longer than ``max_side`` pixels is scaled down to that, in its own shape.
     """
-    target = check_options(size, quality, channels, fit)
+    target = check_options(size, quality, channels, fit, max_side)
     if isinstance(source, Fitted):
         fit, source = source.fit, source.picture
     if isinstance(source, BGR):
@@ -292,7 +292,7 @@ def decode_base64(text: str) -> bytes:
 
 
 def check_options(
-    size: Size | None, quality: int, channels: str, fit: str | None = None
+    size: Size | None, quality: int, channels: str, fit: str | None = None, max_side: int | None = None
 ) -> tuple[int, int] | None:
     """Check the options of an encoding, and return the size as ``(width, height)``.
 
@@ -304,6 +304,7 @@ def check_options(
     if fit is not None:
         check_fit(fit)
     check_number("quality", quality, _QUALITY)
+    check_number("max_side", max_side, _SIDE, optional=True)
     if size is None:
         return None
     sides = tuple(size) if isinstance(size, tuple | list) else (size, size)

@@ -160,4 +160,4 @@ def describe(value: object) -> str:
         return repr(value if len(value) <= 60 else value[:57] + "...")
     if isinstance(value, os.PathLike):
         return repr(os.fspath(value))
-    return type(value).__name__
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__

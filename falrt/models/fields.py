@@ -85,7 +85,7 @@ class ImageField:
     max_side: int | None = None
 
     def __post_init__(self) -> None:
-        check_options(self.size, self.quality, self.channels, self.fit)
+        check_options(self.size, self.quality, self.channels, self.fit, self.max_side)
 
     def check(self, value: object) -> object:
         """Return the value unchanged; takes microseconds, because nothing is read or decoded.

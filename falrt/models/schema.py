@@ -137,4 +137,8 @@ def _short(value: Any) -> Any:
         return _Words(f"<{len(value)} bytes>") if len(value) > 16 else value
     if isinstance(value, str) and len(value) > _LONG_CHARACTERS:
         return _Words(f"<{len(value)} characters starting {value[:24]!r}>")
+    if isinstance(value, list | tuple):
+        return [_short(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _short(each) for key, each in value.items()}
     return value

@@ -115,7 +115,7 @@ class Endpoint(Generic[InputT, OutputT]):
         given: Any = value
         left_out = getattr(type(value), "model_left_out", None)
         try:
-            dumped: dict[str, Any] = given.model_dump(
+            dumped: Any = given.model_dump(
                 exclude=left_out - given.model_fields_set if left_out else None,
                 exclude_none=True,
                 by_alias=True,
@@ -125,6 +125,10 @@ class Endpoint(Generic[InputT, OutputT]):
             if isinstance(exc.__cause__, FalrtError):
                 raise exc.__cause__ from None
             raise ConfigurationError(f"an input of {self.app} cannot be sent: {exc}") from exc
+        if not isinstance(dumped, dict):
+            raise ConfigurationError(
+                f"an input of {self.app} must be a mapping, and {describe(model)} gives none"
+            )
         return dumped
 
 

@@ -171,6 +171,9 @@ def test_a_large_png_frame_is_warned_about_at_the_caller_s_line(as_uri: bool) ->
 def test_a_wrong_option_fails_where_the_field_is_declared() -> None:
     with pytest.raises(ConfigurationError, match="quality must be a whole number between 1 and 95, got 100"):
         ImageField(quality=100)
+    for side in (0, -5, 1.5, True, "2048"):
+        with pytest.raises(ConfigurationError, match=f"max_side must be .* got {side!r}"):
+            ImageField(max_side=side)  # type: ignore[arg-type]  # the mistake under test
 
 
 def test_none_means_no_picture() -> None:

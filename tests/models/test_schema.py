@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import AliasChoices, AliasPath, ConfigDict, Field, ValidationError
 
+from falrt import models
 from falrt.models import ImageField, ImageSource, ModelInput, ModelOutput
 
 
@@ -123,3 +124,16 @@ def test_outputs_keep_unknown_fields() -> None:
 
     assert answer.model_extra == {"extra": b"x" * 90}
     assert repr(answer) == "Answer(text='a', extra=<90 bytes>)"
+
+
+def test_pictures_in_lists_and_maps_are_shown_in_a_few_words() -> None:
+    jpeg = b"\xff\xd8\xff" + bytes(1000)
+
+    given = models.Flux2KleinEditInput(prompt="x", image_urls=[jpeg, "data:image/jpeg;base64," + "A" * 1000])
+    result = models.StillOutput.model_validate({"images": [], "masks": [{"mask": jpeg}]})
+
+    assert repr(given) == (
+        "Flux2KleinEditInput(prompt='x', image_urls=[<1003 bytes>, "
+        "<1023 characters starting 'data:image/jpeg;base64,A'>])"
+    )
+    assert "masks=[{'mask': <1003 bytes>}]" in repr(result)

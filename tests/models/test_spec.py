@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, ValidationError, field_serializer
+from pydantic import BaseModel, Field, RootModel, ValidationError, field_serializer
 
 from falrt.exceptions import ConfigurationError, ResponseValidationError
 from falrt.models import ModelInput, RealtimeModel
@@ -48,7 +48,7 @@ def test_the_parts_are_kept() -> None:
         ({"app": 5}, "app must be an endpoint id such as 'acme/app', not int"),
         ({"path": 5}, "path must be a string"),
         ({"mode": "duplex"}, "one of unary, server_streaming, client_streaming, bidi, not 'duplex'"),
-        ({"input_type": str}, "input_type must be a pydantic model class or dict"),
+        ({"input_type": str}, "input_type must be a pydantic model class or dict, not the class str"),
         ({"input_type": BaseModel}, "input_type"),
         ({"output_type": Answer(text="x")}, "output_type must be a pydantic model class or dict, not Answer"),
     ],
@@ -231,3 +231,11 @@ def test_what_is_dumped_validates_again(text: str, count: int | None, audio: byt
     ask = Ask(text=text, count=count, audio=audio)
 
     assert Ask.model_validate(MODEL.dump(ask)) == ask
+
+
+def test_an_input_that_is_no_mapping_on_the_wire_is_refused() -> None:
+    class Numbers(RootModel[list[int]]):
+        pass
+
+    with pytest.raises(ConfigurationError, match="must be a mapping, and the class Numbers gives none"):
+        RealtimeModel("acme/app", Numbers, dict).dump(Numbers([1]))
