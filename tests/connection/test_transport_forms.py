@@ -102,7 +102,8 @@ async def test_a_flood_of_messages_leaves_the_loop_its_turns_and_is_told_whole_b
         socket.send_bytes(message * 3000 + frame(Opcode.CLOSE, b"\x03\xe8"))
         await soon(lost.wait())
         assert len(told) == 3000
-        assert max(collections.Counter(told).values()) <= 2 * FRAMES_A_TURN
+        reads = 1 if isinstance(loop, asyncio.BaseEventLoop) else 32  # libuv reads so often in one turn
+        assert max(collections.Counter(told).values()) <= 2 * FRAMES_A_TURN * reads
         await conn.close()
     turning.cancel()
 
