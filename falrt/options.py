@@ -176,9 +176,7 @@ class ConnectionSettings:
         if not isinstance(self.lazy, bool):
             raise ConfigurationError(f"lazy must be True or False, got {self.lazy!r}")
         Proxies.of(self.proxy)
-        pacing: object = self.pacing
-        if isinstance(pacing, type) or not callable(getattr(pacing, "start", None)):
-            raise ConfigurationError(f"pacing must be a policy such as falrt.pacing.Latest(), got {pacing!r}")
+        check_pacing(self.pacing)
         if self.throttle_interval is not None and self.pacing != Immediate():
             raise ConfigurationError(
                 "throttle_interval is short for pacing=Throttle(interval): pass only one of them"
@@ -293,6 +291,16 @@ def check_seconds(name: str, value: object, *, optional: bool) -> None:
         ConfigurationError: Names the option.
     """
     check_number(name, value, SECONDS, optional=optional)
+
+
+def check_pacing(value: object) -> None:
+    """Refuse what is no policy, a policy's class included.
+
+    Raises:
+        ConfigurationError: Shows it.
+    """
+    if isinstance(value, type) or not callable(getattr(value, "start", None)):
+        raise ConfigurationError(f"pacing must be a policy such as falrt.pacing.Latest(), got {value!r}")
 
 
 def check_function(name: str, value: object) -> None:

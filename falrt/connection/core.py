@@ -43,17 +43,10 @@ class RunningStream(Protocol):
 class Core(Generic[InputT, OutputT]):
     """One logical connection, however many hold it.
 
-    Args:
-        spec: The model's types; None for an app that is only an id.
-        settings: Of the connection.
-        opening: The way to the app.
-        on_start: Called when it begins; may refuse.
-        on_close: Called when it has ended.
+    ``spec`` holds the model's types; None for an app that is only an id. ``on_start`` is called when the connection
+    begins, and may refuse; ``on_close`` when it has ended.
 
     Attributes:
-        settings: Of the connection.
-        opening: The way to the app.
-        translation: Of inputs and results.
         encoder: Makes inputs of what the user gives.
         mode: How inputs and results belong together.
         inside: Marks what runs for the user.

@@ -42,11 +42,6 @@ WORRYING_TRIES: Final = 5
 class Delivery:
     """Hands over what a protocol tells of one connection.
 
-    Args:
-        translation: Makes results typed.
-        settings: Name the user's functions.
-        protocol: Says whether anything more will come.
-
     Attributes:
         callbacks: Where ``on_result`` or ``on_error`` was given.
         inbox: What ``recv()`` takes.

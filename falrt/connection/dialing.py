@@ -35,14 +35,8 @@ async def open_socket(
 ) -> Socket:
     """Open a WebSocket. Redirects are not followed: the credential is meant for one host only.
 
-    Args:
-        url: ``ws://`` or ``wss://``, with the token if there is one.
-        headers: Of the request, such as the key.
-        ssl: For ``wss://`` and for a proxy that is spoken to in TLS.
-        max_size: Bytes that a message may have.
-        proxy: The way there, or None for the direct one.
-        compression: ``"deflate"`` offers it.
-        user_agent: Who we say we are.
+    ``url``, ``headers``, ``max_size`` and ``compression`` are those of ``Framing``; ``ssl`` is for ``wss://`` and for a
+    proxy that is spoken to in TLS.
 
     Raises:
         Exception: :func:`falrt.connection.losses.loss_of_opening` says what it means.

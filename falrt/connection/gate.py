@@ -20,6 +20,8 @@ __all__ = ["Gate"]
 
 # A hand that rests this long has come to rest; the model is free for the settled picture by then.
 SETTLE: Final = 0.3
+# No frame: a user's may be None.
+_NONE: Final = object()
 
 
 class Gate:
@@ -30,8 +32,6 @@ class Gate:
     """
 
     __slots__ = (
-        "_ever_sent",
-        "_has_held",
         "_held",
         "_held_differs",
         "_held_since",
@@ -43,11 +43,9 @@ class Gate:
 
     def __init__(self, worth_sending: Callable[[Any, Any], object]) -> None:
         self._worth_sending = worth_sending
-        self._last_sent: Any = None
-        self._ever_sent = False
+        self._last_sent: Any = _NONE
         # The newest frame held back since the last that was sent.
-        self._held: Any = None
-        self._has_held = False
+        self._held: Any = _NONE
         # Whether it differs at all from what was sent last.
         self._held_differs = False
         # The frame that the function was asked about last, and what it said.
@@ -63,7 +61,7 @@ class Gate:
             self._note_sent(frame)
             self._held_since = now
             return True
-        self._held, self._has_held, self._judged = frame, True, None
+        self._held, self._judged = frame, None
         self._held_differs = not _same(frame, self._last_sent)
         return False
 
@@ -73,7 +71,7 @@ class Gate:
         Raises:
             ConfigurationError: The function is async: its awaitable would always read as yes.
         """
-        if not self._ever_sent:
+        if self._last_sent is _NONE:
             return True
         if self._judged is None or self._judged[0] is not frame:
             verdict = self._worth_sending(self._last_sent, frame)
@@ -88,35 +86,34 @@ class Gate:
 
     def settles_at(self) -> float | None:
         """Return when the held frame is to be sent, if nothing changes until then; None: nothing to send."""
-        if not self._has_held or self._held_since is None or not self._held_differs:
+        if self._held is _NONE or self._held_since is None or not self._held_differs:
             return None
         return self._held_since + SETTLE
 
     def settled(self) -> tuple[Any, bool]:
-        """Take the held frame, and whether it differs at all from what was sent last."""
+        """Take the held frame as :meth:`last` does; nothing settles again until the next change."""
         self._held_since = None
         return self.last()
 
     def last(self) -> tuple[Any, bool]:
-        """Take the held frame at the end of the source, and whether it differs at all from what was sent last."""
-        frame, differs = self._held, self._has_held and self._held_differs
-        if differs:
-            self._held, self._has_held = None, False
-            self._note_sent(frame)
-        else:
+        """Take the held frame, and whether there is one that differs at all from what was sent last."""
+        if self._held is _NONE or not self._held_differs:
             self._drop_held()
-        return frame, differs
+            return None, False
+        frame, self._held = self._held, _NONE
+        self._note_sent(frame)
+        return frame, True
 
     def forget(self) -> None:
         """What was sent last was not answered: the next frame is sent whatever it shows."""
-        self._ever_sent, self._last_sent, self._held_differs = False, None, self._has_held
+        self._last_sent, self._held_differs = _NONE, self._held is not _NONE
 
     def _note_sent(self, frame: Any) -> None:
-        self._last_sent, self._ever_sent, self._judged = frame, True, None
+        self._last_sent, self._judged = frame, None
 
     def _drop_held(self) -> None:
-        if self._has_held:
-            self._held, self._has_held = None, False
+        if self._held is not _NONE:
+            self._held = _NONE
             self.held_back += 1
 
 

@@ -45,12 +45,6 @@ class Reader:
 
     Messages are processed in the turn of the loop in which they come. Only where a decoder may wait, or a slow
     consumer is to hold the server up, they are processed one after the other, in :meth:`turn`.
-
-    Args:
-        socket: An open one.
-        protocol: What is told.
-        translation: What decodes.
-        owner: Does what follows.
     """
 
     __slots__ = (

@@ -27,7 +27,7 @@ from falrt.exceptions import (
     DecodeError,
     ServerError,
 )
-from falrt.options import refuse_async
+from falrt.options import check_function, check_pacing, refuse_async
 from falrt.protocol.events import Answered, Failed, State
 from falrt.protocol.inputs import Input, Kind, Outcome
 from falrt.protocol.pacing.policies import Adaptive, Immediate, Pacing
@@ -70,10 +70,8 @@ class Stream(Generic[InputT, OutputT]):
         own = core.settings.effective_pacing
         if pacing is None:
             pacing = Adaptive() if own == Immediate() else own
-        elif isinstance(pacing, type) or not callable(getattr(pacing, "start", None)):
-            raise ConfigurationError(f"pacing must be a policy such as falrt.pacing.Latest(), got {pacing!r}")
-        if gate is not None and not callable(gate):
-            raise ConfigurationError(f"gate must be a function of two inputs, got {type(gate).__name__}")
+        check_pacing(pacing)
+        check_function("gate", gate)
         if gate is not None:
             refuse_async("gate", gate)
         self._core = core

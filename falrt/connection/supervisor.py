@@ -35,11 +35,7 @@ logger = logging.getLogger("falrt.connection")
 class Supervisor:
     """Does for a protocol what it cannot do itself: sockets, waiting and the clock. Belongs to one event loop.
 
-    Args:
-        translation: What decodes.
-        opening: The way to the app.
-        protocol: What decides.
-        delivery: Is told every event, in order, and the bytes of the frame that brought it.
+    The delivery is told every event, in order, and the bytes of the frame that brought it.
 
     Attributes:
         loop: The event loop.

@@ -52,7 +52,7 @@ def test_a_settled_frame_that_is_the_same_is_not_sent_again() -> None:
     gate = Gate(far)
     gate.admits(0, 1.0)
     gate.admits(0, 1.1)
-    assert gate.settled() == (0, False)
+    assert gate.settled() == (None, False)
     assert gate.held_back == 1
 
 
