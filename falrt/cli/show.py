@@ -83,13 +83,19 @@ class Show:
             async with connection:
                 changed = None if self.gate is None else falrt.media.Changed(self.gate)
                 stream = connection.stream(self._inputs(), gate=changed)
-                watcher = asyncio.create_task(self._watch(connection))
-                async with contextlib.aclosing(stream):
-                    try:
-                        await self._consume(connection, stream)
-                    finally:
-                        watcher.cancel()
-                        self._read_stats(connection)
+                limit = asyncio.timeout(None)
+                try:
+                    async with contextlib.aclosing(stream), limit:
+                        watcher = asyncio.create_task(self._watch(connection, limit))
+                        try:
+                            await self._consume(connection, stream, limit)
+                        finally:
+                            watcher.cancel()
+                            self._read_stats(connection)
+                except TimeoutError:
+                    # The time is up. Any other timeout, such as one of the source, is a failure.
+                    if not limit.expired():
+                        raise
         finally:
             async with contextlib.AsyncExitStack() as closing:
                 # Every one of them, though another fails.
@@ -97,41 +103,47 @@ class Show:
                     closing.push_async_callback(_close, sink)
 
     async def _consume(
-        self, connection: RealtimeConnection[Any, Any], stream: AsyncIterator[Reply[Any, Any]]
+        self,
+        connection: RealtimeConnection[Any, Any],
+        stream: AsyncIterator[Reply[Any, Any]],
+        limit: asyncio.Timeout,
     ) -> None:
-        # A gate may let nothing through for long: the time is up all the same.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None) as limit:
-                async for reply in stream:
-                    shot = self._shot(reply)
-                    self.record.add(shot)
-                    if self.seconds is not None and limit.when() is None:
-                        # A model that takes longer than that to start has its time all the same.
-                        left = self.seconds - shot.at if shot.at < self.seconds else self.seconds
-                        limit.reschedule(asyncio.get_running_loop().time() + left)
-                    self._read_stats(connection)
-                    # The thread goes on when this task is cancelled, and sinks must not be closed under it.
-                    keeping = asyncio.create_task(asyncio.to_thread(self._keep, shot))
-                    await completed(keeping, lambda: None)
-                    self.screen.update(self.record, shot)
-                    if self.window is not None:
-                        self.window.show(shot)
-                    if self._is_over(shot):
-                        return
+        async for reply in stream:
+            shot = self._shot(reply)
+            self.record.add(shot)
+            if self.seconds is not None and limit.when() is None:
+                # By the clock, as a gate may let nothing through for long. A model that takes longer than that to
+                # start has its time all the same.
+                left = self.seconds - shot.at if shot.at < self.seconds else self.seconds
+                limit.reschedule(asyncio.get_running_loop().time() + left)
+            self._read_stats(connection)
+            # The thread goes on when this task is cancelled, and sinks must not be closed under it.
+            keeping = asyncio.create_task(asyncio.to_thread(self._keep, shot))
+            await completed(keeping, lambda: None)
+            self.screen.update(self.record, shot)
+            if self.window is not None:
+                self.window.show(shot)
+            if self._is_over(shot):
+                return
 
     def _is_over(self, shot: Shot) -> bool:
         return (self.frames is not None and shot.number >= self.frames) or (
             self.window is not None and self.window.is_closed
         )
 
-    async def _watch(self, connection: RealtimeConnection[Any, Any]) -> None:
-        """Note reconnects when they happen, and say what is waited for when no picture has come for a while."""
+    async def _watch(self, connection: RealtimeConnection[Any, Any], limit: asyncio.Timeout) -> None:
+        """Note reconnects, see to the window, and say what is waited for when no picture has come for a while."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             self._read_stats(connection)
             newest_at = self.record.at[-1] if self.record.count else 0.0
             if self.record.seconds - newest_at > _SILENCE_SECONDS:
                 self.screen.waiting(f"{connection.app}: {connection.state}, no picture for a while")
+            if self.window is not None:
+                self.window.refresh()
+                if self.window.is_closed and not limit.expired():
+                    limit.reschedule(0)  # at once
+                    return
 
     def _inputs(self) -> Any:
         if self.source.live:

@@ -62,17 +62,12 @@ def present(
         _window(f"falrt: {show.source.title}") if in_window else contextlib.nullcontext() as window,
         endpoint(local=local, speed=speed) as options,
     ):
+        options["max_buffering"] = max_buffering
         sinks = open_sinks()
         console.print(f"{record.title}  (Ctrl-C ends it)")
         try:
             with _screen(console, show, preview=preview) as screen:
-                staged = replace(
-                    show,
-                    sinks=sinks,
-                    screen=screen,
-                    window=window,
-                    options={**options, "max_buffering": max_buffering},
-                )
+                staged = replace(show, sinks=sinks, screen=screen, window=window, options=options)
                 interrupted = asyncio.run(interruption.run(staged.run))
         except BaseException:
             if record.count:

@@ -49,6 +49,10 @@ class Window:
         self._label.configure(image=photo)
         # Tk keeps no reference of its own: without this one the picture would vanish.
         self._label.image = photo
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Let the window react: to being moved, covered or closed."""
         self._root.update()
 
     def close(self) -> None:

@@ -4,16 +4,18 @@ import asyncio
 import errno
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from falrt import exceptions
 from falrt.cli import show
 from falrt.cli.choices import choose
+from falrt.cli.frames import Source
 from falrt.cli.record import Record, Shot
 from falrt.cli.screen import Screen
 from falrt.cli.shared import plain_console
@@ -85,6 +87,47 @@ async def test_sinks_are_closed_when_the_connection_cannot_be_opened(console: Co
             await a_show(server, console, sink).run()
 
     assert sink.closed == 1
+
+
+async def test_timeout_of_the_source_is_not_taken_for_the_end_of_the_time(console: Console) -> None:
+    def frames() -> Iterator[Image.Image]:
+        yield Image.new("RGB", (64, 64))
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    sink = Kept()
+    async with LocalServer(LocalOptions(speed=20)) as server, asyncio.timeout(30):
+        show = replace(a_show(server, console, sink), source=Source("net", frames, fps=0, live=False))
+        with pytest.raises(TimeoutError, match="Connection timed out"):
+            await show.run()
+
+    assert sink.closed == 1
+
+
+class Closing:
+    """A window that its user closes at the third look, though no picture has come."""
+
+    looks = 0
+
+    @property
+    def is_closed(self) -> bool:
+        return self.looks >= 3
+
+    def refresh(self) -> None:
+        self.looks += 1
+
+    def show(self, shot: Shot) -> None:
+        raise AssertionError("no picture can come")
+
+
+async def test_window_that_is_closed_while_no_picture_comes_ends_the_show(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show, "_LOOK_SECONDS", 0.01)
+    sink, window = Kept(), Closing()
+    async with LocalServer(LocalOptions(speed=0.001)) as server, asyncio.timeout(30):
+        await a_show(server, console, sink, window=window).run()
+
+    assert (sink.shots, sink.closed, window.looks) == ([], 1, 3)
 
 
 async def test_cancelled_show_closes_its_sinks(console: Console) -> None:

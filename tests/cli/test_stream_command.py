@@ -167,6 +167,9 @@ def test_closing_the_window_ends_the_stream(
             shown.append(shot.number)
             self.is_closed = shot.number == 2
 
+        def refresh(self) -> None:
+            pass
+
         def close(self) -> None:
             shown.append(0)
 
