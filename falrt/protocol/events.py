@@ -125,9 +125,9 @@ class Stats:
     open_seconds: float = 0.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Answered:
-    """An input got its answer; not frozen, for one is made for each answer, and that would take four times as long.
+    """An input got its answer.
 
     Attributes:
         input: ``input.value`` is what the user gave, ``input.number`` counts the connection's inputs from 1, and

@@ -224,10 +224,9 @@ class RealtimeProtocol:
         self._counters.bytes_received += size_bytes
         if not self._sendable:
             return
-        socket, answers = self.socket, self.socket.answers
-        results = answers.count
-        socket.leaving = answers.received(message, now)
-        if answers.count > results and socket.sent:  # what nobody asked for restores no budget
+        socket, results = self.socket, self.socket.results
+        socket.received(message, now)
+        if socket.results > results and socket.sent:  # what nobody asked for restores no budget
             self._life.answered(now)
             self._last_failure = None
 
@@ -243,7 +242,7 @@ class RealtimeProtocol:
         if loss.cause is not Cause.SETUP and socket.leaving is not None:
             loss = socket.leaving  # what we were leaving for is the better explanation
         self._last_failure = None if endings.in_order(loss) else loss
-        answered, used = socket.answers.count > 0, socket.sent > 0
+        answered, used = socket.results > 0, socket.sent > 0
         blame = replay.blame(socket.unanswered, loss, mode, used=used, answered_here=answered)
         self._tell_fault(blame, loss)
         if loss.cause is Cause.IDLE or (loss.cause is Cause.RECYCLED and not self.pending()):

@@ -232,7 +232,7 @@ class World:
     def lose(self, loss: Loss) -> None:
         if self.socket is None:
             return
-        answered = self.protocol.socket.answers.count > 0
+        answered = self.protocol.socket.results > 0
         self.socket = None
         before = self.protocol.state
         life = self.protocol._life
