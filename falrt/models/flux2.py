@@ -50,8 +50,6 @@ __all__ = [
 ]
 
 _Picture = Annotated[ImageSource, PICTURE()]
-_Pictures = Annotated[list[_Picture], Field(min_length=1, max_length=4)]
-_Loras = Annotated[list[Lora], Field(max_length=3)]
 _NO_GUIDANCE = "klein has no guidance; its base variants (Flux2KleinBaseInput) do"
 
 
@@ -76,35 +74,29 @@ class Flux2KleinInput(StillInput):
     output_format: Literal["jpeg", "png", "webp"] = "png"
 
 
-class Flux2KleinLoraInput(Flux2KleinInput):
-    """As ``Flux2KleinInput``.
-
-    Attributes:
-        loras: At most 3.
-    """
-
-    loras: _Loras = Field(default=[])
+class _WithLoras(StillInput):
+    loras: list[Lora] = Field(default=[], max_length=3)
 
 
-class Flux2KleinEditInput(Flux2KleinInput):
+class _WithPictures(StillInput):
+    image_urls: Annotated[list[_Picture], Field(min_length=1, max_length=4)]
+    image_size: ImageSizeChoice | None = None
+
+
+class Flux2KleinLoraInput(_WithLoras, Flux2KleinInput):
+    """As ``Flux2KleinInput``, with at most 3 LoRAs in ``loras``."""
+
+
+class Flux2KleinEditInput(_WithPictures, Flux2KleinInput):
     """As ``Flux2KleinInput``, with pictures to change.
 
     Attributes:
         image_urls: 1 to 4: anything that :class:`~falrt.models.ImageField` takes; required.
     """
 
-    image_urls: _Pictures
-    image_size: ImageSizeChoice | None = None
 
-
-class Flux2KleinEditLoraInput(Flux2KleinEditInput):
-    """As ``Flux2KleinEditInput``.
-
-    Attributes:
-        loras: At most 3.
-    """
-
-    loras: _Loras = Field(default=[])
+class Flux2KleinEditLoraInput(_WithLoras, Flux2KleinEditInput):
+    """As ``Flux2KleinEditInput``, with at most 3 LoRAs in ``loras``."""
 
 
 class Flux2KleinBaseInput(Flux2KleinInput):
@@ -122,35 +114,16 @@ class Flux2KleinBaseInput(Flux2KleinInput):
     acceleration: Acceleration = "regular"
 
 
-class Flux2KleinBaseLoraInput(Flux2KleinBaseInput):
-    """As ``Flux2KleinBaseInput``.
-
-    Attributes:
-        loras: At most 3.
-    """
-
-    loras: _Loras = Field(default=[])
+class Flux2KleinBaseLoraInput(_WithLoras, Flux2KleinBaseInput):
+    """As ``Flux2KleinBaseInput``, with at most 3 LoRAs in ``loras``."""
 
 
-class Flux2KleinBaseEditInput(Flux2KleinBaseInput):
-    """As ``Flux2KleinBaseInput``, with pictures to change.
-
-    Attributes:
-        image_urls: 1 to 4; required.
-    """
-
-    image_urls: _Pictures
-    image_size: ImageSizeChoice | None = None
+class Flux2KleinBaseEditInput(_WithPictures, Flux2KleinBaseInput):
+    """As ``Flux2KleinBaseInput``, with 1 to 4 pictures to change in ``image_urls``, as in ``Flux2KleinEditInput``."""
 
 
-class Flux2KleinBaseEditLoraInput(Flux2KleinBaseEditInput):
-    """As ``Flux2KleinBaseEditInput``.
-
-    Attributes:
-        loras: At most 3.
-    """
-
-    loras: _Loras = Field(default=[])
+class Flux2KleinBaseEditLoraInput(_WithLoras, Flux2KleinBaseEditInput):
+    """As ``Flux2KleinBaseEditInput``, with at most 3 LoRAs in ``loras``."""
 
 
 class Flux2TurboInput(StillInput):
