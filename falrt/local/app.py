@@ -135,7 +135,7 @@ class _Local:
                 loop = asyncio.get_running_loop()
                 began = loop.time()
                 log(f"{given.num_inference_steps} steps")
-                # No pool's thread: at its end, asyncio waits for what a pool still draws.
+                # No pool's thread: at the end, asyncio and Python wait for what a pool still draws.
                 output = await run_in_thread(partial(model.answer, given, memory))
                 await asyncio.sleep(began + model.seconds(given) / speed - loop.time())
                 if model.reports_timings:

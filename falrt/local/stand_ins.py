@@ -153,26 +153,14 @@ def _klein(id_: str) -> StandIn:
 
 
 def _family(id_: str, title: str, given: type[DiffusionInput], base: float, step: float) -> list[StandIn]:
+    routes: tuple[tuple[str, str, Any], ...] = (
+        ("", "", ()),
+        ("/image-to-image", ", image to image", ("picture",)),
+        ("/inpainting", ", inpainting", ("picture", "mask")),
+    )
     return [
-        StandIn(id_, title, given, answer_diffusion, base, step),
-        StandIn(
-            f"{id_}/image-to-image",
-            f"{title}, image to image",
-            given,
-            answer_diffusion,
-            base,
-            step,
-            ("picture",),
-        ),
-        StandIn(
-            f"{id_}/inpainting",
-            f"{title}, inpainting",
-            given,
-            answer_diffusion,
-            base,
-            step,
-            ("picture", "mask"),
-        ),
+        StandIn(id_ + path, title + words, given, answer_diffusion, base, step, needs)
+        for path, words, needs in routes
     ]
 
 

@@ -65,6 +65,13 @@ def _still(id_: str, title: str, given: type[StillInput], base: float, step: flo
     return StandIn(id_, title, given, answer_diffusion, base, step, needs)
 
 
+def _with_image(id_: str, title: str, given: type[StillInput], base: float, step: float) -> list[StandIn]:
+    return [
+        _still(id_, title, given, base, step),
+        _still(f"{id_}/image-to-image", f"{title}, image to image", given, base, step, "picture"),
+    ]
+
+
 def _klein(size: str, base: float) -> list[StandIn]:
     title = f"FLUX.2 [klein] {size.upper()}"
     return [
@@ -76,26 +83,12 @@ def _klein(size: str, base: float) -> list[StandIn]:
 
 STILLS: Final[tuple[StandIn, ...]] = (
     _still("fal-ai/flux/schnell", "FLUX.1 [schnell]", StillInput, 0.2, 0.1),
-    _still("fal-ai/flux/dev", "FLUX.1 [dev]", PatientInput, 0.3, 0.06),
-    _still(
-        "fal-ai/flux/dev/image-to-image", "FLUX.1 [dev], image to image", PatientInput, 0.3, 0.06, "picture"
-    ),
-    _still("fal-ai/flux-lora", "FLUX.1 [dev] with LoRAs", PatientInput, 0.4, 0.06),
-    _still(
-        "fal-ai/flux-lora/image-to-image",
-        "FLUX.1 with LoRAs, image to image",
-        PatientInput,
-        0.4,
-        0.06,
-        "picture",
-    ),
+    *_with_image("fal-ai/flux/dev", "FLUX.1 [dev]", PatientInput, 0.3, 0.06),
+    *_with_image("fal-ai/flux-lora", "FLUX.1 [dev] with LoRAs", PatientInput, 0.4, 0.06),
     *_klein("4b", 0.15),
     *_klein("9b", 0.25),
     _still("fal-ai/flux-2/turbo", "FLUX.2 Turbo", StillInput, 0.6, 0.1),
     _still("fal-ai/flux-2/turbo/edit", "FLUX.2 Turbo, edit", StillInput, 0.6, 0.1, "pictures"),
-    _still("fal-ai/hyper-sdxl", "Hyper SDXL", SingleStepInput, 0.3, 0.1),
-    _still(
-        "fal-ai/hyper-sdxl/image-to-image", "Hyper SDXL, image to image", SingleStepInput, 0.3, 0.1, "picture"
-    ),
+    *_with_image("fal-ai/hyper-sdxl", "Hyper SDXL", SingleStepInput, 0.3, 0.1),
 )
 """Every endpoint served over HTTP beside the realtime models' own."""

@@ -114,12 +114,7 @@ class HandshakeFault(Fault):
 
 @dataclass(frozen=True, slots=True)
 class RefuseHandshake(HandshakeFault):
-    """Answer the upgrade with an HTTP status: 401, 403, 429, 502, 503, or any other.
-
-    Attributes:
-        status: The HTTP status.
-        detail: Sent as ``{"detail": ...}``.
-    """
+    """Answer the upgrade with an HTTP status, such as 401, 403, 429, 502 or 503, and ``{"detail": detail}``."""
 
     status: int
     detail: str = "refused by a fault"
@@ -129,8 +124,7 @@ class RefuseHandshake(HandshakeFault):
 class Unauthorized(HandshakeFault):
     """Upgrade, then say Unauthorized in a text frame, as fal's gateway does (wire fact W24).
 
-    Attributes:
-        close: Whether the socket is then closed by us; fal's JavaScript client has to close it itself.
+    With `close`, the socket is then closed by us; fal's JavaScript client has to close it itself.
     """
 
     close: bool = False
@@ -138,22 +132,16 @@ class Unauthorized(HandshakeFault):
 
 @dataclass(frozen=True, slots=True)
 class SlowHandshake(HandshakeFault):
-    """Answer the upgrade late.
-
-    Attributes:
-        seconds: How late.
-    """
+    """Answer the upgrade this many `seconds` late."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class ColdStart(Fault):
-    """No machine is warm: the socket opens, ignores inputs, and closes with 1000 (wire fact W15).
+    """No machine is warm: the socket opens, ignores inputs, and closes with 1000 after `seconds` (wire fact W15).
 
-    Attributes:
-        seconds: From the handshake to the close; about 30 at fal. Use `times` for how many connections it
-            lasts.
+    At fal about 30. Use `times` for how many connections it lasts.
     """
 
     seconds: float = 0.05
@@ -203,11 +191,7 @@ class HalfOpen(MomentFault):
 
 @dataclass(frozen=True, slots=True)
 class StopReading(MomentFault):
-    """Stop reading, so that the client's sends fill the kernel's buffers and then block.
-
-    Attributes:
-        seconds: How long; None: forever.
-    """
+    """Stop reading for `seconds` (None: forever): the client's sends fill the kernel's buffers, and then block."""
 
     seconds: float | None = None
 
@@ -239,11 +223,7 @@ class AnswerFault(Fault):
 
 @dataclass(frozen=True, slots=True)
 class LateAnswer(AnswerFault):
-    """An answer that comes, but late; it holds up those behind it.
-
-    Attributes:
-        seconds: How late.
-    """
+    """An answer that comes `seconds` late, and holds up those behind it."""
 
     seconds: float
 
@@ -269,33 +249,21 @@ class Stall(LateAnswer):
 
 @dataclass(frozen=True, slots=True)
 class Garbage(AnswerFault):
-    """Send a frame that the codec cannot decode.
-
-    Attributes:
-        data: What is sent; bytes that msgpack refuses by default.
-    """
+    """Send `data`, a frame that the codec cannot decode; by default bytes that msgpack refuses."""
 
     data: bytes | str = b"\xc1 this is not msgpack"
 
 
 @dataclass(frozen=True, slots=True)
 class Truncated(AnswerFault):
-    """Send only the first part of the answer, in a whole WebSocket frame.
-
-    Attributes:
-        keep: How many bytes stay; None: half.
-    """
+    """Send only the first `keep` bytes of the answer (None: half), in a whole WebSocket frame."""
 
     keep: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Huge(AnswerFault):
-    """Send a well-formed answer of a great size: the default picture and padding.
-
-    Attributes:
-        size: Bytes of padding.
-    """
+    """Send a well-formed answer of a great size: the default picture and `size` bytes of padding."""
 
     size: int = 32 * 1024 * 1024
 
@@ -304,8 +272,7 @@ class Huge(AnswerFault):
 class CutFrame(AnswerFault):
     """End the connection in the middle of the answer's WebSocket frame.
 
-    Attributes:
-        how: ``"reset"`` (TCP reset; the half that was sent may get lost too) or ``"end"`` (end of stream).
+    By a TCP ``"reset"``, with which the half that was sent may get lost too, or by the ``"end"`` of the stream.
     """
 
     how: Literal["reset", "end"] = "reset"
@@ -313,22 +280,14 @@ class CutFrame(AnswerFault):
 
 @dataclass(frozen=True, slots=True)
 class Swallow(Fault):
-    """Silently lose one input: it is read, and never reaches the app.
-
-    Attributes:
-        input: The number of the input on its connection, from 0; None: any.
-    """
+    """Silently lose the `input` of this number on its connection, from 0 (None: any): it never reaches the app."""
 
     input: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenFault(Fault):
-    """Strikes at a token endpoint.
-
-    Attributes:
-        endpoint: ``"general"`` (``/tokens/``), ``"realtime"`` (``/tokens/realtime``) or None for both.
-    """
+    """Strikes at a token endpoint: ``"general"`` is ``/tokens/``, ``"realtime"`` is ``/tokens/realtime``."""
 
     endpoint: Literal["general", "realtime"] | None = None
 
@@ -348,21 +307,13 @@ class RefuseToken(TokenFault):
 
 @dataclass(frozen=True, slots=True)
 class ExpiredToken(TokenFault):
-    """Return a token that has already expired.
-
-    Attributes:
-        age: Seconds since its expiry.
-    """
+    """Return a token that expired `age` seconds ago."""
 
     age: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class SlowToken(TokenFault):
-    """Answer late.
-
-    Attributes:
-        seconds: How late.
-    """
+    """Answer this many `seconds` late."""
 
     seconds: float
