@@ -52,8 +52,6 @@ class Reception:
         self._platform = platform
         self._plan = plan
         self._changed = changed
-        # HTTP requests that are being answered; one at a time on each socket.
-        self._answering: dict[WireSocket, asyncio.Task[None]] = {}
         self._sockets: set[WireSocket] = set()
         self._sessions: dict[WireSocket, Conversation] = {}
         # Of sessions whose socket is gone, and whose handlers may still be cleaning up.
@@ -63,11 +61,6 @@ class Reception:
 
     async def close(self) -> None:
         """Close every socket (1001) and end every task."""
-        answering = list(self._answering.values())
-        for task in answering:
-            task.cancel()
-        await tasks.settle(answering)
-        await self._platform.aclose()
         try:
             await asyncio.gather(*(socket.shut() for socket in list(self._sockets)))
         finally:
@@ -76,15 +69,21 @@ class Reception:
                 socket.abort()
         for session in list(self._sessions.values()):
             self._leave(session)
+        await self._platform.aclose()
         await tasks.settle(self._leaving)
 
     def connected(self, socket: WireSocket) -> None:
         """Note a TCP connection."""
         self._sockets.add(socket)
 
-    def http_request(self, socket: WireSocket, request: Request) -> None:
+    async def answer(self, request: Request) -> Response:
         """Answer an HTTP request."""
-        self._answering[socket] = tasks.begin(self._answer(socket, request), name="falrt fake answer")
+        if self._platform.gateway.is_token_request(request):
+            response = await self._answer_token_request(request)
+        else:
+            response = await self._platform.respond(request)
+        self._changed()
+        return response
 
     def upgrade_request(self, socket: WireSocket, request: Request) -> None:
         """Judge a handshake."""
@@ -118,8 +117,6 @@ class Reception:
     def disconnected(self, socket: WireSocket) -> None:
         """Forget a connection."""
         self._sockets.discard(socket)
-        if socket in self._answering:
-            self._answering.pop(socket).cancel()
         session = self._sessions.pop(socket, None)
         if session is not None:
             self._leave(session)
@@ -127,16 +124,6 @@ class Reception:
         self._changed()
 
     # Inside.
-
-    async def _answer(self, socket: WireSocket, request: Request) -> None:
-        if self._platform.gateway.is_token_request(request):
-            response = await self._answer_token_request(request)
-        else:
-            response = await self._platform.respond(request)
-        await socket.respond(response)
-        if self._answering.get(socket) is asyncio.current_task():  # else the next request is being answered
-            del self._answering[socket]
-        self._changed()
 
     async def _answer_token_request(self, request: Request) -> Response:
         gateway, plan = self._platform.gateway, self._plan

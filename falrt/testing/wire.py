@@ -21,6 +21,7 @@ from websockets.http11 import Request as Handshake
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from falrt import tasks
 from falrt.testing.allowed import check_fields
 from falrt.testing.http11 import HTTPExchange
 from falrt.testing.link import Line, LineOptions
@@ -69,8 +70,8 @@ class SocketOwner(Protocol):
         """A TCP connection came in; nothing has been read yet."""
         ...
 
-    def http_request(self, socket: WireSocket, request: Request) -> None:
-        """A plain request: answer with `WireSocket.respond`, now or later."""
+    async def answer(self, request: Request) -> Response:
+        """A plain request; cancelled where the client leaves."""
         ...
 
     def upgrade_request(self, socket: WireSocket, request: Request) -> None:
@@ -101,6 +102,8 @@ class WireSocket(Peer):
         self._inbound = Line(self._arrived, options.incoming, rng)
         self._outbound = Line(self._transmit, options.outgoing, rng)
         self._http = HTTPExchange(options.scheme)  # unused after an upgrade
+        # Answers the HTTP request.
+        self._answering: asyncio.Task[None] | None = None
         # From the upgrade request on.
         self._protocol: ServerProtocol | None = None
         # The handshake that waits for accept() or refuse(), as the owner and as the WebSocket protocol see it.
@@ -142,6 +145,8 @@ class WireSocket(Peer):
             with contextlib.suppress(EOFError):  # the end of the stream may already have been read
                 self._protocol.receive_eof()
         self._writable.set()
+        if self._answering is not None:
+            self._answering.cancel()
         self._owner.disconnected(self)
 
     def pause_writing(self) -> None:
@@ -170,27 +175,6 @@ class WireSocket(Peer):
     def close_reason(self) -> str:
         """The reason of the close frame."""
         return (self._protocol.close_reason or "") if self._protocol is not None else ""
-
-    async def respond(self, response: Response) -> None:
-        """Answer an HTTP request; returns when all of it has left, or the client has.
-
-        What a streamed body raises cuts the connection, as a server does that fails halfway.
-        """
-        body = response.body
-        self._outbound.send(self._http.begin(response))
-        if isinstance(body, bytes):
-            self.send_bytes(self._http.chunk(body))
-        else:
-            try:
-                async with contextlib.aclosing(body):
-                    async for chunk in body:
-                        self.send_bytes(self._http.chunk(chunk))
-                        await self.drain()
-            except Exception as exc:  # a route that fails halfway: no client can be told any more
-                _log.warning("a response was cut off, because its body failed: %r", exc)
-                self.abort()
-                return
-        self._finish()
 
     def accept(self) -> None:
         """Answer the handshake with 101 (or what a faulty request deserves)."""
@@ -264,6 +248,9 @@ class WireSocket(Peer):
 
     async def shut(self) -> None:
         """Go away (1001) without waiting for the client's answer; returns when TCP is down."""
+        if self._answering is not None:
+            self._answering.cancel()
+            await tasks.settle([self._answering])
         if self.is_open:
             self.close(1001)
         if self.transport is not None and not self.lost.is_set():
@@ -301,13 +288,31 @@ class WireSocket(Peer):
             self._upgrading = request
             self._feed(self._protocol, self._http.upgrade)
         elif request is not None:
-            self._owner.http_request(self, request)
+            self._answering = tasks.begin(self._answer(request), name="falrt fake answer")
 
-    def _finish(self) -> None:
-        """End a response; go on with the next request, or hang up where there can be none."""
+    async def _answer(self, request: Request) -> None:
+        """Answer an HTTP request, and go on with the next one, or hang up where there can be none.
+
+        What a streamed body raises cuts the connection, as a server does that fails halfway.
+        """
+        response = await self._owner.answer(request)
+        body = response.body
+        self._outbound.send(self._http.begin(response))
+        if isinstance(body, bytes):
+            self.send_bytes(self._http.chunk(body))
+        else:
+            try:
+                async with contextlib.aclosing(body):
+                    async for chunk in body:
+                        self.send_bytes(self._http.chunk(chunk))
+                        await self.drain()
+            except Exception as exc:  # a route that fails halfway: no client can be told any more
+                _log.warning("a response was cut off, because its body failed: %r", exc)
+                self.abort()
+                return
         self.send_bytes(self._http.end())
         if self._http.is_over:
-            self._outbound.send(b"")
+            self.hang_up()
         else:
             self._read_http()
 
