@@ -66,9 +66,8 @@ class Allowed:
     def admits_app(self, endpoint: Endpoint) -> bool:
         """Whether anything of an app is on the list; what queue URLs name is the app, without its path."""
         root = _root(endpoint)
-        return any(
-            entry == root or entry.startswith(f"{root}/") for entry in (*self.exact, *self.prefixes)
-        ) or any(_below(root, each) for each in self.prefixes)
+        named = any(_below(entry, root) for entry in (*self.exact, *self.prefixes))
+        return named or any(_below(root, each) for each in self.prefixes)
 
     def app_with_alias(self, alias: str) -> str | None:
         """Return an id on the list whose alias this is; None where there is none.

@@ -83,7 +83,4 @@ def _is_same(origin: str, host: str) -> bool:
     By host and port alone: where TLS ends in front of us, our own scheme is http and the page's https.
     """
     normal = _normal(origin)
-    if normal is None or not host:
-        return False
-    scheme = normal.partition("://")[0]
-    return normal == _normal(f"{scheme}://{host}")
+    return normal is not None and normal == _normal(f"{normal.partition('://')[0]}://{host}")

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+from urllib.parse import unquote_plus
 
 from falrt.exceptions import ConfigurationError
 from falrt.protocol.wire.endpoint import Endpoint
@@ -108,7 +109,10 @@ def judge(url: str | None, method: str, allowed: Allowed, *, uploads: bool = Fal
         return _rest(path, query, method, uploads)
     # The JavaScript client leaves a slash at the end of some URLs.
     endpoint = _endpoint(path.strip("/"))
-    if service is Service.QUEUE and (request := _REQUESTS.fullmatch(path.strip("/"))):
+    if service is Service.QUEUE and "/requests/" in path:
+        request = _REQUESTS.fullmatch(path.strip("/"))
+        if request is None:
+            raise Refused(403, f"Path {path} is not forwarded")
         app = _endpoint(request["app"])
         _check_method(method, "PUT" if request["rest"] == "/cancel" else "GET")
         if app.path or not allowed.admits_app(app):
@@ -148,8 +152,6 @@ def _check_method(method: str, right: str) -> None:
 
 def _names(query: str) -> set[str]:
     """Names of the parameters, read as leniently as any server would."""
-    from urllib.parse import unquote_plus
-
     names = (pair.partition("=")[0] for pair in re.split("[&;]", query))
     return {unquote_plus(unquote_plus(name)).strip().lower() for name in names}
 

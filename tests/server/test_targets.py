@@ -142,6 +142,9 @@ def test_a_url_that_is_not_fals_in_the_one_form_is_refused(url: str, method: str
         "https://fal.run/fal-ai/flux/dev/lora",
         "https://fal.run/fal-ai/flux/devil",
         "https://fal.run/fal-ai/flux/dev/requests/1/cancel",
+        # Nothing but what the clients do to a request, though the pattern would stand for it.
+        "https://queue.fal.run/acme/app/requests/1/response",
+        "https://queue.fal.run/acme/app/requests/1/cancel/now",
         "https://queue.fal.run/fal-ai/other",
         "https://fal.run/workflows/acme/one",
         "https://rest.fal.ai/storage/upload/initiate?storage_type=fal-cdn-v3",
