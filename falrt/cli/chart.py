@@ -32,12 +32,16 @@ class Scale:
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
 
-def scale_for(low: float, high: float, steps: int = 5) -> Scale:
-    """Return a scale from low to high or a little beyond, with about so many round ticks."""
+def scale_for(low: float, high: float, steps: int = 5, *, whole: bool = False) -> Scale:
+    """Return a scale from low to high or a little beyond, with about so many round (or even whole) ticks."""
     span = max(high - low, 1e-9)
-    raw = span / steps
+    raw = max(span / steps, 1.0 if whole else 0.0)
     power = 10.0 ** floor(log10(raw))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
+    step = next(
+        factor * power
+        for factor in ((1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10))
+        if factor * power >= raw * 0.999
+    )
     first, last = ceil(low / step - 1e-9), ceil(high / step - 1e-9)
     values = [number * step for number in range(first, last + 1)]
     digits = next(digits for digits in range(20) if abs(round(step, digits) - step) < step * 1e-9)

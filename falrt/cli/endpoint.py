@@ -48,12 +48,9 @@ def check_endpoint(
 
 @contextlib.contextmanager
 def endpoint(*, local: bool, speed: float = 1.0) -> Iterator[dict[str, Any]]:
-    """Give the options for ``falrt.connect``.
+    """Give the options for ``falrt.connect``: those of a stand-in that is served until the block is left.
 
-    Args:
-        local: Serve the stand-in on a free port until the block is left; else the options are empty, so that the key
-            and ``FALRT_BASE_URL`` come from the environment.
-        speed: Of the stand-in.
+    If not ``local`` they are empty, so that the key and ``FALRT_BASE_URL`` come from the environment.
     """
     if not local:
         yield {}

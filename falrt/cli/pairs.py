@@ -51,14 +51,7 @@ def moment(shot: Shot) -> str:
 
 
 def wrapped(words: str, width: float, size: int, lines: int) -> list[str]:
-    """Break a text into lines of Pillow's own font; what does not fit ends in an ellipsis.
-
-    Args:
-        words: The text.
-        width: Of a line, in pixels.
-        size: Of the font, in pixels.
-        lines: How many there may be.
-    """
+    """Break a text into lines of Pillow's own font, width and size in pixels; what does not fit ends in an ellipsis."""
     measure, whole = ImageFont.load_default(size).getlength, " ".join(words.split())
     # As many characters a line as fit; few letters are narrower than a quarter of their height.
     for columns in range(min(len(whole), int(4 * width / size)), 1, -1):

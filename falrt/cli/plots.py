@@ -141,7 +141,7 @@ def _ages(record: Record) -> Chart:
     chart = Chart("Histogram of ages", "How often each age occurred", "")
     ages = [1000 * age for age in record.ages]
     counts, edges = histogram(ages, ceiling(ages))
-    across, up = scale_for(edges[0], edges[-1], 8), scale_for(0, max(counts), 4)
+    across, up = scale_for(edges[0], edges[-1], 8), scale_for(0, max(counts), 4, whole=True)
     chart.frame(across, up, "ms", "")
     for count, left, right in zip(counts, edges, edges[1:], strict=False):
         if count:

@@ -41,16 +41,8 @@ def present(
 ) -> None:
     """Run a show until its end, a Ctrl-C or a SIGTERM, and say how it went.
 
-    Args:
-        console: Where progress goes.
-        show: What is streamed.
-        open_sinks: Opens what pictures are written to; called when nothing else can fail.
-        local: Against a local stand-in that runs meanwhile, instead of fal.
-        speed: Of the stand-in.
-        max_buffering: For the connection's URL.
-        preview: Show pictures in the terminal.
-        in_window: Show pictures in a window.
-        reports: Where to write reports.
+    ``open_sinks`` opens what pictures are written to, and is called when nothing else can fail; the other arguments
+    are the options of ``falrt stream``.
 
     Raises:
         FalrtError: It cannot be done; the text says why. What had been made by then is saved all the same.

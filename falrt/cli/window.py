@@ -16,9 +16,6 @@ __all__ = ["Window"]
 class Window:
     """Shows pictures as they come. Tk wants to be called from one thread, so its methods are called from the loop's.
 
-    Args:
-        title: Of the window.
-
     Raises:
         ConfigurationError: There is no display, or Python was built without Tk.
     """

@@ -22,6 +22,13 @@ def test_ticks_are_round(high: float, labels: list[str]) -> None:
     assert [label for _, label in scale_for(0, high).ticks] == labels
 
 
+@pytest.mark.parametrize(
+    ("high", "labels"), [(1, ["0", "1"]), (3, ["0", "1", "2", "3"]), (9, ["0", "5", "10"])]
+)
+def test_ticks_of_counts_are_whole(high: float, labels: list[str]) -> None:
+    assert [label for _, label in scale_for(0, high, 4, whole=True).ticks] == labels
+
+
 @given(st.floats(0, 1e6), st.floats(1e-6, 1e6), st.integers(2, 12))
 def test_scale_holds_its_range(low: float, span: float, steps: int) -> None:
     scale = scale_for(low, low + span, steps)
