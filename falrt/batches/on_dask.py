@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from falrt import tasks
 from falrt.batches.pieces import Call, OnSubmit, Piece, calling
 from falrt.client import Client
 from falrt.exceptions import ConfigurationError, MissingDependencyError
@@ -43,7 +44,7 @@ async def calling_on(dask: Any) -> AsyncIterator[Call]:
     def submitted(event: tuple[float, dict[str, str]]) -> None:
         said = event[1]
         if (on_submit := waiting.get(said["key"])) is not None:
-            task = asyncio.ensure_future(_noted(on_submit, said["request_id"]))
+            task = tasks.begin(on_submit(said["request_id"]), name="falrt batch note")
             noting.add(task)
             task.add_done_callback(noting.discard)
 
@@ -63,8 +64,7 @@ async def calling_on(dask: Any) -> AsyncIterator[Call]:
         yield call
     finally:
         client.unsubscribe_topic(_TOPIC)
-        if noting:
-            await asyncio.wait(set(noting))
+        await tasks.settle(noting)
         if client is not dask:
             await client.close()
 
@@ -79,10 +79,6 @@ async def _connected(address: Any) -> Any:
     except (OSError, ValueError, TypeError) as exc:
         await client.close()
         raise ConfigurationError(f"no Dask scheduler at {address!r:.100}: {exc}") from exc
-
-
-async def _noted(on_submit: OnSubmit, request_id: str) -> None:
-    await on_submit(request_id)
 
 
 def _on_worker(piece: Piece, request_id: str | None) -> dict[str, Any]:

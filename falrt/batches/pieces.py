@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -41,7 +41,7 @@ class Piece:
     stem: str
 
 
-OnSubmit: TypeAlias = Callable[[str], Awaitable[None]]
+OnSubmit: TypeAlias = Callable[[str], Coroutine[Any, Any, None]]
 """Called with what the service calls a piece, before its result is waited for."""
 
 Call: TypeAlias = Callable[[Piece, str | None, OnSubmit], Awaitable[dict[str, Any]]]

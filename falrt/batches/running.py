@@ -8,9 +8,11 @@ submits only what is left.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -189,8 +191,8 @@ class _Run:
         self._progress = BatchProgress(len(pieces))
         self._began = time.monotonic()
         self._sheet: Path | None = None
-        # Key -> the piece that works on it: another one of the same key waits for it.
-        self._working: dict[str, asyncio.Event] = {}
+        # By key: a piece of the same key as another waits for it.
+        self._working: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.on_progress: Callable[[BatchProgress], object] | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -221,42 +223,42 @@ class _Run:
         await tasks.together([worker() for _ in range(count)], name="falrt batch")
 
     async def _one(self, piece: Piece, call: Call) -> None:
-        while (other := self._working.get(piece.key)) is not None:
-            await other.wait()
-        self._working[piece.key] = asyncio.Event()
-        try:
-            item = await self._item(piece, call)
-        except (FalrtError, ValueError) as exc:
-            if _ends_all(exc):
-                raise
-            await self._note(piece, "failed" if _is_final(exc) else "interrupted", error=str(exc))
-            item = replace(self._items[piece.index], status="failed", error=str(exc))
-        finally:
-            self._working.pop(piece.key).set()
+        async with self._working[piece.key]:
+            try:
+                item = await self._item(piece, call)
+            except (FalrtError, ValueError) as exc:
+                if _ends_all(exc):
+                    raise
+                await self._note(piece, "failed" if _is_final(exc) else "interrupted", error=str(exc))
+                item = replace(self._items[piece.index], status="failed", error=str(exc))
         self._items[piece.index] = item
         await self._tell(item)
 
     async def _item(self, piece: Piece, call: Call) -> BatchItem:
         """Come by the result of a piece and its files, in the cheapest way there is."""
         known = self._journal.of(piece.key)
-        item = replace(self._items[piece.index], status="done", result=known.get("result"))
-        if known.get("files") is not None and all((self._folder / name).exists() for name in known["files"]):
-            return replace(item, source="before", files=self._paths(known["files"]))
+        result, names = known.get("result"), known.get("files")
+        if names is not None and all((self._folder / name).exists() for name in names):
+            return self._done(piece, "before", result, names)
         if self._cache is not None and (kept := await self._in_thread(self._cache.get, piece.key)):
-            result, files = kept
-            names = await self._save(piece, result, files)
-            return replace(item, source="cache", result=result, files=self._paths(names))
-        seconds = None
-        if (result := known.get("result")) is None:
+            return self._done(piece, "cache", kept[0], await self._save(piece, *kept))
+        source, seconds = "before", None
+        if result is None:
             began = time.monotonic()
             result = await self._paid(piece, call, known.get("request_id"))
-            seconds = time.monotonic() - began
+            source, seconds = "paid", time.monotonic() - began
         files = [await self._fetched(url) for url in addresses(result)]
         names = await self._save(piece, result, files)
         if self._cache is not None:
             await self._in_thread(self._cache.put, piece.key, result, files)
-        source: Any = "paid" if seconds is not None else "before"
-        return replace(item, source=source, result=result, files=self._paths(names), seconds=seconds)
+        return self._done(piece, source, result, names, seconds)
+
+    def _done(
+        self, piece: Piece, source: Any, result: Any, names: Iterable[str], seconds: Any = None
+    ) -> BatchItem:
+        files = tuple(self._folder / name for name in names)
+        item = self._items[piece.index]
+        return replace(item, status="done", source=source, result=result, files=files, seconds=seconds)
 
     async def _paid(self, piece: Piece, call: Call, request_id: str | None) -> dict[str, Any]:
         async def on_submit(request_id: str) -> None:
@@ -267,13 +269,10 @@ class _Run:
         return result
 
     async def _fetched(self, url: str) -> bytes:
-        for left in range(_FETCH_TRIES - 1, -1, -1):
-            try:
+        for _ in range(_FETCH_TRIES - 1):
+            with contextlib.suppress(FalrtError):
                 return await fetched(url)
-            except FalrtError:
-                if not left:
-                    raise
-        raise AssertionError("unreachable")
+        return await fetched(url)
 
     async def _save(self, piece: Piece, result: dict[str, Any], files: list[bytes]) -> list[str]:
         urls = list(addresses(result))
@@ -288,9 +287,6 @@ class _Run:
 
     async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         return await self._worker.run(lambda: function(*args))
-
-    def _paths(self, names: Iterable[str]) -> tuple[Path, ...]:
-        return tuple(self._folder / name for name in names)
 
     async def _tell(self, item: BatchItem) -> None:
         done, paid = item.status == "done", item.source == "paid" and item.status == "done"
