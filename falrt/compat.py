@@ -48,9 +48,10 @@ from falrt.exceptions import (
     RequestTimeout,
     ServerError,
 )
-from falrt.http.options import Lifetime as ObjectExpiration
-from falrt.http.options import Priority, lifecycle
+from falrt.http.options import Priority
 from falrt.protocol.wire import queue
+from falrt.protocol.wire.storage import Lifetime as ObjectExpiration
+from falrt.protocol.wire.storage import lifecycle
 from falrt.sync.calls import iterate, wait
 from falrt.sync.loop_thread import LoopThread
 from falrt.tasks import begin

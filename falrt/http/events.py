@@ -11,7 +11,7 @@ from falrt.auth import TokenCache
 from falrt.exceptions import HTTPAuthenticationError, HTTPCallError, RequestFailedError
 from falrt.http.call import Call
 from falrt.http.caller import Caller, within
-from falrt.protocol.wire.http_errors import recast
+from falrt.protocol.wire.http_errors import recast, tells_failure
 from falrt.protocol.wire.server_events import EventDecoder
 from falrt.typing import InputT, OutputT
 
@@ -115,20 +115,11 @@ async def events_in(caller: Caller, response: httpx.Response, what: str) -> Asyn
                 if event.data == "[DONE]":
                     return
                 value = None if event.event == "error" else caller.decode(event.data, what)
-                if event.event == "error" or _tells_failure(value):
+                if event.event == "error" or tells_failure(value):
                     raise _failed(caller, event.data, response, what)
                 yield value
     if decoder.is_cut:
         raise HTTPCallError(f"{what}: the stream ended in the middle of an event", retryable=True)
-
-
-def _tells_failure(value: Any) -> bool:
-    """Whether it is one of the forms in which fal's services report a failure; no result has them."""
-    if not isinstance(value, dict):
-        return False
-    if value.get("type") == "x-fal-error" or (value.get("status") == "error" and "error" in value):
-        return True
-    return "detail" in value and ("error_type" in value or value.keys() == {"detail"})
 
 
 def _failed(caller: Caller, data: str, response: httpx.Response, what: str) -> RequestFailedError:

@@ -10,7 +10,6 @@ from falrt.exceptions import ConfigurationError
 from falrt.http.options import (
     CallOptions,
     CallSettings,
-    Lifetime,
     MapOptions,
     PipelineOptions,
     Priority,
@@ -18,6 +17,7 @@ from falrt.http.options import (
     SubscribeOptions,
 )
 from falrt.options import check_names
+from falrt.protocol.wire.storage import Lifetime
 from falrt.typing import EndpointModel, InputT, OutputT
 
 if TYPE_CHECKING:

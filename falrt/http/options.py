@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -11,33 +10,19 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict
 from falrt.exceptions import ConfigurationError
 from falrt.options import ConnectOptions, check_names, check_seconds
 from falrt.protocol.wire.queue import Status
+from falrt.protocol.wire.storage import Lifetime, lifecycle
 
 __all__ = [
     "CallOptions",
     "CallSettings",
-    "Lifetime",
     "MapOptions",
     "PipelineOptions",
     "Priority",
     "SubmitOptions",
     "SubscribeOptions",
-    "lifecycle",
 ]
 
 Priority: TypeAlias = Literal["normal", "low"]
-Lifetime: TypeAlias = Literal["never", "immediate", "1h", "1d", "7d", "30d", "1y"] | int
-"""How long stored files are kept: a name, or seconds. ``"never"`` is the service's own default."""
-
-# The service takes 0 for no limit, so "immediate" is the shortest time that surely is one (protocol 12.4).
-_LIFETIMES: Final[Mapping[str, int | None]] = {
-    "never": None,
-    "immediate": 60,
-    "1h": 3600,
-    "1d": 86_400,
-    "7d": 604_800,
-    "30d": 2_592_000,
-    "1y": 31_536_000,
-}
 # What HTTP takes for a name.
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS: Final = frozenset({"authorization", "host", "content-length", "transfer-encoding", "x-fal-target-url"})
@@ -174,28 +159,6 @@ class CallSettings:
         known = [each.name for each in fields(cls) if each.init]
         check_names(options, known, ConnectOptions.__annotations__, "connect(), not a call over HTTP")
         return cls(**options)
-
-
-def lifecycle(expires_in: Lifetime | Mapping[str, Any] | None) -> str | None:
-    """Return the value of the header that says how long files are kept; None for the service's default.
-
-    A map holds ``initial_acl`` beside ``expires_in``, as fal_client's settings do.
-
-    Raises:
-        ConfigurationError: It is no such time.
-    """
-    given: object = expires_in
-    if isinstance(given, Mapping):
-        kept = json.loads(lifecycle(given.get("expires_in")) or "{}")
-        return json.dumps({**kept, "initial_acl": given["initial_acl"]})
-    if given is None or given == "never":
-        return None
-    seconds = _LIFETIMES.get(given) if isinstance(given, str) else given
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds < 1:
-        raise ConfigurationError(
-            f"expires_in must be whole seconds from 1, or one of {', '.join(map(repr, _LIFETIMES))}, got {given!r:.50}"
-        )
-    return json.dumps({"expiration_duration_seconds": seconds})
 
 
 def _mapping(name: str, value: object) -> Mapping[str, Any]:

@@ -23,13 +23,20 @@ from falrt.exceptions import (
     UploadError,
 )
 from falrt.http.caller import Ask, Caller
-from falrt.http.options import Lifetime, lifecycle
 from falrt.media import encode_image, parse_data_uri
 from falrt.media.source import check_no_folder, describe, is_pixels
 from falrt.options import check_function
 from falrt.protocol.wire.http_errors import recast
 from falrt.protocol.wire.pipelined import Answer
-from falrt.protocol.wire.storage import PARTS_AT_A_TIME, Place, content_type_of, part_sizes, read_place
+from falrt.protocol.wire.storage import (
+    PARTS_AT_A_TIME,
+    Lifetime,
+    Place,
+    content_type_of,
+    lifecycle,
+    part_sizes,
+    read_place,
+)
 from falrt.threads import run_in_thread
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from falrt.exceptions import HTTPAuthenticationError, HTTPCallError, HTTPStatusE
 from falrt.protocol.wire.endpoint import redact
 from falrt.protocol.wire.token_schedule import looks_like_jwt
 
-__all__ = ["is_safe_to_repeat", "read_detail", "read_error", "recast", "seconds_in"]
+__all__ = ["is_safe_to_repeat", "read_detail", "read_error", "recast", "seconds_in", "tells_failure"]
 
 ErrorT = TypeVar("ErrorT", bound=HTTPCallError)
 
@@ -105,6 +105,15 @@ def read_error(
 def recast(error: HTTPCallError, kind: type[ErrorT], **changes: Any) -> ErrorT:
     """Return an error of another type with what another one carries."""
     return kind(str(error), **{**vars(error), **changes})
+
+
+def tells_failure(value: Any) -> bool:
+    """Whether an event is one of the forms in which fal's services report a failure; no result has them."""
+    if not isinstance(value, dict):
+        return False
+    if value.get("type") == "x-fal-error" or (value.get("status") == "error" and "error" in value):
+        return True
+    return "detail" in value and ("error_type" in value or value.keys() == {"detail"})
 
 
 def is_safe_to_repeat(error: HTTPCallError) -> bool:

@@ -1,4 +1,4 @@
-"""Storing files: what a file is by its first bytes, how it is cut into parts, and where the parts go.
+"""Storing files: how long they are kept, what a file is by its first bytes, how it is cut, and where the parts go.
 
 Two ways lead there: with a token of the CDN, as fal's Python client does, and by an address that the service gives,
 as the JavaScript client does and a proxy allows.
@@ -8,13 +8,38 @@ Source: wire facts W81 and W82, docs/reference/wire.md.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from falrt.exceptions import DecodeError
+from falrt.exceptions import ConfigurationError, DecodeError
 
-__all__ = ["PARTS_AT_A_TIME", "PART_BYTES", "Place", "content_type_of", "part_sizes", "read_place"]
+__all__ = [
+    "PARTS_AT_A_TIME",
+    "PART_BYTES",
+    "Lifetime",
+    "Place",
+    "content_type_of",
+    "lifecycle",
+    "part_sizes",
+    "read_place",
+]
+
+Lifetime: TypeAlias = Literal["never", "immediate", "1h", "1d", "7d", "30d", "1y"] | int
+"""How long stored files are kept: a name, or seconds. ``"never"`` is the service's own default."""
+
+# The service takes 0 for no limit, so "immediate" is the shortest time that surely is one (protocol 12.4).
+_LIFETIMES: Final[Mapping[str, int | None]] = {
+    "never": None,
+    "immediate": 60,
+    "1h": 3600,
+    "1d": 86_400,
+    "7d": 604_800,
+    "30d": 2_592_000,
+    "1y": 31_536_000,
+}
 
 MULTIPART_BYTES: Final = 100 * 1024 * 1024
 """Files above this go in parts."""
@@ -48,6 +73,28 @@ _SIGNATURES: Final = (
     (0, b"\x1f\x8b", "application/gzip"),
     (0, b"glTF", "model/gltf-binary"),
 )
+
+
+def lifecycle(expires_in: Lifetime | Mapping[str, Any] | None) -> str | None:
+    """Return the value of the header that says how long files are kept; None for the service's default.
+
+    A map holds ``initial_acl`` beside ``expires_in``, as fal_client's settings do.
+
+    Raises:
+        ConfigurationError: It is no such time.
+    """
+    given: object = expires_in
+    if isinstance(given, Mapping):
+        kept = json.loads(lifecycle(given.get("expires_in")) or "{}")
+        return json.dumps({**kept, "initial_acl": given["initial_acl"]})
+    if given is None or given == "never":
+        return None
+    seconds = _LIFETIMES.get(given) if isinstance(given, str) else given
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds < 1:
+        raise ConfigurationError(
+            f"expires_in must be whole seconds from 1, or one of {', '.join(map(repr, _LIFETIMES))}, got {given!r:.50}"
+        )
+    return json.dumps({"expiration_duration_seconds": seconds})
 
 
 def content_type_of(head: bytes) -> str | None:

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from falrt.exceptions import HTTPAuthenticationError, HTTPCallError, HTTPStatusError, UploadError
-from falrt.protocol.wire.http_errors import is_safe_to_repeat, read_detail, read_error, recast, seconds_in
+from falrt.protocol.wire.http_errors import (
+    is_safe_to_repeat,
+    read_detail,
+    read_error,
+    recast,
+    seconds_in,
+    tells_failure,
+)
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE4MDAwMDAwMDB9.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
 
@@ -190,3 +197,20 @@ def test_a_token_in_an_error_reply_is_not_repeated() -> None:
 )
 def test_any_error_reply_can_be_told(reply: object) -> None:
     assert len(read_detail(json.dumps({"detail": reply}))) <= 300
+
+
+@pytest.mark.parametrize(
+    ("value", "fails"),
+    [
+        ({"type": "x-fal-error"}, True),
+        ({"status": "error", "error": "x"}, True),
+        ({"detail": "x"}, True),
+        ({"detail": "x", "error_type": "y", "more": 1}, True),
+        ({"detail": "fine", "images": []}, False),
+        ({"status": "ok", "error": None}, False),
+        ([{"detail": "x"}], False),
+        (None, False),
+    ],
+)
+def test_an_event_tells_of_a_failure_in_few_forms(value: object, fails: bool) -> None:
+    assert tells_failure(value) is fails

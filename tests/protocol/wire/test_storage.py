@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from falrt.exceptions import DecodeError
+from falrt.exceptions import ConfigurationError, DecodeError
 from falrt.protocol.wire.storage import (
     MULTIPART_BYTES,
     PART_BYTES,
     Place,
     content_type_of,
+    lifecycle,
     part_sizes,
     read_place,
 )
@@ -102,3 +104,29 @@ def test_a_token_goes_to_no_other_host() -> None:
 def test_an_address_that_is_none_is_an_error() -> None:
     with pytest.raises(DecodeError, match="an address that is none"):
         read_place({"upload_url": "http://[half", "file_url": "http://x/1"})
+
+
+@pytest.mark.parametrize(
+    ("kept", "header"),
+    [
+        (None, None),
+        ("never", None),
+        ("immediate", {"expiration_duration_seconds": 60}),
+        ("1d", {"expiration_duration_seconds": 86_400}),
+        (90, {"expiration_duration_seconds": 90}),
+        ({"initial_acl": {"default": "hide"}}, {"initial_acl": {"default": "hide"}}),
+        (
+            {"expires_in": "1h", "initial_acl": {}},
+            {"expiration_duration_seconds": 3600, "initial_acl": {}},
+        ),
+    ],
+)
+def test_how_long_a_file_is_kept_becomes_a_header(kept: Any, header: Any) -> None:
+    value = lifecycle(kept)
+    assert (None if value is None else json.loads(value)) == header
+
+
+@pytest.mark.parametrize("kept", [0, -1, True, 1.5, "2 weeks"])
+def test_what_is_no_lifetime_is_refused(kept: Any) -> None:
+    with pytest.raises(ConfigurationError, match="expires_in"):
+        lifecycle(kept)
