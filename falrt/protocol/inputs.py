@@ -136,11 +136,6 @@ class Lane:
     # flush() was called: inputs submitted up to then do not wait for the clock.
     flush_below: float | None = None
 
-    @property
-    def head(self) -> Input | None:
-        """The input whose turn it is."""
-        return self.waiting[0] if self.waiting else None
-
     def has_room_for(self, size_bytes: int, giving_way: int = 0) -> bool:
         """Whether another input fits, which replaces so many; one always fits into an empty lane."""
         stay = len(self.waiting) - giving_way
@@ -178,7 +173,7 @@ class Lane:
                 "await send() before the next one, or choose a pacing that keeps only the newest",
             )
         for old in superseded:
-            self.remove(old, Outcome.SUPERSEDED)
+            self.end(old, Outcome.SUPERSEDED)
         self.waiting.append(input)
         self.size_bytes += len(input.frame)
         return superseded
@@ -196,16 +191,12 @@ class Lane:
         self.size_bytes -= len(input.frame)
         return input
 
-    def remove(self, input: Input, outcome: Outcome, event: object = None) -> None:
-        """End a waiting input without sending it."""
-        self.waiting.remove(input)
-        self.size_bytes -= len(input.frame)
+    def end(self, input: Input, outcome: Outcome, event: object = None) -> None:
+        """End an input of this lane, which does not wait any more then."""
+        if input in self.waiting:
+            self.waiting.remove(input)
+            self.size_bytes -= len(input.frame)
         input.end(outcome, event)
-
-    def clear(self) -> None:
-        """Forget what waits; the caller ends it."""
-        self.waiting = []
-        self.size_bytes = 0
 
     def due_at(self, now: float, unanswered: int) -> float | None:
         """Return when the head may leave as far as the pacing is concerned; None: not before an event."""

@@ -131,10 +131,8 @@ class RealtimeProtocol:
 
         A plain send that has left is nobody's to take back: its answer goes to ``recv()`` all the same.
         """
-        if input in input.lane.waiting:
-            input.lane.remove(input, Outcome.ABANDONED, event)
-        elif input.kind is not SEND:
-            input.end(Outcome.ABANDONED, event)
+        if input.kind is not SEND or input in input.lane.waiting:
+            input.lane.end(input, Outcome.ABANDONED, event)
 
     def flush(self, now: float) -> list[Input]:
         """Let everything that waits leave without waiting for the clock; return what that is."""
@@ -322,13 +320,13 @@ class RealtimeProtocol:
         self.ending = error
         for input in unanswered:
             self._give_back(input, told)
-        for input in self._queue.clear():
+        for input in [*self._queue.waiting]:
             self._give_back(input, error)
 
     def _give_back(self, input: Input, error: FalrtError) -> None:
         """End an input that will get no answer any more, and tell whoever waits for it."""
         outcome = Outcome.FAILED if input.sends else Outcome.UNSENT
-        input.end(outcome, None if input.kind is SEND else Failed(input, error))
+        input.lane.end(input, outcome, None if input.kind is SEND else Failed(input, error))
 
     # --- time
 

@@ -60,15 +60,8 @@ class SendQueue:
         """End what waits in the connection's own lane; return the values of the inputs that never left."""
         values = self.unsent
         for input in [*self.main.waiting]:
-            self.main.remove(input, Outcome.UNSENT)
+            self.main.end(input, Outcome.UNSENT)
         return values
-
-    def clear(self) -> Sequence[Input]:
-        """Empty all lanes and return what waited; the caller ends it."""
-        waiting = self.waiting
-        for lane in self.lanes:
-            lane.clear()
-        return waiting
 
     def suspect(self, inputs: tuple[Input, ...]) -> None:
         """One of these inputs made the app fail: they go out one at a time."""

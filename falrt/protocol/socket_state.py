@@ -121,7 +121,7 @@ class SocketState:
         if late.kind is SEND and late.outcome is not Outcome.ANSWERED:
             self._tell(Pushed(message))
         elif late in late.lane.waiting:  # its answer was only overtaken: it need not leave again
-            late.lane.remove(late, Outcome.ANSWERED, Answered(late, message, True, now - late.submitted_at))
+            late.lane.end(late, Outcome.ANSWERED, Answered(late, message, True, now - late.submitted_at))
 
     def _overtaken(self, match: Match) -> None:
         """The server dropped these: what nothing newer stands for is sent again, the rest is over."""

@@ -32,9 +32,9 @@ def put(lane: Lane, kind: Kind = Kind.SEND, *, size: int = 10, at: float = 0.0) 
 
 def test_inputs_leave_in_their_order() -> None:
     lane = lane_of()
-    assert lane.head is None
+    assert lane.waiting == []
     first, second = put(lane), put(lane)
-    assert lane.head is first
+    assert lane.waiting[0] is first
     assert [lane.take(), lane.take()] == [first, second]
     assert (lane.waiting, lane.size_bytes) == ([], 0)
 
@@ -69,16 +69,19 @@ def test_a_stream_frame_gives_way_unless_the_stream_skips_nothing() -> None:
 def test_an_input_can_be_taken_back() -> None:
     lane = lane_of()
     first, second = put(lane, size=3), put(lane, size=5)
-    lane.remove(first, Outcome.ABANDONED)
+    lane.end(first, Outcome.ABANDONED)
     assert first.outcome is Outcome.ABANDONED
     assert (lane.waiting, lane.size_bytes, lane.dropped) == ([second], 5, 0)
 
 
-def test_a_lane_can_be_emptied_at_the_end() -> None:
+def test_an_input_that_has_left_ends_beside_those_that_wait() -> None:
     lane = lane_of()
-    put(lane)
-    lane.clear()
-    assert (lane.head, lane.size_bytes) == (None, 0)
+    put(lane, size=3)
+    waits = put(lane, size=5)
+    left = lane.take()
+    lane.end(left, Outcome.ABANDONED)
+    assert left.outcome is Outcome.ABANDONED
+    assert (lane.waiting, lane.size_bytes) == ([waits], 5)
 
 
 def test_inputs_of_a_lost_socket_go_before_all_others() -> None:
@@ -228,7 +231,7 @@ class Queue(RuleBasedStateMachine):
         again = self.lane.due_at(self.now, len(self.unanswered))
         assert again is not None
         assert again <= self.now
-        head = self.lane.head
+        head = self.lane.waiting[0] if self.lane.waiting else None
         input = self.lane.take()
         assert input is head
         self.lane.pacer.sent(self.now, len(self.unanswered), len(input.frame))
@@ -255,7 +258,7 @@ class Queue(RuleBasedStateMachine):
     @rule(data=st.data())
     def take_back(self, data: st.DataObject) -> None:
         input = data.draw(st.sampled_from(self.lane.waiting))
-        self.lane.remove(input, Outcome.ABANDONED)
+        self.lane.end(input, Outcome.ABANDONED)
         self.taken_back += 1
 
     @invariant()

@@ -40,8 +40,8 @@ def may_join(unanswered: Unanswered, facts: AppFacts, kind: Kind, lane: Lane, re
 
 def _head_may_join(unanswered: Unanswered, facts: AppFacts, lane: Lane) -> bool:
     """Whether what a lane would send next, if anything, may leave as far as pairing is concerned."""
-    head = lane.head
-    if head is not None:
+    if lane.waiting:
+        head = lane.waiting[0]
         return may_join(unanswered, facts, head.kind, lane, head.request_id)
     return not lane.wants or may_join(unanswered, facts, STREAM, lane, lane.wants_id)
 
