@@ -49,6 +49,11 @@ class RealtimeProtocol:
         main: The connection's own lane of waiting inputs.
     """
 
+    __slots__ = (
+        "_counters", "_facts", "_input_at", "_last_failure", "_life", "_queue", "ending", "events", "main", "settings",
+        "socket",
+    )  # fmt: skip
+
     def __init__(self, settings: Settings, now: float, random: Callable[[], float]) -> None:
         self.settings = settings
         self.events: list[Event] = []
@@ -84,12 +89,11 @@ class RealtimeProtocol:
 
     def stats(self, now: float) -> Stats:
         """Return a snapshot of the counters."""
-        is_open = self._life.phase is OPEN
-        return self._counters.snapshot(
-            now,
-            in_flight=len(self.socket.unanswered.inputs),
-            open_seconds=now - self.socket.opened_at if is_open else 0.0,
-        )
+        in_flight = len(self.socket.unanswered.inputs)
+        return self._counters.snapshot(now, in_flight=in_flight, open_seconds=self._open_seconds(now))
+
+    def _open_seconds(self, now: float) -> float:
+        return now - self.socket.opened_at if self._life.phase is OPEN else 0.0
 
     def pending(self, lane: Lane | None = None) -> int:
         """How many inputs, of one lane or of all, wait to be sent, or are unanswered and somebody still cares.
@@ -104,8 +108,7 @@ class RealtimeProtocol:
     def timeout_error(self, since: float, now: float, *, left: bool = False) -> RequestTimeout:
         """Return the error of a request that was made at ``since`` and has no time left; ``left``: it was sent."""
         # A socket that has lived for a while has nothing to do with the failure of the one before it.
-        works = self._life.phase is OPEN and now - self.socket.opened_at > SETTLED_AFTER
-        last = None if works else self._last_failure
+        last = None if self._open_seconds(now) > SETTLED_AFTER else self._last_failure
         return endings.request_timeout(self.settings.app, now - since, left=left, state=self.state, last=last)
 
     # --- inputs
@@ -270,8 +273,7 @@ class RealtimeProtocol:
 
     def _left(self, now: float) -> None:
         """The present socket is gone: count its time, and make the state of the next."""
-        if self._life.phase is OPEN:
-            self._counters.open_seconds += now - self.socket.opened_at
+        self._counters.open_seconds += self._open_seconds(now)
         for lane in self._queue.lanes:
             lane.pacer.lost(now)
         self.socket = self._new_socket(now)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import falrt
+from falrt.protocol.realtime import RealtimeProtocol
 from falrt.testing import FakeServer, FaultProxy, script
 from tests.leaks import leaves_nothing, no_strays, soon, turns, until  # noqa: F401
 
@@ -473,7 +474,7 @@ async def test_an_unexpected_error_ends_the_connection_and_nobody_hangs(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with FakeServer(echo) as server, leaves_nothing(server.url), server.connect() as conn:
-        monkeypatch.setattr(conn._core._supervisor.protocol, "received", lambda *args: 1 / 0)
+        monkeypatch.setattr(RealtimeProtocol, "received", lambda *args: 1 / 0)
         with pytest.raises(falrt.ConnectionClosedError, match="unexpected ZeroDivisionError") as caught:
             await soon(conn.request({"n": 1}))
         assert isinstance(caught.value.__cause__, ZeroDivisionError)
@@ -560,7 +561,7 @@ async def test_a_mistake_in_a_timer_ends_the_connection_instead_of_its_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with FakeServer(echo) as server, server.connect(ping_interval=0.01) as conn:
-        monkeypatch.setattr(conn._core._supervisor.protocol, "tick", lambda now, heard_at: 1 / 0)
+        monkeypatch.setattr(RealtimeProtocol, "tick", lambda *args: 1 / 0)
         with pytest.raises(falrt.ConnectionClosedError, match="unexpected ZeroDivisionError"):
             await soon(conn.recv())
 
