@@ -7,6 +7,8 @@ plain dicts does not need.
 # ruff: noqa: F403 - each module lists its exports in __all__
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,99 +26,27 @@ if TYPE_CHECKING:
 
     __all__: list[str]
 else:  # hidden from type checkers, which would accept any name
-    # Module -> its __all__, which a test compares.
-    _HOMES = {
-        "falrt.models.diffusion": (
-            "LCM",
-            "LIGHTNING",
-            "TURBO",
-            "LCMInput",
-            "LCMOutput",
-            "LightningInput",
-            "LightningOutput",
-            "TurboInput",
-            "TurboOutput",
-        ),
-        "falrt.models.fields": ("ImageField", "ImageSource", "Timings", "WireBytes"),
-        "falrt.models.image": ("Image",),
-        "falrt.models.klein": ("KLEIN", "KleinInput", "KleinOutput"),
-        "falrt.models.schema": ("ModelInput", "ModelOutput"),
-        "falrt.models.sizes": (
-            "IMAGE_SIZES",
-            "ImageSize",
-            "ImageSizeChoice",
-            "ImageSizePreset",
-            "image_size_pixels",
-        ),
-        "falrt.models.spec": ("Endpoint", "RealtimeModel"),
-        "falrt.models.flux": (
-            "FLUX_CANNY",
-            "FLUX_DEV",
-            "FLUX_DEV_IMAGE_TO_IMAGE",
-            "FLUX_LORA",
-            "FLUX_LORA_IMAGE_TO_IMAGE",
-            "FLUX_SCHNELL",
-            "FluxCannyInput",
-            "FluxDevImageToImageInput",
-            "FluxDevInput",
-            "FluxLoraImageToImageInput",
-            "FluxLoraInput",
-            "FluxSchnellInput",
-        ),
-        "falrt.models.flux2": (
-            "FLUX2_KLEIN",
-            "FLUX2_KLEIN_4B",
-            "FLUX2_KLEIN_4B_BASE",
-            "FLUX2_KLEIN_4B_BASE_EDIT",
-            "FLUX2_KLEIN_4B_BASE_EDIT_LORA",
-            "FLUX2_KLEIN_4B_BASE_LORA",
-            "FLUX2_KLEIN_4B_EDIT",
-            "FLUX2_KLEIN_4B_EDIT_LORA",
-            "FLUX2_KLEIN_4B_LORA",
-            "FLUX2_KLEIN_9B",
-            "FLUX2_KLEIN_9B_BASE",
-            "FLUX2_KLEIN_9B_BASE_EDIT",
-            "FLUX2_KLEIN_9B_BASE_EDIT_LORA",
-            "FLUX2_KLEIN_9B_BASE_LORA",
-            "FLUX2_KLEIN_9B_EDIT",
-            "FLUX2_KLEIN_9B_EDIT_LORA",
-            "FLUX2_KLEIN_9B_LORA",
-            "FLUX2_TURBO",
-            "FLUX2_TURBO_EDIT",
-            "Flux2KleinBaseEditInput",
-            "Flux2KleinBaseEditLoraInput",
-            "Flux2KleinBaseInput",
-            "Flux2KleinBaseLoraInput",
-            "Flux2KleinEditInput",
-            "Flux2KleinEditLoraInput",
-            "Flux2KleinInput",
-            "Flux2KleinLoraInput",
-            "Flux2TurboEditInput",
-            "Flux2TurboInput",
-        ),
-        "falrt.models.sdxl": (
-            "CONTROLNET_CANNY",
-            "HYPER_SDXL",
-            "HYPER_SDXL_IMAGE_TO_IMAGE",
-            "HYPER_SDXL_INPAINTING",
-            "ControlNetCannyInput",
-            "HyperSDXLImageToImageInput",
-            "HyperSDXLInpaintingInput",
-            "HyperSDXLInput",
-        ),
-        "falrt.models.still": ("Embedding", "Lora", "LoraWeight", "StillInput", "StillOutput"),
-    }
+    # In the order in which names are looked for: what loads least first.
+    _MODULES = (
+        *("spec", "sizes", "image", "fields", "schema", "klein"),
+        *("still", "diffusion", "flux", "flux2", "sdxl"),
+    )
 
-    __all__ = [name for names in _HOMES.values() for name in names]
+    def _exports() -> Iterator[tuple[str, object]]:
+        for module in _MODULES:
+            loaded = import_module(f"falrt.models.{module}")
+            yield from ((name, getattr(loaded, name)) for name in loaded.__all__)
 
     def __getattr__(name: str) -> object:
-        for module, names in _HOMES.items():
-            if name in names:
-                from importlib import import_module
-
-                value = globals()[name] = getattr(import_module(module), name)
-                return value
+        if name == "__all__":
+            return [each for each, _ in _exports()]
+        # Python asks here for submodules too; unlike exports, they begin with a small letter.
+        if name[:1].isupper() or name == "image_size_pixels":
+            for each, value in _exports():
+                globals()[each] = value
+                if each == name:
+                    return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *__getattr__("__all__")})
