@@ -200,8 +200,6 @@ def _name(user: Any) -> str | None:
         return str(user)
     for name in ("id", "sub", "username", "email"):
         value = user.get(name) if isinstance(user, Mapping) else getattr(user, name, None)
-        if isinstance(value, str | int) and not isinstance(value, bool):
-            return str(value)
         if value is not None and not callable(value):
-            return str(value)  # such as a UUID
+            return str(value)
     return None

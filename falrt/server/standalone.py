@@ -101,14 +101,15 @@ def is_here(connection: HTTPConnection) -> bool:
 def bearer(secret: str) -> Authorize:
     """Return an ``authorize`` that wants ``Authorization: Bearer <secret>``.
 
+    Many share the secret, so it names nobody: limits count by address.
+
     A browser cannot send headers with a socket, so there the secret may stand in the URL, as ``?secret=``.
     """
 
-    def authorize(request: Request) -> str | None:
+    def authorize(request: Request) -> bool:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if not given and request.headers.get("upgrade", "").lower() == "websocket":
             scheme, given = "bearer", request.query_params.get("secret", "")
-        good = scheme.lower() == "bearer" and secrets.compare_digest(given.encode(), secret.encode())
-        return "bearer" if good else None
+        return scheme.lower() == "bearer" and secrets.compare_digest(given.encode(), secret.encode())
 
     return authorize

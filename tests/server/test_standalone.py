@@ -75,6 +75,19 @@ async def test_a_wrong_secret_opens_nothing(given: str) -> None:
         assert (await http.get(url, headers={b"authorization": given.encode()})).status_code == 401
 
 
+async def test_those_who_share_the_secret_have_limits_of_their_own() -> None:
+    async with FakeServer(key=KEY) as fal:
+        limit = server.Limit(requests=1)
+        app = standalone(made(base_url=fal.url, authorize=bearer("sesame"), limit=limit))
+        statuses = []
+        for address in ("192.0.2.7", "192.0.2.8", "192.0.2.7"):
+            transport = httpx.ASGITransport(app, client=(address, 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+                headers = {"authorization": "Bearer sesame"}
+                statuses.append((await http.get("/api/fal/token?app=acme/app", headers=headers)).status_code)
+    assert statuses == [200, 200, 429]
+
+
 async def test_a_socket_may_bring_the_secret_in_its_url() -> None:
     async with FakeServer(echo, key=KEY) as fal:
         async with serving(standalone(made(base_url=fal.url, authorize=bearer("sesame")))) as url:
