@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from falrt.exceptions import ConfigurationError, ConnectionClosedOK, FalrtError, RequestTimeout
 from falrt.options import check_seconds
 from falrt.protocol.endings import with_unsent
-from falrt.protocol.events import Answered, Failed, State, Stats
-from falrt.protocol.inputs import Input, Kind, Outcome
+from falrt.protocol.events import CLOSED, Answered, Failed, State, Stats
+from falrt.protocol.inputs import REQUEST, SEND, Input, Outcome
 from falrt.typing import InputT, OutputT
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         core = self._core
         supervisor = core.usable(input)
         lane, now = supervisor.protocol.main, supervisor.loop.time()
-        item = core.encoder.at_once(input, Kind.SEND, lane, now)
+        item = core.encoder.at_once(input, SEND, lane, now)
         if item is None:
-            item = await core.encoder.in_turn(input, Kind.SEND, lane, core.usable)
+            item = await core.encoder.in_turn(input, SEND, lane, core.usable)
             now = item.submitted_at
         if lane.waiting and not lane.pacer.keeps_newest:
             await supervisor.room_for(item)
@@ -144,9 +144,9 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         loop, lane = supervisor.loop, supervisor.protocol.main
         now = began = loop.time()
         timeout_at = None if timeout is None else began + timeout
-        item = core.encoder.at_once(input, Kind.REQUEST, lane, now)
+        item = core.encoder.at_once(input, REQUEST, lane, now)
         if item is None:
-            encoding = core.encoder.in_turn(input, Kind.REQUEST, lane, core.usable)
+            encoding = core.encoder.in_turn(input, REQUEST, lane, core.usable)
             item = await self._in_time(encoding, began, timeout_at)
             now = item.submitted_at
         item.timeout_at, item.resend = timeout_at, resend
@@ -197,7 +197,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
 
         try:
             async with asyncio.timeout(timeout):
-                await supervisor.until(lambda: drained() or protocol.state is State.CLOSED)
+                await supervisor.until(lambda: drained() or protocol.state is CLOSED)
         except TimeoutError:
             count = protocol.pending()
             left = f"{count} input is" if count == 1 else f"{count} inputs are"
@@ -205,7 +205,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             if not count and callbacks is not None and not callbacks.idle:
                 left = "every input is answered, but on_result or on_error has not returned"
             raise RequestTimeout(f"{left} after {timeout:g} s") from None
-        ending = protocol.ending if protocol.state is State.CLOSED else None
+        ending = protocol.ending if protocol.state is CLOSED else None
         if ending is not None and not isinstance(ending, ConnectionClosedOK):
             raise ending.with_traceback(None)  # told at every call
 

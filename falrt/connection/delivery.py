@@ -10,6 +10,7 @@ from falrt.connection.callbacks import Callbacks, blame
 from falrt.connection.inbox import Inbox
 from falrt.exceptions import ConcurrencyError, FalrtError
 from falrt.protocol.events import (
+    CLOSED,
     Answered,
     Dropped,
     Ended,
@@ -20,9 +21,8 @@ from falrt.protocol.events import (
     Opened,
     Problem,
     Pushed,
-    State,
 )
-from falrt.protocol.inputs import Kind
+from falrt.protocol.inputs import REQUEST, SEND
 from falrt.protocol.loss import Loss
 from falrt.protocol.realtime import RealtimeProtocol
 from falrt.tasks import INTERRUPTS
@@ -75,11 +75,11 @@ class Delivery:
         """Hand over one event; a result counts with the size of its frame, in bytes."""
         if type(event) is Answered:
             input = event.input
-            if input.kind is not Kind.REQUEST:
+            if input.kind is not REQUEST:
                 self.newest = event
             if input.waiter is not None:
                 input.waiter(event)
-            elif input.kind is Kind.SEND:
+            elif input.kind is SEND:
                 self._put(event.message, frame_size)
         else:
             self._tell_of(event, frame_size)
@@ -192,7 +192,7 @@ class Delivery:
 
     def final_error(self) -> FalrtError | None:
         """Return why nothing more comes, or None while the connection lives."""
-        return self._protocol.ending if self._protocol.state is State.CLOSED else None
+        return self._protocol.ending if self._protocol.state is CLOSED else None
 
 
 def bytes_in_words(count: int) -> str:

@@ -28,8 +28,8 @@ from falrt.exceptions import (
     ServerError,
 )
 from falrt.options import check_function, check_pacing, refuse_async
-from falrt.protocol.events import Answered, Failed, State
-from falrt.protocol.inputs import Input, Kind, Outcome
+from falrt.protocol.events import CLOSED, Answered, Failed, State
+from falrt.protocol.inputs import STREAM, Input, Outcome
 from falrt.protocol.pacing.policies import Adaptive, Immediate, Pacing
 from falrt.tasks import INTERRUPTS, begin, settle
 from falrt.typing import InputT, OutputT
@@ -193,7 +193,7 @@ class Stream(Generic[InputT, OutputT]):
     def wake(self) -> None:
         """Something happened on the connection: a slot may be free, or it may be over."""
         protocol = self._supervisor.protocol
-        if protocol.ending is not None and protocol.state is State.CLOSED:
+        if protocol.ending is not None and protocol.state is CLOSED:
             self._fail(protocol.ending)
         self._ring()
 
@@ -322,9 +322,9 @@ class Stream(Generic[InputT, OutputT]):
             self._offered()
         core = self._core
         core.usable(frame)
-        item = core.encoder.at_once(frame, Kind.STREAM, self._lane, taken_at)
+        item = core.encoder.at_once(frame, STREAM, self._lane, taken_at)
         if item is None:
-            item = await core.encoder.in_turn(frame, Kind.STREAM, self._lane, core.usable)
+            item = await core.encoder.in_turn(frame, STREAM, self._lane, core.usable)
         item.waiter, item.taken_at = self._heard, taken_at
         self._last = item
         self._supervisor.submit(item, self._loop.time())

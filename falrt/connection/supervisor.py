@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from falrt.connection.delivery import Delivery, bytes_in_words
 from falrt.connection.reader import Reader
-from falrt.protocol.events import State
+from falrt.protocol.events import CLOSED
 from falrt.protocol.inputs import Input
 from falrt.protocol.loss import Cause, Loss, Verdict, verdict_on
 from falrt.protocol.realtime import RealtimeProtocol
@@ -130,7 +130,7 @@ class Supervisor:
         # One at a time: where each of a thousand that wait looked at every answer, they would look a million times.
         self._queueing = queueing = self._queueing or asyncio.Lock()
         async with queueing:
-            await self.until(lambda: lane.has_room_for(size) or protocol.state is State.CLOSED)
+            await self.until(lambda: lane.has_room_for(size) or protocol.state is CLOSED)
 
     def look(self) -> None:
         """Let those look again who wait for a condition."""
@@ -177,7 +177,7 @@ class Supervisor:
         protocol = self.protocol
         self._opening.begin()
         try:
-            while protocol.state is not State.CLOSED:
+            while protocol.state is not CLOSED:
                 if not protocol.connecting(self.loop.time()):
                     await self._sleep()
                     continue
@@ -188,7 +188,7 @@ class Supervisor:
                 self.react()
         except (asyncio.CancelledError, *INTERRUPTS):
             # By close(), after the end; else the loop is ending, or somebody cancels all tasks: nobody must wait on.
-            if protocol.state is not State.CLOSED:
+            if protocol.state is not CLOSED:
                 self._end(Loss(Cause.SETUP, reason="the task of the connection was cancelled"))
                 await asyncio.sleep(0)  # in which the transport closes its socket
             raise
@@ -236,7 +236,7 @@ class Supervisor:
             self.socket = self._reader = None
             socket.ignore()
             # Cancelled by anybody but close(), the loop is ending and waits for no farewell.
-            if (polite or protocol.state is State.CLOSED) and not self._hurried:
+            if (polite or protocol.state is CLOSED) and not self._hurried:
                 farewell = begin(socket.close_politely(), name=f"falrt closing {opening.app}")
                 self.see_off(farewell, socket)
             else:
@@ -274,7 +274,7 @@ class Supervisor:
             self._reader.ring()
         if self._alarm is not None and not self._alarm.done():
             self._alarm.set_result(None)
-        if protocol.ending is not None and protocol.state is State.CLOSED:
+        if protocol.ending is not None and protocol.state is CLOSED:
             self._delivery.wake()
         self.arm(now)
 
@@ -300,7 +300,7 @@ class Supervisor:
                 return
             timer.cancel()
             self._timer = None
-        if deadline is not None and self.protocol.state is not State.CLOSED:
+        if deadline is not None and self.protocol.state is not CLOSED:
             self._timer_at = deadline
             self._timer = self.loop.call_at(deadline, self._on_timer)
 
