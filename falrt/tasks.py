@@ -8,9 +8,22 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
 from typing import Any, Final, TypeVar
 
-__all__ = ["INTERRUPTS", "begin", "completed", "is_own_cancellation", "settle", "together", "told", "whole"]
+__all__ = [
+    "INTERRUPTS",
+    "address_race",
+    "begin",
+    "completed",
+    "is_own_cancellation",
+    "settle",
+    "together",
+    "told",
+    "whole",
+]
 
 T = TypeVar("T")
+
+# RFC 8305: so long one address of a host is tried alone.
+_NEXT_ADDRESS_DELAY: Final = 0.25
 
 INTERRUPTS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 """What a user's function may raise without having failed. The rest is its failure, a ``BaseException`` too: a panic of
@@ -27,6 +40,19 @@ def begin(work: Coroutine[Any, Any, T], *, name: str, context: Context | None = 
         The task. Keep it: the loop itself holds it weakly.
     """
     return asyncio.Task(work, loop=asyncio.get_running_loop(), name=name, context=context)
+
+
+def address_race(host: str) -> dict[str, Any]:
+    """Return the options with which ``loop.create_connection`` tries the addresses of a host side by side.
+
+    A name may have several, of which the first may lead nowhere. Empty where that does not work: uvloop knows no such
+    option, and asyncio's race fails by an assertion where tasks are eager (Python 3.12.0 to 3.12.7, 3.13.0).
+    """
+    loop = asyncio.get_running_loop()
+    is_name = not host.replace(".", "").isdigit() and ":" not in host
+    if is_name and isinstance(loop, asyncio.BaseEventLoop) and loop.get_task_factory() is None:
+        return {"happy_eyeballs_delay": _NEXT_ADDRESS_DELAY}
+    return {}
 
 
 def is_own_cancellation() -> bool:

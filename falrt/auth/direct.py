@@ -17,13 +17,13 @@ from typing import Any, Final
 import httpcore
 import httpx
 
+from falrt.tasks import address_race
+
 __all__ = ["DirectTransport"]
 
 _HELD_BYTES: Final = 64 * 1024
 # What has come and nobody has read; a sender of more waits.
 _AHEAD_BYTES: Final = 1024 * 1024
-# So long one address of a host is tried alone.
-_NEXT_ADDRESS_DELAY: Final = 0.25
 
 
 class _Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
@@ -136,13 +136,11 @@ class _Backend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         loop = asyncio.get_running_loop()
-        # A name may have several addresses, of which the first may lead nowhere. uvloop knows no such option.
-        is_name = not host.replace(".", "").isdigit() and ":" not in host
-        race: Any = {"happy_eyeballs_delay": _NEXT_ADDRESS_DELAY}
-        race = race if is_name and isinstance(loop, asyncio.BaseEventLoop) else {}
         with _as_httpcore(httpcore.ConnectTimeout, httpcore.ConnectError):
             async with asyncio.timeout(timeout):
-                made: tuple[Any, _Stream] = await loop.create_connection(_Stream, host, port, **race)
+                made: tuple[Any, _Stream] = await loop.create_connection(
+                    _Stream, host, port, **address_race(host)
+                )
         transport, stream = made
         for option in socket_options or ():
             transport.get_extra_info("socket").setsockopt(*option)

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import ssl as tls
-from typing import Any, Final
 from urllib.parse import urlsplit
 
 from falrt.connection.framing import Framing
 from falrt.connection.transport import Socket
 from falrt.connection.tunnel import tunnel
 from falrt.protocol.wire.proxies import Proxy
+from falrt.tasks import address_race
 from falrt.threads import run_in_thread
 
 __all__ = ["default_ssl_context", "open_socket"]
-
-# RFC 8305: so long one address of a host is tried alone.
-NEXT_ADDRESS_DELAY: Final = 0.25
 
 
 async def open_socket(
@@ -51,24 +48,20 @@ async def open_socket(
         if proxy is not None:
             await tunnel(lambda: socket, host, port, proxy, ssl=ssl if secure else None, proxy_ssl=ssl)
         else:
+            name = host if secure else None
             await loop.create_connection(
-                lambda: socket, host, port, **_direct(loop, host, ssl if secure else None)
+                lambda: socket,
+                host,
+                port,
+                ssl=ssl if secure else None,
+                server_hostname=name,
+                **address_race(host),
             )
         await socket.opened()
     except BaseException:
         socket.cut()
         raise
     return socket
-
-
-def _direct(loop: asyncio.AbstractEventLoop, host: str, ssl: tls.SSLContext | None) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    if ssl is not None:
-        options |= {"ssl": ssl, "server_hostname": host}
-    # A name may have several addresses, of which the first may lead nowhere. uvloop tries them one after the other.
-    if isinstance(loop, asyncio.BaseEventLoop) and not host.replace(".", "").isdigit() and ":" not in host:
-        options["happy_eyeballs_delay"] = NEXT_ADDRESS_DELAY
-    return options
 
 
 async def default_ssl_context() -> tls.SSLContext:
