@@ -173,11 +173,7 @@ class FaultProxy(metaclass=Helpful):
         for task in list(self._connecting):
             task.cancel()
         await asyncio.gather(*self._connecting, return_exceptions=True)
-        pipes = list(self._pipes)
-        for pipe in pipes:
-            pipe.abort()
-        for pipe in pipes:
-            await pipe.lost()
+        await asyncio.gather(*(pipe.abort() for pipe in list(self._pipes)))
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -193,7 +189,7 @@ class FaultProxy(metaclass=Helpful):
 
     async def _connect(self, client: End) -> None:
         try:
-            _, server = await asyncio.get_running_loop().create_connection(lambda: End(None), *self._target)
+            _, server = await asyncio.get_running_loop().create_connection(End, *self._target)
         except OSError:
             client.reset()
             return
@@ -203,9 +199,8 @@ class FaultProxy(metaclass=Helpful):
         if client.lost.is_set():
             server.abort()
             return
-        pipe = Pipe(client, server, self._options, self._rng, self._count)
+        pipe = Pipe(client, server, self._options, self._rng, self._count, self._pipes.discard)
         self._pipes.add(pipe)
-        pipe.when_lost = self._pipes.discard
         for way, held in self._held.items():
             if held:
                 pipe.lines[way].hold()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 __all__ = ["Watch"]
@@ -13,30 +12,26 @@ class Watch:
     """Lets tasks wait until something holds, and is told whenever that may have changed."""
 
     def __init__(self) -> None:
-        self._watchers: set[asyncio.Future[None]] = set()
+        # Of the next change; None where nobody waits for it.
+        self._next: asyncio.Event | None = None
 
     def changed(self) -> None:
-        """Something happened: every waiting condition is asked again."""
-        for watcher in self._watchers:
-            with contextlib.suppress(asyncio.InvalidStateError):  # cancelled in this very turn
-                watcher.set_result(None)
-        self._watchers.clear()
+        """Something happened: whoever waits looks again."""
+        if self._next is not None:
+            self._next.set()
+            self._next = None
+
+    async def wait(self) -> None:
+        """Wait for the next change."""
+        self._next = self._next or asyncio.Event()
+        await self._next.wait()
 
     async def until(self, condition: Callable[[], object], timeout: float) -> None:
-        """Wait until a condition holds.
-
-        Args:
-            condition: Asked at once, and again after every change.
-            timeout: Seconds after which to give up.
+        """Wait until a condition holds; it is asked at once, and again after every change.
 
         Raises:
-            TimeoutError: It did not hold in time.
+            TimeoutError: It did not hold within this many seconds.
         """
         async with asyncio.timeout(timeout):
             while not condition():
-                watcher: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._watchers.add(watcher)
-                try:
-                    await watcher
-                finally:
-                    self._watchers.discard(watcher)
+                await self.wait()

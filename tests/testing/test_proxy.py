@@ -218,7 +218,7 @@ async def test_the_end_of_a_stream_meets_a_client_that_has_just_reset() -> None:
             while not proxy.open_connections:  # noqa: ASYNC110 - the proxy has no event for it
                 await asyncio.sleep(0.001)
         [pipe] = proxy._pipes
-        end, _ = pipe._ends
+        end, _ = pipe._ways
         end.pause_reading()  # as a full line does: so the reset stays unseen
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()

@@ -18,6 +18,7 @@ from falrt import tasks
 from falrt.testing.platform.app import App
 from falrt.testing.platform.port import Refused, Request, Response, Route, refused
 from falrt.testing.platform.runs import Runs
+from falrt.testing.watch import Watch
 
 __all__ = ["Job", "Queue", "log"]
 
@@ -95,7 +96,7 @@ class Queue:
         self.jobs: dict[str, Job] = {}
         # Those that wait, first come first; and whoever watches any of them.
         self._waiting: list[Job] = []
-        self._changed = asyncio.Event()
+        self._watch = Watch()
         self._tasks: set[asyncio.Task[None]] = set()
         job = r"/(?P<place>.+)/requests/(?P<request_id>[^/]+)"
         self.routes = (
@@ -196,19 +197,14 @@ class Queue:
                 yield b"data: " + json.dumps(said).encode() + b"\n\n"
             if job.status == "COMPLETED":
                 return
-            await self._changed.wait()
-
-    def _tell(self) -> None:
-        """Wake whoever watches; each looks for himself."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+            await self._watch.wait()
 
     def _start_next(self) -> None:
         while self._waiting and sum(job.status == "IN_PROGRESS" for job in self.jobs.values()) < self.runners:
             job = self._waiting.pop(0)
             job.status = "IN_PROGRESS"
             job.task = self._begin(self._work(job))
-        self._tell()
+        self._watch.changed()
 
     def _begin(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = tasks.begin(work, name="falrt fake job")
@@ -222,7 +218,7 @@ class Queue:
 
         def write(message: str) -> None:
             job.write(message)
-            self._tell()
+            self._watch.changed()
 
         _LINES.set(write)
         write("started")
