@@ -15,10 +15,10 @@ def main() -> None:
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # None stands for "there is none"
     try:
         from falrt.cli.main import app
-    except ModuleNotFoundError as error:
-        if error.name not in ("typer", "rich", "click"):
+    except ModuleNotFoundError as exc:
+        if exc.name not in ("typer", "rich", "click"):
             raise
-        print(f"falrt: the command line needs {error.name}: pip install 'falrt[local]'", file=sys.stderr)  # noqa: T201
+        print(f"falrt: the command line needs {exc.name}: pip install 'falrt[local]'", file=sys.stderr)  # noqa: T201
         raise SystemExit(2) from None
     app()
 

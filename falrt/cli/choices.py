@@ -109,10 +109,10 @@ def choose(name: str, settings: Mapping[str, Any], *, app: str | None = None, fi
     try:
         # Checked here once, with a picture of one pixel's worth, so that a mistake shows before anything starts.
         sample = choice.build(_TINY, "")
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"--set{' ' if where else ''}{where}: {first['msg']}") from error
+        raise ConfigurationError(f"--set{' ' if where else ''}{where}: {first['msg']}") from exc
     size = image_field(model.input_type, picture).size_for(sample)
     assert size is not None  # noqa: S101 - every field of these has a size
     return replace(choice, size=size)

@@ -40,8 +40,8 @@ class Film:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.open("wb").close()  # PyAV would notice only at the first picture
             self._container = self._av.open(str(path), "w")
-        except (self._av.FFmpegError, OSError) as error:
-            raise ConfigurationError(f"--out {path}: cannot be written ({error})") from error
+        except (self._av.FFmpegError, OSError) as exc:
+            raise ConfigurationError(f"--out {path}: cannot be written ({exc})") from exc
         # Made with the first picture, whose size is the film's.
         self._stream: Any = None
         self._began_at = 0.0

@@ -45,12 +45,12 @@ class Interruption:
         Returns:
             Whether one came.
         """
-        self._work = asyncio.ensure_future(work())
+        running = self._work = asyncio.ensure_future(work())
         if self._asked:
             # Not at once: a task that is cancelled before its first step has nothing that could clean up.
-            asyncio.get_running_loop().call_soon(self._work.cancel)
+            asyncio.get_running_loop().call_soon(running.cancel)
         try:
-            await self._work
+            await running
         except asyncio.CancelledError:
             if not self._asked:
                 raise

@@ -61,8 +61,8 @@ class FilePrompt:
         self._looked_at = -_LOOK_SECONDS
         try:
             self._look()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"--prompt-file {path}: cannot be read ({error})") from error
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ConfigurationError(f"--prompt-file {path}: cannot be read ({exc})") from exc
 
     def __call__(self, seconds: float) -> str:
         """Return the prompt; looks at the file five times a second at most."""

@@ -69,13 +69,13 @@ def errors_in_a_line() -> Iterator[None]:
 
     try:
         yield
-    except FalrtError as error:
+    except FalrtError as exc:
         from falrt.cli.endpoint import told
 
-        typer.echo(f"falrt: {told(error)}", err=True)
-        raise typer.Exit(2 if isinstance(error, MissingDependencyError) else 1) from error
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
+        typer.echo(f"falrt: {told(exc)}", err=True)
+        raise typer.Exit(2 if isinstance(exc, MissingDependencyError) else 1) from exc
+    except OSError as exc:
+        if isinstance(exc, BrokenPipeError):
             raise  # Typer ends without a word where nobody reads on, as in `falrt ... | head`
-        typer.echo(f"falrt: {error}", err=True)
-        raise typer.Exit(1) from error
+        typer.echo(f"falrt: {exc}", err=True)
+        raise typer.Exit(1) from exc

@@ -75,11 +75,11 @@ def _file(path: Path, still: bool) -> Source:
         return video_file(path)
     try:
         return _picture_file(path, still)
-    except OSError as error:
+    except OSError as exc:
         kinds = ", ".join(sorted(PICTURE_SUFFIXES | {".gif"} | VIDEO_SUFFIXES))
         raise ConfigurationError(
             f"--source {path}: not a picture or video that can be read ({kinds})"
-        ) from error
+        ) from exc
 
 
 def _picture_file(path: Path, still: bool) -> Source:
@@ -127,8 +127,8 @@ def _read_each(paths: list[Path]) -> Iterator[Image.Image]:
         try:
             with Image.open(path) as image:
                 yield as_rgb(image)
-        except OSError as error:
-            raise ConfigurationError(f"{path}: not a picture that can be read ({error})") from error
+        except OSError as exc:
+            raise ConfigurationError(f"{path}: not a picture that can be read ({exc})") from exc
 
 
 def _scene() -> Source:
@@ -175,6 +175,6 @@ def _screen(spec: str) -> Source:
 
     try:
         grab()
-    except OSError as error:
-        raise ConfigurationError(f"--source {spec}: the screen cannot be read here ({error})") from error
+    except OSError as exc:
+        raise ConfigurationError(f"--source {spec}: the screen cannot be read here ({exc})") from exc
     return Source(spec, lambda: _of_now(lambda _: grab()), _DEFAULT_FPS, live=True)

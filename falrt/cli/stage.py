@@ -84,9 +84,9 @@ def _finish(
         try:
             write_report(path, record)
             paths.append(path)
-        except ConfigurationError as error:
+        except ConfigurationError as exc:
             # The other reports and the summary come all the same.
-            failures.append(error)
+            failures.append(exc)
     if interrupted and paths:
         console.print("interrupted; saved what was received")
     console.print()

@@ -75,8 +75,8 @@ def writing(what: object) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        raise ConfigurationError(f"{what}: cannot be written ({error.strerror or error})") from error
+    except OSError as exc:
+        raise ConfigurationError(f"{what}: cannot be written ({exc.strerror or exc})") from exc
 
 
 @contextlib.contextmanager

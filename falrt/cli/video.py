@@ -27,8 +27,8 @@ def require_av() -> Any:
     """
     try:
         import av
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("av", "video", "video files and cameras") from error
+    except ModuleNotFoundError as exc:
+        raise MissingDependencyError("av", "video", "video files and cameras") from exc
     return av
 
 
@@ -44,8 +44,8 @@ def video_file(path: Path) -> Source:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             fps = float(stream.average_rate or stream.guessed_rate or 30)
-    except (av.FFmpegError, IndexError) as error:
-        raise ConfigurationError(f"--source {path}: no video that can be decoded ({error})") from error
+    except (av.FFmpegError, IndexError) as exc:
+        raise ConfigurationError(f"--source {path}: no video that can be decoded ({exc})") from exc
     return Source(path.name, lambda: _decoded(str(path), None, {}), fps, live=False)
 
 
@@ -63,10 +63,10 @@ def camera(number: int) -> Source:
     try:
         with av.open(address, format=system, options=options):
             pass
-    except (av.FFmpegError, ValueError) as error:
+    except (av.FFmpegError, ValueError) as exc:
         raise ConfigurationError(
-            f"--source {number}: camera {address} cannot be opened ({error}); give a file, a folder or 'scene' instead"
-        ) from error
+            f"--source {number}: camera {address} cannot be opened ({exc}); give a file, a folder or 'scene' instead"
+        ) from exc
     return Source(f"camera {number}", lambda: _decoded(address, system, options), fps=0, live=True)
 
 

@@ -23,14 +23,12 @@ class Window:
     def __init__(self, title: str) -> None:
         try:
             import tkinter
-
+        except ImportError as exc:
+            raise ConfigurationError("--window: this Python has no tkinter; use --preview instead") from exc
+        try:
             self._root: Any = tkinter.Tk()
-        except ImportError as error:
-            raise ConfigurationError("--window: this Python has no tkinter; use --preview instead") from error
-        except tkinter.TclError as error:
-            raise ConfigurationError(
-                f"--window: there is no display ({error}); use --preview instead"
-            ) from error
+        except tkinter.TclError as exc:
+            raise ConfigurationError(f"--window: there is no display ({exc}); use --preview instead") from exc
         self._root.title(title)
         self._label: Any = tkinter.Label(self._root, borderwidth=0)
         self._label.pack()

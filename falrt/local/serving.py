@@ -35,7 +35,9 @@ def listen(host: str, port: int, *, for_viewers: bool = False) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as exc:
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {exc}; choose another port") from exc
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {exc}; choose another host or port"
+        ) from exc
     if for_viewers and hasattr(socket, "TCP_NOTSENT_LOWAT"):
         # Accepted sockets inherit it.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
