@@ -216,7 +216,7 @@ def _unknown_fields(settings: Mapping[str, Any], app: str) -> Iterator[str]:
         return
     from falrt import models  # only here: it takes its time
 
-    shelf = (getattr(models, name) for name in models.__all__ if name.isupper())
+    shelf = (getattr(models, name) for name in dir(models) if name.isupper())
     takes = next(
         (set(each.input_type.model_fields) for each in shelf if getattr(each, "app", "") == app), given
     )

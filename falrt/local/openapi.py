@@ -33,5 +33,5 @@ class Documents:
 
 @functools.cache
 def _typed() -> dict[str, models.Endpoint[Any, Any]]:
-    values = [getattr(models, name) for name in models.__all__ if name.isupper()]
+    values = [getattr(models, name) for name in dir(models) if name.isupper()]
     return {value.app: value for value in values if isinstance(value, models.Endpoint)}

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from falrt.models.spec import *
     from falrt.models.still import *
 
-    __all__: list[str]
 else:  # hidden from type checkers, which would accept any name
     # In the order in which names are looked for: what loads least first.
     _MODULES = (
