@@ -23,7 +23,7 @@ from falrt.protocol.numbers import SECONDS, check_number
 from falrt.protocol.pacing.policies import Immediate, Pacing, Throttle
 from falrt.protocol.reconnect.backoff import Backoff
 from falrt.protocol.reconnect.liveness import Keepalive
-from falrt.protocol.wire.endpoint import check_max_buffering
+from falrt.protocol.wire.endpoint import BUFFERING
 from falrt.protocol.wire.modes import mode_named
 from falrt.protocol.wire.proxies import Proxies
 from falrt.typing import Codec, DecodeHook, EncodeHook, ModeName, OutputT
@@ -154,7 +154,7 @@ class ConnectionSettings:
     ping_timeout: float | None = 20.0
 
     def __post_init__(self) -> None:
-        check_max_buffering(self.max_buffering)
+        check_number("max_buffering", self.max_buffering, BUFFERING, optional=True)
         for name in ("idle_close", "open_timeout", "request_timeout", "throttle_interval"):
             check_seconds(name, getattr(self, name), optional=True)
         check_seconds("warmup_timeout", self.warmup_timeout, optional=False)

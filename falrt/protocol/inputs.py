@@ -149,20 +149,21 @@ class Lane:
             return not self.keeps_all
         return input.kind is SEND and self.pacer.keeps_newest
 
-    def put(self, input: Input) -> list[Input]:
-        """Queue an input; return those that gave way to it.
+    def put(self, input: Input) -> None:
+        """Queue an input; those that give way to it are superseded.
 
         Raises:
             QueueFullError: The lane is at its limit, in messages or bytes.
         """
         self.wants = False
-        if not self.waiting:  # the rule wherever inputs leave at once
-            self.waiting.append(input)
-            self.size_bytes += len(input.frame)
-            return []
-        superseded = []
-        if self.replaceable(input):
-            superseded = [old for old in self.waiting if self.replaceable(old)]
+        if self.waiting:  # seldom, where inputs leave at once
+            self._make_room_for(input)
+        self.waiting.append(input)
+        self.size_bytes += len(input.frame)
+
+    def _make_room_for(self, input: Input) -> None:
+        replaces = self.replaceable(input)
+        superseded = [old for old in self.waiting if replaces and self.replaceable(old)]
         # Looked at before anything gives way: the newest that is queued must not be lost to one that is refused.
         if not self.has_room_for(
             len(input.frame) - sum(len(old.frame) for old in superseded), len(superseded)
@@ -174,9 +175,6 @@ class Lane:
             )
         for old in superseded:
             self.end(old, Outcome.SUPERSEDED)
-        self.waiting.append(input)
-        self.size_bytes += len(input.frame)
-        return superseded
 
     def put_back(self, input: Input) -> None:
         """Queue an input that has to leave again before all others."""

@@ -14,14 +14,15 @@ from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit
 
 from falrt.exceptions import ConfigurationError
+from falrt.protocol.numbers import Rule
 
-__all__ = ["Endpoint", "Hosts", "redact", "split_url"]
+__all__ = ["BUFFERING", "Endpoint", "Hosts", "redact", "split_url"]
 
 NAMESPACES: Final = frozenset({"workflows", "comfy"})
 REALTIME: Final = "realtime"
 
-# Both official clients bound the parameter so before connecting.
-BUFFERING_RANGE: Final = range(1, 61)
+# Both official clients bound the parameter max_buffering so before connecting.
+BUFFERING: Final = Rule("a whole number from 1 to 60", 1, 60, whole=True)
 
 _LEGACY = re.compile(r"([0-9]+)-([a-zA-Z0-9-]+)")
 _SEGMENT = re.compile(r"[A-Za-z0-9_~@+.-]+")
@@ -215,14 +216,3 @@ def split_url(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts if parts.hostname else None
-
-
-def check_max_buffering(value: int | None) -> int | None:
-    """Return the value if it is None or a whole number from 1 to 60.
-
-    Raises:
-        ConfigurationError: Anything else, ``True`` and ``2.5`` included.
-    """
-    if value is None or (type(value) is int and value in BUFFERING_RANGE):
-        return value
-    raise ConfigurationError(f"max_buffering must be a whole number from 1 to 60, got {value!r}")

@@ -62,9 +62,7 @@ Status: TypeAlias = Queued | InProgress | Completed
 
 def request_path(endpoint: Endpoint, request_id: str) -> str:
     """Return the path of a request: the endpoint's own path is not part of it."""
-    return "/".join(
-        filter(None, (endpoint.namespace, endpoint.owner, endpoint.alias, "requests", request_id))
-    )
+    return replace(endpoint, path=f"requests/{request_id}").app_id
 
 
 def read_status(reply: Any) -> Status:

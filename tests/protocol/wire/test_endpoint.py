@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from falrt.exceptions import ConfigurationError
-from falrt.protocol.wire.endpoint import Endpoint, Hosts, check_max_buffering, redact
+from falrt.protocol.numbers import check_number
+from falrt.protocol.wire.endpoint import BUFFERING, Endpoint, Hosts, redact
 
 # Taking an id apart.
 
@@ -219,14 +220,16 @@ def test_a_base_url_that_is_no_text_is_refused() -> None:
 @pytest.mark.wire("W17")
 @pytest.mark.parametrize("value", [None, 1, 2, 60])
 def test_a_buffering_from_1_to_60_passes(value: int | None) -> None:
-    assert check_max_buffering(value) == value
+    check_number("max_buffering", value, BUFFERING, optional=True)
 
 
 @pytest.mark.wire("W17")
 @pytest.mark.parametrize("value", [0, 61, -1, True, 2.5, 2.0, "2"])
 def test_any_other_buffering_is_refused(value: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"max_buffering must be a whole number from 1 to 60, got"):
-        check_max_buffering(value)
+    with pytest.raises(
+        ConfigurationError, match=r"max_buffering must be a whole number from 1 to 60 or None, got"
+    ):
+        check_number("max_buffering", value, BUFFERING, optional=True)
 
 
 # What must not be read in a log.
