@@ -139,7 +139,9 @@ class LoopThread:
         if self.is_inherited:
             return
         if self.is_this_thread:
-            self._finishing = self._loop.create_task(self._finish_here(make, stop))
+            self._finishing = self._loop.create_task(self._finish(make, stop))
+            if stop:
+                self._finishing.add_done_callback(lambda _: self._loop.stop())
             return
         try:
             # Where another thread was quicker there is nothing to do; what is late is cut off by the end.
@@ -147,12 +149,9 @@ class LoopThread:
                 self.call(lambda: self._finish(make, stop), timeout=timeout)
         finally:
             if stop:
-                self._stop(timeout)
-
-    def _stop(self, timeout: float | None) -> None:
-        with contextlib.suppress(LoopEnded):
-            self._post(self._loop.stop)
-        self._thread.join(timeout)
+                with contextlib.suppress(LoopEnded):
+                    self._post(self._loop.stop)
+                self._thread.join(timeout)
 
     async def _finish(self, make: Callable[[], Awaitable[None]], stop: bool) -> None:
         if stop:
@@ -160,13 +159,6 @@ class LoopThread:
                 with contextlib.suppress(RuntimeError):  # a thread waits in it; what it waits for ends below
                     await iteration.aclose()
         await make()
-
-    async def _finish_here(self, make: Callable[[], Awaitable[None]], stop: bool) -> None:
-        try:
-            await self._finish(make, stop)
-        finally:
-            if stop:
-                self._loop.stop()
 
     def _post(self, callback: Callable[[], object]) -> None:
         try:
