@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import logging
 import math
 import os
@@ -166,12 +167,13 @@ def routes(
 
 
 def _as_app(make: Callable[P, Routes]) -> Callable[P, Starlette]:
-    @functools.wraps(make, assigned=())  # its arguments, under a name of its own
     def create_app(*args: P.args, **options: P.kwargs) -> Starlette:
         """Make an app with the routes ``/api/fal/...``; arguments and errors as in :func:`routes`."""
         fal = make(*args, **options)
         return Starlette(routes=fal, lifespan=fal.lifespan)
 
+    # What help() and the documentation show.
+    vars(create_app)["__signature__"] = inspect.signature(make).replace(return_annotation="Starlette")
     return create_app
 
 

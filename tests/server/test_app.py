@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import uuid
 from typing import Any
 
@@ -37,6 +38,12 @@ TOKEN = "/api/fal/token?app=fal-ai/flux-2/klein"
 def test_it_does_not_start_without_what_makes_it_safe(options: dict[str, Any], text: str) -> None:
     with pytest.raises(falrt.ConfigurationError, match=text):
         server.create_app(**{"key": KEY, **options})
+
+
+def test_an_app_takes_what_the_routes_take() -> None:
+    app, routes = (inspect.signature(each) for each in (server.create_app, server.routes))
+    assert app.parameters == routes.parameters
+    assert (app.return_annotation, routes.return_annotation) == ("Starlette", "Routes")
 
 
 def test_it_does_not_start_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
