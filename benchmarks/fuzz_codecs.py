@@ -149,12 +149,12 @@ class Findings:
         try:
             codec.decode(frame)
             self.read[kind] += 1
-        except DecodeError as error:
+        except DecodeError as exc:
             self.refused[kind] += 1
-            if error.size != len(frame):
-                self.wrong.append(f"{kind}: size {error.size} of a frame of {len(frame)}")
-        except BaseException as error:
-            self.wrong.append(f"{kind}: {type(error).__name__} for {frame[:60]!r} ({len(frame)} bytes)")
+            if exc.size != len(frame):
+                self.wrong.append(f"{kind}: size {exc.size} of a frame of {len(frame)}")
+        except BaseException as exc:
+            self.wrong.append(f"{kind}: {type(exc).__name__} for {frame[:60]!r} ({len(frame)} bytes)")
         self.slowest[kind] = max(self.slowest[kind], int((time.perf_counter() - started) * 1e6))
 
     def decode_traced(self, codec: Codec, kind: str, frame: bytes) -> None:

@@ -63,8 +63,8 @@ class Msgpack:
             # A packer of its own for each call: a shared one mixes up frames when two threads, or a map's own
             # items() method, pack at the same time.
             frame: bytes = msgpack.Packer(use_bin_type=True).pack(message)
-        except Exception as error:
-            raise _encode_error(message, error, _pack, (str, bytes)) from error
+        except Exception as exc:
+            raise _encode_error(message, exc, _pack, (str, bytes)) from exc
         _check_keys(message, (str, bytes))
         return frame
 
@@ -78,8 +78,8 @@ class Msgpack:
             return _decode_json(data)
         try:
             return msgpack.unpackb(data, raw=False, strict_map_key=False, max_array_len=_TRUSTED_ARRAY_LENGTH)
-        except Exception as error:
-            return _decode_with_long_arrays(data, error)
+        except Exception as exc:
+            return _decode_with_long_arrays(data, exc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +110,10 @@ class Json:
             text = _encode_json_text(message)
             # Encoded in text mode too: a lone surrogate must fail here and not inside the socket.
             frame = text.encode()
-        except Exception as error:
+        except Exception as exc:
             raise _encode_error(
-                message, error, lambda value: _encode_json_text(value).encode(), (str,)
-            ) from error
+                message, exc, lambda value: _encode_json_text(value).encode(), (str,)
+            ) from exc
         _check_keys(message, (str,))
         return text if self.text else frame
 
@@ -149,8 +149,8 @@ def _decode_json(data: Frame) -> Message:
     try:
         # Decoded here, because json.loads would also guess UTF-16 and UTF-32 and let surrogates through.
         return json.loads(data if isinstance(data, str) else str(data, "utf-8"))
-    except Exception as error:
-        raise _decode_error("JSON", data, error) from error
+    except Exception as exc:
+        raise _decode_error("JSON", data, exc) from exc
 
 
 def _decode_error(kind: str, data: Frame, error: Exception) -> DecodeError:
@@ -227,8 +227,8 @@ def _locate(message: Message, encode: Callable[[Any], object], key_types: tuple[
         else:
             try:
                 encode(value)
-            except Exception as error:
-                return f"{path}: {_describe(value, error)}"
+            except Exception as exc:
+                return f"{path}: {_describe(value, exc)}"
         pending.extend(reversed(children))
     return ""
 

@@ -462,8 +462,8 @@ def mutated(source: random.Random) -> bytes:
 def give_a_message_or_a_decode_error(codec: Codec, frame: bytes | str) -> bool:
     try:
         codec.decode(frame)
-    except DecodeError as error:
-        return error.size == len(frame)
+    except DecodeError as exc:
+        return exc.size == len(frame)
     return True
 
 

@@ -39,6 +39,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(error.name or "starlette", "local", "the local server") from error
+    except ModuleNotFoundError as exc:
+        raise MissingDependencyError(exc.name or "starlette", "local", "the local server") from exc
     return getattr(module, name)

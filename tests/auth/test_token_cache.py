@@ -568,7 +568,7 @@ async def test_no_token_shows_in_representations_or_failures() -> None:
     mint.failures = [KeyError("x")]
     try:
         await tokens.get(PATH, ALIAS, force=True)
-    except TokenRequestError as error:
-        told = "".join(traceback.format_exception(error))
+    except TokenRequestError as exc:
+        told = "".join(traceback.format_exception(exc))
     assert token.value not in told + repr(tokens) + repr(tokens._entries) + repr(token)
     await tokens.aclose()

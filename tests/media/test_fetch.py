@@ -16,12 +16,12 @@ async def both(handler: Handler, url: str = "https://v3.fal.media/a.jpg") -> byt
     """Fetch either way; the two must agree."""
     try:
         blocking: bytes | Exception = fetch(url, transport=httpx.MockTransport(handler))
-    except Exception as error:
-        blocking = error
+    except Exception as exc:
+        blocking = exc
     try:
         waiting: bytes | Exception = await fetch_async(url, transport=httpx.MockTransport(handler))
-    except Exception as error:
-        waiting = error
+    except Exception as exc:
+        waiting = exc
     assert (type(blocking), str(blocking)) == (type(waiting), str(waiting))
     if isinstance(waiting, Exception):
         raise waiting
