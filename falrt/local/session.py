@@ -7,24 +7,25 @@ import contextlib
 import json
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocketDisconnect
 
 from falrt import tasks
-from falrt.testing.platform.app import ServerMsgpack
+from falrt.testing.platform.app import ServerMsgpack, settled
+from falrt.testing.platform.session import Conversation, SessionPort
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from falrt.testing.platform.runner import RunnerStats
-    from falrt.testing.platform.session import Conversation
     from falrt.typing import Frame
 
 __all__ = ["JsonOrMsgpack", "StarlettePort", "converse"]
 
 
-class StarlettePort:
+class StarlettePort(SessionPort):
     """A `SessionPort` on Starlette's WebSocket.
 
     Args:
@@ -40,26 +41,13 @@ class StarlettePort:
         self._leaving = _Delay(latency)
         self.stats: RunnerStats | None = None
 
-    async def drain(self) -> None:
-        """Wait for nothing: what a client does not take stays in the queue."""
-
     async def send(self, frame: Frame) -> None:
         """Send a frame, after the latency."""
-        self._leaving.put(lambda: self._send(frame))
-
-    async def send_answer(self, output: Any, frame: Frame) -> None:
-        """Send an answer."""
-        del output
-        await self.send(frame)
+        self._leaving.put(partial(self._send, frame))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the WebSocket, after the latency."""
-        self._leaving.put(lambda: self._socket.close(code, reason))
-
-    def received(self, frame: Frame, message: Any, problem: Exception | None) -> bool:
-        """Let every input reach the app."""
-        del frame, message, problem
-        return True
+        self._leaving.put(partial(self._socket.close, code, reason))
 
     def changed(self, stats: RunnerStats) -> None:
         """Keep the figures for the log."""
@@ -79,9 +67,9 @@ class _Delay:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._waiting: asyncio.Queue[tuple[float, Callable[[], Awaitable[None]]]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[tuple[float, Callable[[], Awaitable[None] | None]]] = asyncio.Queue()
 
-    def put(self, act: Callable[[], Awaitable[None]]) -> None:
+    def put(self, act: Callable[[], Awaitable[None] | None]) -> None:
         self._waiting.put_nowait((asyncio.get_running_loop().time() + self._seconds, act))
 
     async def run(self) -> None:
@@ -90,7 +78,7 @@ class _Delay:
             delay = due - asyncio.get_running_loop().time()
             if delay > 0:
                 await asyncio.sleep(delay)
-            await act()
+            await settled(act())
 
 
 async def converse(
@@ -103,16 +91,12 @@ async def converse(
     try:
         while (message := await socket.receive())["type"] != "websocket.disconnect":
             frame = message["text"] if message.get("bytes") is None else message["bytes"]
-            arriving.put(lambda frame=frame: _hand_over(conversation, frame))  # type: ignore[misc]
+            arriving.put(partial(conversation.frames_received, [frame]))
     finally:
         conversation.disconnected()
         for task in carrying:
             task.cancel()
         await tasks.settle([*carrying, *conversation.tasks])
-
-
-async def _hand_over(conversation: Conversation, frame: Frame) -> None:
-    conversation.frames_received([frame])
 
 
 class JsonOrMsgpack(ServerMsgpack):

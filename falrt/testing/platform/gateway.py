@@ -237,19 +237,20 @@ class Gateway:
 
 
 def _names(body: Mapping[str, Any]) -> list[str]:
-    where = ["body", "allowed_apps"]
-    apps = body.get("allowed_apps")
-    if apps is None:
-        raise invalid("missing", where, "Field required", dict(body))
+    apps = _required(body, "allowed_apps")
     if not isinstance(apps, list) or not apps or not all(isinstance(app, str) and app for app in apps):
-        raise invalid("list_type", where, "Input should be a valid list of strings", apps)
-    return apps
+        raise invalid("list_type", ["body", "allowed_apps"], "Input should be a valid list of strings", apps)
+    return list(apps)
 
 
 def _app(body: Mapping[str, Any]) -> str:
-    app = body.get("app")
-    if app is None:
-        raise invalid("missing", ["body", "app"], "Field required", dict(body))
+    app = _required(body, "app")
     if not isinstance(app, str) or not app:
         raise invalid("string_type", ["body", "app"], "Input should be a valid string", app)
-    return app
+    return str(app)
+
+
+def _required(body: Mapping[str, Any], name: str) -> Any:
+    if body.get(name) is None:
+        raise invalid("missing", ["body", name], "Field required", dict(body))
+    return body[name]

@@ -59,8 +59,8 @@ class SessionPort(Protocol):
         ...
 
     async def drain(self) -> None:
-        """Wait until the client has taken enough of what was sent."""
-        ...
+        """Wait until the client has taken enough of what was sent; where that is not known, for nothing."""
+        return
 
     async def send_answer(self, output: Any, frame: Frame) -> None:
         """Send an answer.
@@ -69,11 +69,11 @@ class SessionPort(Protocol):
             output: What the handler gave.
             frame: The same, encoded; of a small picture where the output is an `Instead`.
         """
-        ...
+        await self.send(frame)
 
     def received(self, frame: Frame, message: Any, problem: Exception | None) -> bool:
         """Note an input, and say whether it reaches the app."""
-        ...
+        return True
 
     def changed(self, stats: RunnerStats) -> None:
         """Something happened."""
