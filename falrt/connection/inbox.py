@@ -79,10 +79,7 @@ class Inbox:
         if self._taker is not None and not self._taker.done():
             self._taker.set_result(None)
 
-    async def wait(self) -> None:
-        """Return when an item was put or :meth:`wake` was called."""
+    def wait(self) -> asyncio.Future[None]:
+        """Return what the taker waits for: done when an item was put or :meth:`wake` was called."""
         self._taker = asyncio.get_running_loop().create_future()
-        try:
-            await self._taker
-        finally:
-            self._taker = None
+        return self._taker

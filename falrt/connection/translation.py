@@ -122,7 +122,7 @@ class Translation(Generic[InputT, OutputT]):
     def decode(self, frame: Received) -> Any:
         """Return the frame's message; every failure is a ``DecodeError``."""
         try:
-            if not isinstance(frame, str | bytes) and not self._reads_buffers:
+            if not self._reads_buffers and not isinstance(frame, str | bytes):
                 frame = bytes(frame)
             return self._codec.decode(frame)  # type: ignore[arg-type]  # a buffer where the codec reads it
         except (DecodeError, *INTERRUPTS):
