@@ -127,7 +127,8 @@ class Reader:
             except Exception as exc:  # the transport would swallow it
                 self.fail(exc)
             return
-        self._unread = self._unread or []
+        if self._unread is None:
+            self._unread = []
         self._unread.append((frame if isinstance(frame, str) else bytes(frame), size))
         if len(self._unread) > UNREAD_MAX:
             self._socket.pause_reading(True)
