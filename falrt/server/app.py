@@ -204,8 +204,8 @@ class _Http:
                 else:
                     raise Refused(405, "Method Not Allowed")
             except Refused as exc:
-                if exc.status >= 500:
-                    logger.warning("%s: %s (%s)", request.url.path, exc.detail, exc.__cause__ or "")
+                if exc.status >= 500 and exc.__cause__ is not None:
+                    logger.warning("%s: %s (%s)", request.url.path, exc.detail, exc.__cause__)
                 response = _refusal(exc)
             route = path.rpartition("/")[2]
             self.metrics.count("falrt_requests_total", route=route, status=str(response.status_code))
