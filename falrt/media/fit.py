@@ -69,14 +69,9 @@ def within(source: tuple[int, int], max_side: int | None) -> tuple[int, int] | N
 
 
 def centre_box(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the largest centered rectangle with the target's aspect ratio.
+    """Return left, top, right and bottom of the largest centered rectangle with the target's aspect ratio.
 
-    Args:
-        source: Width and height of the picture in pixels.
-        target: Wanted width and height; only their ratio counts.
-
-    Returns:
-        Left, top, right and bottom in pixels, right and bottom exclusive; at least one pixel each way.
+    In pixels, right and bottom exclusive; at least one pixel wide and high.
     """
     (width, height), (target_width, target_height) = source, target
     if width * target_height > height * target_width:
