@@ -70,10 +70,9 @@ class _Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         self._send()
         with _as_httpcore(httpcore.ReadTimeout, httpcore.ReadError):
-            async with asyncio.timeout(timeout):
-                while not self._received and not self._is_over:
-                    self._news.clear()
-                    await self._news.wait()
+            while not self._received and not self._is_over:
+                self._news.clear()
+                await self._wait(self._news, timeout)
             if self._error is not None and not self._received:
                 raise self._error
         data = bytes(self._received[:max_bytes])
@@ -88,15 +87,16 @@ class _Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             return
         self._send()
         with _as_httpcore(httpcore.WriteTimeout, httpcore.WriteError):
-            async with asyncio.timeout(timeout):
-                await self._room.wait()
+            await self._wait(self._room, timeout)
             if self._error is not None:
                 raise self._error
 
     async def aclose(self) -> None:
         self._transport.close()
-        await asyncio.sleep(0)
-        self._transport.abort()  # a peer that takes nothing any more is not waited for
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self._transport.abort()  # a peer that takes nothing any more is not waited for
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
@@ -119,6 +119,16 @@ class _Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
                 self._is_over or bool(self._received) or _has_news(self._transport.get_extra_info("socket"))
             )
         return self._transport.get_extra_info(info)
+
+    async def _wait(self, event: asyncio.Event, timeout: float | None) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                await event.wait()
+        except BaseException:
+            # Half a request or answer is of no use. httpcore closes behind waits of its own, which a caller that is
+            # cancelled a second time does not reach.
+            self._transport.abort()
+            raise
 
     def _send(self) -> None:
         if self._held:

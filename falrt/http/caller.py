@@ -13,7 +13,7 @@ import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -209,8 +209,8 @@ class Caller:
             raise HTTPCallError(
                 f"{what}: expected JSON, got {kind} {said} ({reply.status})",
                 status=reply.status,
-                request_id=reply.request_id or None,
-                headers=reply.headers,
+                request_id=self.hide(reply.request_id) or None,
+                headers=self._shown(reply.headers),
             ) from exc
 
     async def _send(self, ask: Ask) -> httpx.Response:
@@ -268,19 +268,17 @@ class Caller:
 
     def hide(self, text: str) -> str:
         """Return what somebody else said, without tokens and without the key or half of it."""
-        return redact(self._without_key(text))
-
-    def _without_key(self, text: str) -> str:
-        try:
-            return self.key().hide(text)
-        except FalrtError:
-            return text  # there is none
+        with suppress(FalrtError):  # there may be no key
+            text = self.key().hide(text)
+        return redact(text)
 
     def refused(self, status: int, headers: Mapping[str, str], body: bytes, what: str) -> HTTPCallError:
         """Return the error of an answer."""
-        body = self._without_key(body.decode("utf-8", "replace")).encode()
-        lower = {name.lower(): self._without_key(value) for name, value in headers.items()}
-        return read_error(status, lower, body, what=what, wall_now=time.time())
+        body = self.hide(body.decode("utf-8", "replace")).encode()
+        return read_error(status, self._shown(headers), body, what=what, wall_now=time.time())
+
+    def _shown(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return {name.lower(): self.hide(value) for name, value in headers.items()}
 
     @contextmanager
     def losing(self, what: str, url: str = "") -> Iterator[None]:

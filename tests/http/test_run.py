@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 import falrt
+from falrt.testing import make_token
 from tests.http.scripted import CUT, Asked, Said, scripted
-from tests.leaks import client_sockets, leaves_nothing, soon
+from tests.leaks import client_sockets, leaves_nothing, soon, until
 
 APP = "fal-ai/flux/schnell"
 KEY = "0123456789:abcdefghij"
@@ -222,6 +223,26 @@ async def test_a_cancelled_call_leaves_the_client_usable() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await soon(fal.run(APP, INPUT)) == {"images": []}
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 5])
+async def test_a_call_that_is_cancelled_again_and_again_leaves_no_socket(times: int) -> None:
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    async def silent(asked: Asked) -> Said:
+        begun.set()
+        await never.wait()
+        return GOOD
+
+    async with scripted(silent) as (url, _), client(url) as fal:
+        task = asyncio.ensure_future(fal.run(APP, INPUT))
+        await soon(begun.wait())
+        for _ in range(times):
+            task.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(lambda: client_sockets(url) == 0)
 
 
 # When it is sent again.
@@ -444,7 +465,7 @@ def quoting(kind: str, said: str) -> Any:
     answers = {
         "status": Said(400, {"detail": said}),
         "header": Said(400, {"detail": "no"}, {"x-fal-request-id": said}),
-        "page": Said(body=f"<{said}>".encode(), kind="text/html"),
+        "page": Said(200, f"<{said}>".encode(), {"x-fal-request-id": said, "x-more": said}, kind="text/html"),
         "event": events(f'event: error\ndata: {{"detail": "{text}"}}\n\n'.encode()),
         "bare event": events(f"event: error\ndata: {text}\n\n".encode()),
         "odd event": events(f"data: {text}\n\n".encode()),
@@ -467,7 +488,10 @@ def quoting(kind: str, said: str) -> Any:
     return answer
 
 
-@pytest.mark.parametrize("part", [KEY, *KEY.split(":")])
+TOKEN = make_token(APP)
+
+
+@pytest.mark.parametrize("part", [KEY, *KEY.split(":"), TOKEN])
 @pytest.mark.parametrize(
     ("verb", "kind"),
     [

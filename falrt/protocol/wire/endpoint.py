@@ -33,8 +33,8 @@ _SECRETS = re.compile(
     r"|(\bKey +)(?=\S*(?:\d|[:.]\w))[^\s&'\"\\]{8,}"
     # A bare JWT: its parts are base64url, and the first begins with a brace. A close reason may cut it anywhere.
     r"|\b(?-i:eyJ)[A-Za-z0-9_-]{7,}(?:\.[A-Za-z0-9_-]*){0,2}"
-    # A user name and password in a URL.
-    r"|(?<=://)[^\s/?#]+(?=@)",
+    # A user name and password in a URL; not beyond a quote, where JSON has another text.
+    r"|(?<=://)[^\s/?#\"]+(?=@)",
     re.IGNORECASE,
 )
 

@@ -264,3 +264,8 @@ def test_each_of_fals_services_has_a_host() -> None:
     hosts = Hosts.at(None)
     assert (hosts.run, hosts.queue) == ("https://fal.run", "https://queue.fal.run")
     assert (hosts.cdn, hosts.pipeline) == ("https://v3.fal.media", "wss://ws.fal.run")
+
+
+def test_an_address_in_json_hides_nothing_behind_its_quote() -> None:
+    text = '{"url": "https://fal.run", "mail": "me@example.com"}'
+    assert redact(text) == text
