@@ -136,8 +136,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
             ConfigurationError, EncodeError, ConnectionClosed: As for :meth:`send`.
         """
         core = self._core
-        if not core.mode.pairs:
-            raise self._pairs_nothing("request()")
+        self._check_pairs("request()")
         if timeout is not None:
             check_seconds("timeout", timeout, optional=True)
         supervisor = core.usable(input)
@@ -192,7 +191,8 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         pairs = self._core.mode.pairs
 
         def drained() -> bool:
-            taken = pairs or supervisor.has_written  # elsewhere no answer says that an input has arrived
+            # Where inputs have no answers of their own, only an empty socket says that they have left.
+            taken = pairs or supervisor.socket is None or supervisor.socket.writable
             return not protocol.pending() and taken and (callbacks is None or callbacks.idle)
 
         try:
@@ -256,8 +256,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         """
         from falrt.connection.replies import reply_to
 
-        if not self._core.mode.pairs:
-            raise self._pairs_nothing("latest()")
+        self._check_pairs("latest()")
         supervisor = self._core.supervisor()
         delivery = self._core.delivery
         inbox = delivery.inbox
@@ -303,8 +302,7 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         from falrt.connection.consumer import Replies
         from falrt.connection.stream import Stream
 
-        if not self._core.mode.pairs:
-            raise self._pairs_nothing("stream()")
+        self._check_pairs("stream()")
         return Replies(Stream(self._core, inputs, pacing, every=every, gate=gate), self)
 
     # --- what it is doing
@@ -324,11 +322,12 @@ class RealtimeConnection(Generic[InputT, OutputT]):
         """The full path of the app, such as ``fal-ai/flux-2/klein/realtime``."""
         return self._core.opening.full_path
 
-    def _pairs_nothing(self, method: str) -> ConfigurationError:
-        return ConfigurationError(
-            f"{method} needs one answer for each input, which mode {self._core.mode.name!r} does not give: "
-            "use send() and recv()"
-        )
+    def _check_pairs(self, method: str) -> None:
+        if not self._core.mode.pairs:
+            raise ConfigurationError(
+                f"{method} needs one answer for each input, which mode {self._core.mode.name!r} does not give: "
+                "use send() and recv()"
+            )
 
     async def _in_time(self, waiting: Coroutine[Any, Any, T], began: float, timeout_at: float | None) -> T:
         """Wait for what comes before a request is queued, within the time of its caller."""

@@ -104,7 +104,6 @@ class Core(Generic[InputT, OutputT]):
         protocol = RealtimeProtocol(self._protocol_settings(), loop.time(), random.random)
         self.delivery = delivery = Delivery(self.translation, self.settings, protocol)
         self._supervisor = supervisor = Supervisor(self.translation, self.opening, protocol, delivery)
-        supervisor.start()
         self.inside.context().run(delivery.start, supervisor.look)
         if self.settings.lazy:
             return

@@ -80,11 +80,7 @@ class Supervisor:
         # What is about to end: polite closings of sockets that are no longer used, tasks of streams that were left.
         # Made with the first.
         self._farewells: dict[asyncio.Task[None], Socket | None] | None = None
-        self.task: asyncio.Task[None]
-
-    def start(self) -> None:
-        """Begin to supervise."""
-        self.task = begin(self._run(), name=f"falrt {self._opening.app}")
+        self.task = begin(self._run(), name=f"falrt {opening.app}")
 
     # --- what others ask for
 
@@ -118,11 +114,6 @@ class Supervisor:
         finally:
             if entry in self._watchers:
                 self._watchers.remove(entry)
-
-    @property
-    def has_written(self) -> bool:
-        """Whether the socket has taken what was written, all but a small rest."""
-        return self.socket is None or self.socket.writable
 
     async def room_for(self, input: Input) -> None:
         """Wait until an input may be queued, behind those that came before."""
@@ -184,23 +175,22 @@ class Supervisor:
                 loss = await self._live()
                 if verdict_on(loss) is Verdict.RENEW:
                     self._opening.refused()
-                protocol.lost(loss, self.loop.time())
-                self.react()
+                self._lost(loss)
         except (asyncio.CancelledError, *INTERRUPTS):
             # By close(), after the end; else the loop is ending, or somebody cancels all tasks: nobody must wait on.
             if protocol.state is not CLOSED:
-                self._end(Loss(Cause.SETUP, reason="the task of the connection was cancelled"))
+                self._lost(Loss(Cause.SETUP, reason="the task of the connection was cancelled"))
                 await asyncio.sleep(0)  # in which the transport closes its socket
             raise
         except BaseException as exc:
             # A mistake of ours, or a panic in a function of the user's: whoever waits must hear of it.
             logger.exception("%s: the connection ends by an unexpected error", self._opening.app)
             error = exc if isinstance(exc, Exception) else None
-            self._end(Loss(Cause.SETUP, reason=f"unexpected {type(exc).__name__}", error=error))
+            self._lost(Loss(Cause.SETUP, reason=f"unexpected {type(exc).__name__}", error=error))
         finally:
             self._opening.end()
 
-    def _end(self, loss: Loss) -> None:
+    def _lost(self, loss: Loss) -> None:
         self.protocol.lost(loss, self.loop.time())
         self.react()
 
