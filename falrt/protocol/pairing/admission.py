@@ -39,11 +39,11 @@ def may_join(unanswered: Unanswered, facts: AppFacts, kind: Kind, lane: Lane, re
 
 
 def _head_may_join(unanswered: Unanswered, facts: AppFacts, lane: Lane) -> bool:
-    """Whether what a lane would send next, if anything, may leave as far as pairing is concerned."""
+    """Whether what a lane would send next may leave as far as pairing is concerned."""
     if lane.waiting:
         head = lane.waiting[0]
         return may_join(unanswered, facts, head.kind, lane, head.request_id)
-    return not lane.wants or may_join(unanswered, facts, STREAM, lane, lane.wants_id)
+    return may_join(unanswered, facts, STREAM, lane, lane.wants_id)
 
 
 def held_up(unanswered: Unanswered, facts: AppFacts, lanes: Sequence[Lane]) -> bool:
@@ -52,9 +52,12 @@ def held_up(unanswered: Unanswered, facts: AppFacts, lanes: Sequence[Lane]) -> b
         for input in unanswered.inputs:
             if input.kind is not SEND and input.outcome is None:
                 return False  # somebody waits for this answer, and has a timeout of their own
-    return any(
-        not _head_may_join(unanswered, facts, lane) or _blocks_requests(unanswered, lane) for lane in lanes
-    )
+    for lane in lanes:
+        if (lane.waiting or lane.wants) and (
+            not _head_may_join(unanswered, facts, lane) or _blocks_requests(unanswered, lane)
+        ):
+            return True
+    return False
 
 
 def _blocks_requests(unanswered: Unanswered, lane: Lane) -> bool:
