@@ -20,6 +20,8 @@ from websockets.asyncio.client import connect
 import falrt
 from falrt import server
 from falrt.server import shared
+from falrt.server.entrance import Entrance, Visitor
+from falrt.server.origins import Origins
 from falrt.server.targets import Refused
 from falrt.testing import FakeServer
 from tests.server.serving import KEY, serving
@@ -171,6 +173,16 @@ async def test_a_viewer_who_could_not_be_let_in_does_not_count_as_one(redis: str
         await channels.open("stage")
     assert channels.channel("stage").viewers == 0
     await channels.aclose()
+
+
+async def test_an_answer_to_a_submission_is_told_though_its_owner_cannot_be_kept() -> None:
+    # The request runs already: a refusal would make its caller submit it once more.
+    limiter = shared.RedisLimiter("redis://127.0.0.1:9")
+    entrance = Entrance(server.anyone, Origins(), server.Limit(), limiter)
+    await entrance.submitted(Visitor("anna", "anna", "192.0.2.7"), "r-7")
+    with pytest.raises(Refused):
+        await entrance.check_owner(Visitor("ben", "ben", "192.0.2.8"), "r-7")
+    await limiter.aclose()
 
 
 async def test_redis_is_told_no_names_and_no_addresses(redis: str) -> None:
