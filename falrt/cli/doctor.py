@@ -89,11 +89,12 @@ async def _try(choice: Choice, options: dict[str, Any], tell: Callable[[str, str
     import falrt
     from falrt.auth import TokenCache, find_key
     from falrt.cli.motion import Motion
+    from falrt.options import find_proxies
     from falrt.protocol.wire.endpoint import Endpoint
 
     connection = falrt.connect(choice.model, **options)
     base_url = options.get("base_url") or os.environ.get("FALRT_BASE_URL", "").strip() or None
-    cache = TokenCache(key=find_key(options.get("key")), base_url=base_url)
+    cache = TokenCache(key=find_key(options.get("key")), base_url=base_url, proxies=find_proxies(True))
     async with contextlib.aclosing(cache) as tokens:
         alias = Endpoint.parse(choice.model.app).alias
         _, taken = await _timed(lambda: tokens.get(connection.app, alias), "token")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +66,31 @@ def test_what_fails_is_named_with_its_cure(
     assert before.startswith(step)
     assert failed.startswith("FAILED")
     assert cure in failed
+
+
+def test_the_token_is_asked_for_through_the_environments_proxy(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+
+    def refuse(listening: socket.socket) -> None:
+        with listening, listening.accept()[0] as client:  # once: further tries are refused
+            asked.append(client.recv(65536))
+            client.sendall(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(10)
+        proxy = threading.Thread(target=refuse, args=(listening,))
+        proxy.start()
+        for name in ("NO_PROXY", "no_proxy", "https_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        monkeypatch.setenv("FAL_KEY", "test")
+        result = run("doctor")
+        proxy.join()
+
+    assert result.exit_code == 1
+    assert [each.partition(b" HTTP")[0] for each in asked] == [b"CONNECT rest.fal.ai:443"]
 
 
 def test_a_missing_extra_is_told_and_does_not_fail(
