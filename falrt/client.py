@@ -204,8 +204,7 @@ class Client(HTTPClient):
             await asyncio.wait({self._ssl_task})
         if self._tokens is not None:
             await self._tokens.aclose()
-        if "_pool" in vars(self):
-            await self._pool.aclose()
+        await self._pool.aclose()
 
     def _cut(self) -> None:
         for connection in self._connections or ():

@@ -29,7 +29,8 @@ _AHEAD_BYTES: Final = 1024 * 1024
 class _Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     """A connection whose small writes leave together."""
 
-    def __init__(self) -> None:
+    def __init__(self, backend: _Backend) -> None:
+        self._backend = backend
         self._held = bytearray()
         self._received = bytearray()
         # Set by news of the peer, and where there is room to write.
@@ -131,12 +132,16 @@ class _Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             raise
 
     def _send(self) -> None:
+        if self._backend.is_closed:  # while this connection was made: the pool did not know it yet
+            raise httpcore.WriteError("the client is closed")
         if self._held:
             held, self._held = self._held, bytearray()
             self._transport.write(held)
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
+    is_closed = False
+
     async def connect_tcp(
         self,
         host: str,
@@ -149,7 +154,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
         with _as_httpcore(httpcore.ConnectTimeout, httpcore.ConnectError):
             async with asyncio.timeout(timeout):
                 made: tuple[Any, _Stream] = await loop.create_connection(
-                    _Stream, host, port, **address_race(host)
+                    lambda: _Stream(self), host, port, **address_race(host)
                 )
         transport, stream = made
         for option in socket_options or ():
@@ -174,7 +179,7 @@ def _as_httpcore(timeout: type[Exception], failure: type[Exception]) -> Iterator
         yield
     except TimeoutError as exc:
         raise timeout(str(exc)) from exc
-    except OSError as exc:
+    except (OSError, UnicodeError) as exc:  # a host that no name server takes is the latter
         raise failure(str(exc)) from exc
 
 
@@ -201,7 +206,8 @@ class DirectTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, context: ssl.SSLContext, **options: Any) -> None:
-        self._pool = httpcore.AsyncConnectionPool(context, network_backend=_Backend(), **options)
+        self._backend = _Backend()
+        self._pool = httpcore.AsyncConnectionPool(context, network_backend=self._backend, **options)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
@@ -221,6 +227,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close every connection."""
+        self._backend.is_closed = True
         await self._pool.aclose()
 
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from falrt.exceptions import MissingDependencyError
+from falrt.exceptions import ConfigurationError, MissingDependencyError
 from falrt.protocol.wire.proxies import NO_PROXIES, Proxies, Proxy
 from falrt.threads import run_in_thread
 
@@ -53,7 +53,16 @@ class HTTPPool:
         proxies: The proxies; the one for ``place`` is used for all requests.
     """
 
-    __slots__ = ("_client", "_loop", "_making", "_place", "_proxies", "_ssl_context", "_transport")
+    __slots__ = (
+        "_client",
+        "_is_closed",
+        "_loop",
+        "_making",
+        "_place",
+        "_proxies",
+        "_ssl_context",
+        "_transport",
+    )
 
     def __init__(
         self,
@@ -69,6 +78,8 @@ class HTTPPool:
         self._making: asyncio.Lock | None = None
         # The event loop of the connections: a program may call asyncio.run() again, and they ended with the old loop.
         self._loop: asyncio.AbstractEventLoop | None = None
+        # A call that is under way when its client is closed must not open connections that nobody closes.
+        self._is_closed = False
 
     async def transport(self) -> httpx.AsyncBaseTransport:
         """Return the pool itself, without redirects, cookies and logged URLs."""
@@ -79,10 +90,16 @@ class HTTPPool:
         return self._transport
 
     async def client(self) -> httpx.AsyncClient:
-        """Return an HTTP client on the pool."""
+        """Return an HTTP client on the pool.
+
+        Raises:
+            ConfigurationError: The pool is closed.
+        """
         self._adopt()
         self._making = making = self._making or asyncio.Lock()
         async with making:
+            if self._is_closed:
+                raise ConfigurationError("the client is closed: make a new one")
             if self._client is None:
                 self._transport = await self._make()
                 import httpx
@@ -91,8 +108,12 @@ class HTTPPool:
             return self._client
 
     async def aclose(self) -> None:
-        """Close every connection; the next request makes a new pool."""
+        """Close every connection; the next request is refused."""
+        self._is_closed = True
         self._adopt()
+        if self._making is not None:
+            async with self._making:
+                pass  # one that is being made is closed too
         client, self._client, self._transport = self._client, None, None
         if client is not None:
             await client.aclose()

@@ -245,6 +245,38 @@ async def test_a_call_that_is_cancelled_again_and_again_leaves_no_socket(times: 
         await until(lambda: client_sockets(url) == 0)
 
 
+@pytest.mark.parametrize("turns", [0, 1, 3, 10])
+@pytest.mark.parametrize("verb", ["run", "upload", "subscribe", "stream"])
+async def test_a_call_under_way_when_its_client_is_closed_ends_and_leaves_nothing(
+    verb: str, turns: int
+) -> None:
+    begun = asyncio.Event()
+
+    async def silent(asked: Asked) -> Said:
+        await begun.wait()
+        return GOOD
+
+    async with scripted(silent) as (url, _), client(url) as fal, leaves_nothing(url):
+        calls = {
+            "run": lambda: fal.run(APP, INPUT),
+            "upload": lambda: fal.upload(b"x"),
+            "subscribe": lambda: fal.subscribe(APP, INPUT),
+            "stream": lambda: anext(fal.stream(APP, INPUT, auth="token")),
+        }
+        task = asyncio.ensure_future(calls[verb]())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await soon(fal.aclose())
+        with pytest.raises(falrt.FalrtError):
+            await soon(task)
+
+
+async def test_a_host_that_cannot_be_a_name_is_an_error_of_ours() -> None:
+    async with client("http://a..b") as fal:
+        with pytest.raises(falrt.ConnectError, match=r"a\.\.b"):
+            await soon(fal.run(APP, INPUT, retries=0))
+
+
 # When it is sent again.
 
 PLATFORM_FAILURES = [
