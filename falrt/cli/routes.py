@@ -39,12 +39,12 @@ class Wish:
     model: str = "klein"
     size: str | None = None
     seed: int | None = None
-    image: str | None = None
+    image: str | None = None  # the picture to start from: a data URI or an address
     negative_prompt: str | None = None
     lora_url: str | None = None
     lora_scale: float = 1.0
     num_images: int | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # further input fields
 
     @property
     def needs(self) -> frozenset[str]:
