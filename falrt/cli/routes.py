@@ -27,13 +27,7 @@ _WORDS: Final = {"image": "a picture to start from", "lora": "LoRAs", "negative"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the options of a command say, in its own words; None leaves it to the endpoint.
-
-    Attributes:
-        prompt, model, size, seed, negative_prompt, lora_url, lora_scale, num_images: As the options of those names.
-        image: The picture to start from, as a data URI or address.
-        settings: Further input fields.
-    """
+    """What the options of a command say, in its own words; None leaves it to the endpoint."""
 
     prompt: str
     model: str = "klein"
