@@ -59,7 +59,11 @@ def plain_console(*, quiet: bool = False, **options: Any) -> Console:
     """Return a console that prints words as they are: brackets and numbers mean nothing, a line is never broken."""
     from rich.console import Console
 
-    return Console(quiet=quiet, highlight=False, markup=False, soft_wrap=True, **options)
+    console = Console(quiet=quiet, highlight=False, markup=False, soft_wrap=True, **options)
+    if not console.width:
+        # COLUMNS=0, as in containers without a terminal: Rich would print nothing.
+        console.width = 80
+    return console
 
 
 @contextlib.contextmanager

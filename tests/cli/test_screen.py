@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import re
 
+import pytest
 from rich.console import Console
 
 from falrt.cli.record import Record, Shot
@@ -41,6 +42,17 @@ def test_plain_output_has_lines(console: Console, shots: list[Shot]) -> None:
     assert lines[0] == "connecting"
     assert len(lines) == 2, "the second update came within the second"
     assert "5 pictures" in lines[1]
+
+
+def test_words_are_printed_where_the_terminal_says_that_it_has_no_columns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    console = plain_console(file=io.StringIO())
+
+    console.print("FAILED    no fal key found")
+
+    assert console.file.getvalue() == "FAILED    no fal key found\n"  # type: ignore[attr-defined]
 
 
 def test_terminal_shows_prompt_and_preview(shots: list[Shot]) -> None:
