@@ -110,6 +110,8 @@ def _check_out(out: str) -> None:
     from falrt.cli.targets import check_file, check_folder
 
     path = Path(out)
+    if out == "-":
+        raise ConfigurationError("--out -: pictures are not written to stdout; give a file or a folder")
     if _is_folder(out):
         check_folder("--out", path)
     elif path.suffix.lower() not in _SUFFIXES:

@@ -240,6 +240,7 @@ def test_the_picture_is_opened(
         ),
         (["--size", "huge"], "--size must be one of"),
         (["-o", "a.doc"], "is not a picture format; use .jpg"),
+        (["-o", "-"], "pictures are not written to stdout; give a file or a folder"),
     ],
 )
 def test_a_mistake_is_a_line(run: Callable[..., Result], fal: Fal, arguments: list[str], words: str) -> None:
