@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
@@ -102,7 +102,11 @@ class _Local:
 
     async def http(self, request: Request) -> Response:
         """Everything else over HTTP."""
-        response = await self._platform.respond(arrived(request, await request.body()))
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return Response(status_code=400)  # which nobody hears
+        response = await self._platform.respond(arrived(request, body))
         kind = Response if isinstance(response.body, bytes) else StreamingResponse
         headers = {**response.headers, "content-type": response.content_type}
         return kind(response.body, response.status, headers)  # type: ignore[arg-type]  # each takes its own kind

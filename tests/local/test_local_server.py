@@ -39,6 +39,22 @@ async def test_open_sockets_are_ended_with_the_server() -> None:
             await socket.recv()
 
 
+async def test_a_caller_that_hangs_up_in_the_middle_of_a_body_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with LocalServer() as server:
+        url = httpx.URL(server.url)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(
+            b"POST /files/upload HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+        )
+        async with asyncio.timeout(5):
+            assert b" 100 " in await reader.readline()  # it is being read
+        writer.transport.abort()
+
+    assert not caplog.records
+
+
 def test_serves_from_a_thread_as_a_plain_context_manager() -> None:
     threads = threading.active_count()
     with LocalServer() as server:
