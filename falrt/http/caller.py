@@ -327,6 +327,10 @@ def lost(exc: Exception, what: str, where: str, hide: Callable[[str], str] = red
     said = hide(str(exc)) or type(exc).__name__
     if isinstance(exc, httpx.ConnectTimeout):
         return ConnectTimeoutError(f"{what}: cannot reach {where} within {CONNECT_TIMEOUT:g} s")
+    if isinstance(exc, httpx.ProxyError) and said.startswith("407"):
+        return ConfigurationError(
+            f"{what}: the proxy refused the user name and password: correct them in its URL (HTTP 407)"
+        )
     if isinstance(exc, httpx.ConnectError | httpx.PoolTimeout | httpx.ProxyError):
         is_here = urlsplit(f"//{where}").hostname in LOOPBACK
         if is_here and isinstance(exc, httpx.ConnectError) and not cause_of(ssl.SSLError, exc):

@@ -159,6 +159,16 @@ async def test_what_a_proxy_refuses_is_told_without_its_password(name: str) -> N
         assert "s3cr3tword" not in "".join(traceback.format_exception(caught.value))
 
 
+async def test_a_login_that_the_proxy_refuses_is_told_to_calls_too() -> None:
+    async with running("http", "--login", LOGIN) as proxy:
+        way = f"http://somebody:s3cr3tword@127.0.0.1:{proxy.port}"
+        refused = pytest.raises(falrt.ConfigurationError, match="refused the user name and password")
+        async with falrt.Client(key=KEY, base_url="https://fal.test", proxy=way) as fal:
+            with refused as caught:
+                await soon(fal.run("acme/app", {}))
+    assert "s3cr3tword" not in "".join(traceback.format_exception(caught.value))
+
+
 async def test_a_proxy_that_is_not_there_is_a_network_error() -> None:
     options: Any = {"key": KEY, "auth": "key", "reconnect": False, "proxy": "http://127.0.0.1:9"}
     with pytest.raises(falrt.ConnectError):
