@@ -21,6 +21,7 @@ def made(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.
 
 async def test_only_the_addresses_of_a_name_race_and_only_where_asyncio_makes_the_tasks() -> None:
     loop = asyncio.get_running_loop()
+    loop.set_task_factory(None)
     assert [address_race(host) for host in ("127.0.0.1", "::1")] == [{}, {}]
     assert bool(address_race("fal.run")) == isinstance(loop, asyncio.BaseEventLoop)
     loop.set_task_factory(made)
