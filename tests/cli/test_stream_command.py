@@ -338,7 +338,7 @@ def test_failure_before_the_first_picture_is_told_once_and_without_a_table(
         result = run("stream", "--frames", 1, "--out", tmp_path / "out")
 
     assert result.exit_code == 1
-    assert result.output.count("401") == 1
+    assert result.output.count("the key was refused") == 1
     assert "latency" not in result.output
     assert "socket open" not in result.output
 
