@@ -57,8 +57,13 @@ async def converse(url: str, *, compression: str | None = None, echo: bool = Tru
         elif isinstance(message, str):
             texts.append(message)
 
-    ws.on_writable = pump
-    ws.listen(take, lambda: ended.done() or ended.set_result(None))
+    def changed() -> None:
+        if not ws.gone:
+            pump()
+        elif not ended.done():
+            ended.set_result(None)
+
+    ws.listen(take, changed)
     try:
         if not ws.gone:
             async with asyncio.timeout(CASE_SECONDS):

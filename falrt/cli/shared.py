@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,4 +84,9 @@ def errors_in_a_line() -> Iterator[None]:
         if isinstance(exc, BrokenPipeError):
             raise  # Typer ends without a word where nobody reads on, as in `falrt ... | head`
         typer.echo(f"falrt: {exc}", err=True)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            # It cannot be written: Python would try once more at its end, and exit with 120.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from exc

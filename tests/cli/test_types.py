@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -83,12 +84,16 @@ def test_no_server_is_told_in_a_line(run: Callable[..., Result], monkeypatch: py
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
-def test_an_output_that_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_cannot_be_written_is_told_in_a_line(tmp_path: Path, unbuffered: str) -> None:
     file = tmp_path / "flux.json"
     file.write_text(json.dumps(document(models.FLUX_DEV)))
     command = [sys.executable, "-m", "falrt", "types", "fal-ai/flux/dev", "--from", str(file)]
 
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, env=environment, text=True, check=False
+        )
 
     assert (done.returncode, done.stderr) == (1, "falrt: [Errno 28] No space left on device\n")
